@@ -1,0 +1,1 @@
+"""The flows of stsflow and its command line."""

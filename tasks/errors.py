@@ -1,0 +1,104 @@
+"""Every error that stsflow raises on purpose.
+
+    StsflowError
+    ├── Refused                 exit 2: found before work began, nothing was written
+    │   ├── RecipeError         the recipe: an unknown key, an illegal value, parts that do not fit each other
+    │   ├── DataError           a source: missing, damaged, wrong columns, wrong values, wrong checksum, no rows
+    │   ├── ModelError          a base model: not there, not a model, not what the recipe pinned, not sound
+    │   └── PreconditionError   the machine: no room on the disk, no such device, a server that does not answer
+    ├── RunFailed               exit 1: work had begun
+    │   ├── DownloadFailed      the network gave up after every retry
+    │   ├── TrainingFailed      the trainer ended without a model
+    │   │   ├── OutOfMemory     the device or the machine ran out of memory
+    │   │   ├── LossNotFinite   the loss became NaN or infinite
+    │   │   ├── TrainerHung     no event for longer than the recipe allows
+    │   │   └── TrainerKilled   ended by a signal that stsflow did not send
+    │   ├── EvaluationFailed    the evaluation process ended without scores
+    │   ├── DiskFull            a write failed for want of room
+    │   └── TrackingUnavailable MLflow did not answer when the record had to be complete
+    └── CheckFailed             exit 3: a check that was asked for says no (verify-card, promote)
+
+A message is one sentence or two for the person who has to act: what could not be done, where (file, line, field), what
+was found, what is allowed. The command line prints it alone; a traceback means a defect of stsflow.
+"""
+
+from __future__ import annotations
+
+
+class StsflowError(Exception):
+    """Base of the family. `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+    @property
+    def message(self) -> str:
+        """The sentence for the person."""
+        return str(self)
+
+
+class Refused(StsflowError):
+    """Found before work began; nothing was written."""
+
+    exit_code = 2
+
+
+class RecipeError(Refused):
+    """The recipe has an unknown key, an illegal value, or parts that do not fit each other."""
+
+
+class DataError(Refused):
+    """A data source is missing, damaged, or does not hold what the recipe says."""
+
+
+class ModelError(Refused):
+    """A base model is missing, is not a model, is not what the recipe pinned, or is not sound."""
+
+
+class PreconditionError(Refused):
+    """The machine lacks something: room on the disk, a device, a server that answers."""
+
+
+class RunFailed(StsflowError):
+    """Work had begun and did not end well."""
+
+
+class DownloadFailed(RunFailed):
+    """The network gave up after every retry."""
+
+
+class TrainingFailed(RunFailed):
+    """The trainer ended without a model."""
+
+
+class OutOfMemory(TrainingFailed):
+    """The device or the machine ran out of memory."""
+
+
+class LossNotFinite(TrainingFailed):
+    """The loss became NaN or infinite."""
+
+
+class TrainerHung(TrainingFailed):
+    """The trainer wrote no event for longer than the recipe allows."""
+
+
+class TrainerKilled(TrainingFailed):
+    """The trainer was ended by a signal that stsflow did not send."""
+
+
+class EvaluationFailed(RunFailed):
+    """The evaluation process ended without scores."""
+
+
+class DiskFull(RunFailed):
+    """A write failed for want of room on the disk."""
+
+
+class TrackingUnavailable(RunFailed):
+    """MLflow did not answer when the record of a run had to be completed."""
+
+
+class CheckFailed(StsflowError):
+    """A check that was asked for says no."""
+
+    exit_code = 3
