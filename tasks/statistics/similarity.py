@@ -1,0 +1,65 @@
+"""Similarities of pairs of embeddings, and the ten metrics of semantic textual similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tasks.statistics.correlation import Floats, pearson, spearman
+
+SIMILARITIES = ("cosine", "manhattan", "euclidean", "dot")
+CORRELATIONS = {"pearson": pearson, "spearman": spearman}
+
+# Rows of both matrices that are widened to float64 at a time: 2 x 4096 x 1024 x 8 bytes is 64 MiB.
+ROWS_AT_A_TIME = 4096
+
+
+def pair_similarities(first: NDArray[np.floating], second: NDArray[np.floating]) -> dict[str, Floats]:
+    """The four similarities of row i of `first` with row i of `second`, both (rows, dimension), in float64.
+
+    `cosine` and `dot` are plain; `manhattan` and `euclidean` are minus the distance, so that higher always means more
+    alike, as sentence-transformers counts them. A zero vector has cosine 0 with everything.
+    """
+    if first.ndim != 2 or first.shape != second.shape:
+        raise ValueError(f"pairs need two matrices of equal shape; found {first.shape} and {second.shape}")
+    blocks = [
+        _block(first[start : start + ROWS_AT_A_TIME], second[start : start + ROWS_AT_A_TIME])
+        for start in range(0, max(len(first), 1), ROWS_AT_A_TIME)
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in SIMILARITIES}
+
+
+def sts_metrics(similarities: Mapping[str, ArrayLike], gold: ArrayLike) -> dict[str, float]:
+    """Pearson and Spearman of gold scores with each similarity, by name such as `spearman_cosine`: ten with the maxima.
+
+    `pearson_max` and `spearman_max` are the highest of the four, as in sentence-transformers' evaluator. A value that
+    is not defined (fewer than two rows, constant scores) is `nan`, and a maximum passes over it.
+    """
+    values = {
+        f"{correlation}_{name}": correlate(similarities[name], gold)
+        for name in SIMILARITIES
+        for correlation, correlate in CORRELATIONS.items()
+    }
+    for correlation in CORRELATIONS:
+        values[f"{correlation}_max"] = highest([values[f"{correlation}_{name}"] for name in SIMILARITIES])
+    return values
+
+
+def highest(values: list[float]) -> float:
+    """The highest of `values` that is a number; `nan` when none is."""
+    return max((value for value in values if not np.isnan(value)), default=float("nan"))
+
+
+def _block(first: NDArray[np.floating], second: NDArray[np.floating]) -> dict[str, Floats]:
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    dot = np.einsum("ij,ij->i", a, b)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    difference = a - b
+    return {
+        "cosine": np.divide(dot, lengths, out=np.zeros_like(dot), where=lengths > 0),
+        "manhattan": -np.abs(difference).sum(axis=1),
+        "euclidean": -np.linalg.norm(difference, axis=1),
+        "dot": dot,
+    }
