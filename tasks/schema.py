@@ -12,8 +12,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
-"""A name that may stand in a path, an MLflow metric and a Prefect key: lower case, digits, single `.`, `_` or `-`."""
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=64)]
+"""A name that may stand in a path, an MLflow metric and a Prefect key: lower case, digits, single `_` or `-`."""
 
 
 class Section(BaseModel):

@@ -11,13 +11,13 @@ from tasks.schema import Section
 
 
 class HubModel(Section):
-    """A model on the Hugging Face hub, at a pinned commit."""
+    """A model on the Hugging Face hub."""
 
     kind: Literal["hub"] = "hub"
     id: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")
     """Name on the hub, such as `alibaba-nlp-community/gte-multilingual-base`."""
-    revision: str = Field(min_length=7)
-    """Commit to use; required, so that the same recipe means the same weights next month."""
+    revision: str = Field(min_length=1)
+    """Commit to use. A branch or tag is accepted, but it moves: the run warns, and locks the commit that it found."""
 
 
 class DirectoryModel(Section):
