@@ -32,18 +32,27 @@ def git_blob_id(path: Path) -> str:
     return digest.hexdigest()
 
 
+CARD_FILES = ("README.md", "facts.json", "figures")
+"""What a model card puts into a model folder; it is written after the weights and is no part of the model."""
+
+
 def sha256_of_folder(folder: Path, *, ignore: Iterable[str] = ()) -> str:
     """SHA-256 over the sorted relative paths and content hashes of all files below `folder`.
 
-    `ignore` names files (by file name) that do not count, such as a card that is written after the digest.
+    `ignore` names files and folders (by name) that do not count, such as a card that is written after the digest.
     """
     ignored = set(ignore)
     entries = {
         path.relative_to(folder).as_posix(): sha256_of_file(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ignored
+        if path.is_file() and ignored.isdisjoint(path.relative_to(folder).parts)
     }
     return fingerprint(entries)
+
+
+def sha256_of_model(folder: Path) -> str:
+    """SHA-256 over a model folder without its card: the same before and after the card is written."""
+    return sha256_of_folder(folder, ignore=CARD_FILES)
 
 
 def fingerprint(*parts: Any) -> str:
