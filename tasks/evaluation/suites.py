@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from tasks.data.shapes import ScoredPairs
 from tasks.data.sources import Source
 from tasks.schema import Section
+
+if TYPE_CHECKING:
+    from tasks.evaluation.scoring import Scoring
+    from tasks.records import PreparedSet, SuiteScores
 
 STS_METRICS = tuple(
     f"{correlation}_{similarity}"
@@ -39,6 +44,20 @@ class StsSuite(Section):
     """A kept column (see `shape.keep`), such as `genre`, whose values are scored apart as well."""
     expect_rows: int | None = Field(default=None, ge=1)
     """Rows that the source must have; another number is refused."""
+
+    def texts(self, data: PreparedSet) -> Iterator[str]:
+        """Every sentence that scoring will ask embeddings for."""
+        from tasks.evaluation.scoring import read_columns
+
+        columns = read_columns(data)
+        yield from columns["sentence1"]
+        yield from columns["sentence2"]
+
+    def score(self, scoring: Scoring) -> SuiteScores:
+        """Score one model on this suite."""
+        from tasks.evaluation.sts import score_sts
+
+        return score_sts(self, scoring)
 
 
 Suite = Annotated[StsSuite, Field()]

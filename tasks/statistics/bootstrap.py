@@ -96,7 +96,11 @@ class _PearsonOfCounts:
         rows = counts.shape[1]
         width = 1 + len(self.names)
         sums = counts.astype(np.float64) @ self.summands
-        means, squares, products = sums[:, :width] / rows, sums[:, width : 2 * width] / rows, sums[:, 2 * width :] / rows
+        means, squares, products = (
+            sums[:, :width] / rows,
+            sums[:, width : 2 * width] / rows,
+            sums[:, 2 * width :] / rows,
+        )
         variances = squares - means**2
         return {
             name: quotient(

@@ -1,0 +1,92 @@
+"""What a suite is given to score one model, and what every kind of suite does alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.evaluation.embedded import EmbeddedTexts
+from tasks.records import Interval, PreparedSet
+from tasks.statistics.bootstrap import percentile_interval
+from tasks.statistics.correlation import Floats
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """One model about to be scored on one suite. A suite writes its files into `folder` and returns SuiteScores."""
+
+    suite: str
+    """Name of the suite in the recipe."""
+    data: PreparedSet
+    model_name: str
+    model_digest: str
+    model: Any
+    """The SentenceTransformer, for suites that run it themselves."""
+    embedded: EmbeddedTexts
+    """What the suite's `texts` asked for."""
+    batch_size: int
+    resamples: int
+    confidence: float
+    seed: int
+    folder: Path
+
+    @property
+    def pairs_file(self) -> Path:
+        """Where the per-row scores of this suite go."""
+        return self.folder / f"{self.suite}.parquet"
+
+    @property
+    def plot_file(self) -> Path:
+        """Where the figure of this suite goes."""
+        return self.folder / f"{self.suite}.png"
+
+    def intervals(self, values: Mapping[str, Floats]) -> dict[str, Interval]:
+        """Interval of each metric from its bootstrap values; a metric without a defined value has none."""
+        found = {metric: percentile_interval(column, self.confidence) for metric, column in values.items()}
+        return {
+            metric: Interval(low=item.low, high=item.high, confidence=item.confidence, resamples=item.resamples)
+            for metric, item in found.items()
+            if not np.isnan(item.low)
+        }
+
+
+def read_columns(data: PreparedSet) -> dict[str, list[Any]]:
+    """All columns of a prepared data set, as lists."""
+    from datasets import Dataset
+
+    table = Dataset.load_from_disk(str(data.path)).with_format("arrow")[:]
+    return {name: table.column(name).to_pylist() for name in table.column_names}
+
+
+def clean_rows(data: PreparedSet) -> list[int] | None:
+    """Numbers of the rows that share nothing with training; None when nobody looked."""
+    if data.clean_rows is None:
+        return None
+    return [int(row) for row in json.loads(data.clean_rows.read_text(encoding="utf-8"))]
+
+
+def write_parquet(path: Path, columns: Mapping[str, Sequence[Any] | Floats]) -> Path:
+    """Write columns of equal length as a parquet file; return `path`."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.table(dict(columns)), path)
+    return path
+
+
+def read_parquet(path: Path, columns: Iterable[str] | None = None) -> dict[str, Any]:
+    """Columns of a parquet file: numbers as float64 or int64 arrays, texts as lists."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path, columns=None if columns is None else list(columns))
+    return {
+        name: table.column(name).to_pylist() if pyarrow.types.is_string(field.type) else table.column(name).to_numpy()
+        for name, field in zip(table.column_names, table.schema, strict=True)
+    }

@@ -1,0 +1,130 @@
+"""Evaluation in a process of its own: `python -m tasks.evaluation.worker SPEC` scores models and writes their reports.
+
+The flow's process stays free of torch, and the memory that models take goes back to the system when this process ends.
+It imports neither Prefect nor MLflow. All models share the start-up and one pass over each data set.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.child import guard, read_spec
+from tasks.config import EvaluationConfig
+from tasks.records import BaseModelRef, EvaluationReport, PreparedSet
+from tasks.schema import Record
+
+if TYPE_CHECKING:
+    from tasks.evaluation.embedded import EmbeddedTexts
+
+log = logging.getLogger("stsflow.evaluation")
+
+
+class ModelSpec(Record):
+    """One model to evaluate, and the folder that its files go to (it exists and is empty)."""
+
+    name: str
+    path: Path
+    digest: str
+    folder: Path
+    base: BaseModelRef | None = None
+    """Given for a base model: how the recipe wants it loaded."""
+
+
+class EvaluationSpec(Record):
+    """What the worker is asked to do."""
+
+    models: tuple[ModelSpec, ...]
+    config: EvaluationConfig
+    """Its suites are those to score on."""
+    data: tuple[PreparedSet, ...]
+    """Prepared data of the suites."""
+    threads: int = 0
+    """CPU threads; 0 leaves it to torch."""
+
+    def data_of(self, suite: str) -> PreparedSet:
+        """The prepared data of a suite."""
+        return next(item for item in self.data if item.name == suite)
+
+
+def report_file(folder: Path) -> Path:
+    """Where the worker leaves the report of the model whose files are in `folder`."""
+    return folder / "report.json"
+
+
+def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
+    """Score one model on every suite; writes the suites' files and `report.json` into the model's folder."""
+    started = time.perf_counter()
+    loaded = load(model)
+    embedded = embed_all(spec, loaded)
+    scores = {}
+    for name, suite in spec.config.suites.items():
+        scores[name] = suite.score(_scoring(spec, model, name, loaded, embedded))
+        primary = scores[name].primary
+        log.info("%s on %s: %s %.4f, n %d", model.name, name, primary, scores[name].metrics[primary], scores[name].rows)
+        scores[name].write(model.folder / f"{name}.json")
+    report = EvaluationReport(
+        model=model.name,
+        model_path=model.path,
+        model_digest=model.digest,
+        suites=scores,
+        seconds=time.perf_counter() - started,
+    )
+    report.write(report_file(model.folder))
+    return report
+
+
+def load(model: ModelSpec) -> Any:
+    """The SentenceTransformer in float32, from the local disk, as the recipe wants its base model or as it was saved."""
+    from sentence_transformers import SentenceTransformer
+
+    loaded = SentenceTransformer(str(model.path), local_files_only=True)
+    if model.base is not None:
+        loaded.max_seq_length = model.base.max_seq_length
+    return loaded.float().eval()
+
+
+def embed_all(spec: EvaluationSpec, model: Any) -> EmbeddedTexts:
+    """Embeddings of the distinct texts of all suites together."""
+    from tasks.evaluation.embedded import embed
+
+    texts = (text for name, suite in spec.config.suites.items() for text in suite.texts(spec.data_of(name)))
+    return embed(model, texts, spec.config.batch_size)
+
+
+def _scoring(spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: Any, embedded: EmbeddedTexts) -> Any:
+    from tasks.evaluation.scoring import Scoring
+
+    return Scoring(
+        suite=suite,
+        data=spec.data_of(suite),
+        model_name=model.name,
+        model_digest=model.digest,
+        model=loaded,
+        embedded=embedded,
+        batch_size=spec.config.batch_size,
+        resamples=spec.config.resamples,
+        confidence=spec.config.confidence,
+        seed=spec.config.seed,
+        folder=model.folder,
+    )
+
+
+def main() -> None:
+    """Read the spec that the command line names and evaluate its models, one after another."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    spec = EvaluationSpec.model_validate(read_spec(sys.argv[1:]))
+    if spec.threads:
+        import torch
+
+        torch.set_num_threads(spec.threads)
+    for model in spec.models:
+        evaluate(spec, model)
+
+
+if __name__ == "__main__":
+    guard()
+    main()
