@@ -40,7 +40,9 @@ class RecipeLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
             if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} occurs twice", key_node.start_mark
+                )
             seen.add(key if isinstance(key, str) else repr(key))
         return super().construct_mapping(node, deep)
 
@@ -49,7 +51,9 @@ RecipeLoader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }  # fmt: skip
-RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 def load_recipe(kind: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
@@ -190,13 +194,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: the recipe cannot be read: {error}") from None
     try:
-        values = yaml.load(text, RecipeLoader)  # noqa: S506 - RecipeLoader is a SafeLoader
+        values = yaml.load(text, RecipeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(values, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections such as data, model and training; found {_shown(values)}")
+        raise RecipeError(
+            f"{path}: a recipe is a mapping of sections such as data, model and training; found {_shown(values)}"
+        )
     return values
 
 
@@ -206,9 +212,11 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not all(parts):
         raise RecipeError(f"--set {override}: write --set dotted.key=value, such as --set training.epochs=2")
     try:
-        value = yaml.load(text, RecipeLoader)  # noqa: S506 - RecipeLoader is a SafeLoader
+        value = yaml.load(text, RecipeLoader)
     except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override}: the value is not valid YAML: {getattr(error, 'problem', error)}") from None
+        raise RecipeError(
+            f"--set {override}: the value is not valid YAML: {getattr(error, 'problem', error)}"
+        ) from None
     target: Any = values
     for depth, part in enumerate(parts[:-1]):
         if target.get(part) is None:
@@ -252,7 +260,11 @@ def _sentence(fault: ErrorDetails, kind: type[BaseModel]) -> str:
     if fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
         context = fault.get("ctx", {})
         found = context.get("tag", "nothing")
-        names = [name.strip(" '") for name in str(context.get("expected_tags", "")).split(",")] if context.get("expected_tags") else _kinds_at(kind, fault["loc"])
+        names = (
+            [name.strip(" '") for name in str(context.get("expected_tags", "")).split(",")]
+            if context.get("expected_tags")
+            else _kinds_at(kind, fault["loc"])
+        )
         return f"{field}.kind: found {found!r}; allowed: {', '.join(names)}{_nearest(str(found), names)}"
     found = _shown(fault["input"])
     allowed = _literals_at(kind, fault["loc"])

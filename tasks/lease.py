@@ -1,0 +1,54 @@
+"""One holder at a time for a key, across processes; the holder's death frees it.
+
+A lease is an advisory lock on a file. The operating system drops it with the process, however that ends, so a lease is
+never stale: who waits, waits for somebody alive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def lease(path: Path, *, on_wait: Callable[[str], None] = lambda _: None, poll_seconds: float = 1.0) -> Iterator[None]:
+    """Hold the lock file `path` inside the block.
+
+    While another process holds it, wait; `on_wait` is told once who that is (process id and since when).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    told = False
+    while True:
+        try:
+            lock.acquire(timeout=poll_seconds if told else 0)
+            break
+        except Timeout:
+            if not told:
+                on_wait(_holder(path))
+                told = True
+    note = _note(path)
+    try:
+        note.write_text(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}), encoding="utf-8")
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".holder")
+
+
+def _holder(path: Path) -> str:
+    try:
+        note = json.loads(_note(path).read_text(encoding="utf-8"))
+        return f"process {note['pid']}, since {note['since']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"

@@ -1,0 +1,94 @@
+"""Log a sentence-transformers model to MLflow in a process of its own.
+
+MLflow's flavour takes a loaded model, so it needs torch; the flow process must not import that. Run as a module this
+file is the child.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from tasks.child import guard, last_lines, python_module, read_spec, run_child
+from tasks.errors import TrackingUnavailable
+from tasks.files import write_text_atomically
+from tasks.fingerprint import fingerprint
+from tasks.tracking.journal import Model
+
+CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
+def log_model_in_child(uri: str, run_id: str, model: Path, entry: Model, folder: Path) -> None:
+    """Log the folder `model` to run `run_id`; raises TrackingUnavailable with the last lines when that fails."""
+    import json
+
+    spec = {
+        "run_id": run_id, "model": str(model), "digest": entry.digest, "dimension": entry.dimension,
+        "example": list(entry.example),
+    }  # fmt: skip
+    path = write_text_atomically(
+        folder / "tracking" / f"model-{fingerprint(spec)[:8]}.json", json.dumps(spec, ensure_ascii=False)
+    )
+    environment = {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
+    log = folder / "tracking" / "log-model.log"
+    ended = run_child(
+        python_module("tasks.tracking.model_process", str(path)),
+        log,
+        environment=environment | {"MLFLOW_TRACKING_URI": uri},
+    )
+    if ended.code != 0:
+        raise TrackingUnavailable(
+            f"the model could not be logged to MLflow (exit code {ended.code}):\n{last_lines(log, 5)}"
+        )
+
+
+def log_model(run_id: str, model: Path, digest: str, dimension: int, example: list[str]) -> None:
+    """In the child: log the model as `model` of the run, with signature, example and requirements stated by hand.
+
+    MLflow would infer the requirements by loading the model once more, which takes 18 s where this takes one.
+    """
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+    from sentence_transformers import SentenceTransformer
+
+    from tasks.environment import versions
+
+    found = versions()
+    requirements = [
+        f"{name}=={found[name].partition('+')[0]}" for name in ("sentence-transformers", "transformers", "torch")
+    ]
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("string")]), outputs=Schema([TensorSpec(np.dtype("float32"), (-1, dimension))])
+    )
+    encoder = SentenceTransformer(str(model), device="cpu", local_files_only=True)
+    client = mlflow.MlflowClient()
+    experiment = client.get_run(run_id).info.experiment_id
+    mlflow.set_experiment(experiment_id=experiment)
+    before = client.get_run(run_id).info
+    with mlflow.start_run(run_id=run_id):
+        info = mlflow.sentence_transformers.log_model(
+            encoder, name="model", signature=signature, input_example=example, pip_requirements=requirements,
+        )  # fmt: skip
+        client.set_logged_model_tags(info.model_id, {"stsflow.model_digest": digest})
+    # Leaving the block ended the run; whether it has ended is for the flow to say.
+    client.update_run(run_id, status=before.status)
+
+
+def main() -> None:
+    """Entry point of the child."""
+    guard()
+    spec = read_spec(sys.argv[1:])
+    log_model(
+        str(spec["run_id"]),
+        Path(str(spec["model"])),
+        str(spec["digest"]),
+        int(str(spec["dimension"])),
+        list(spec["example"]),
+    )  # type: ignore[call-overload]
+
+
+if __name__ == "__main__":
+    main()

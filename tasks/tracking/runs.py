@@ -1,0 +1,203 @@
+"""Runs of a workspace: which folder, which MLflow run, who works on it, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import psutil
+from pydantic import ValidationError
+
+from tasks.config import RunConfig
+from tasks.errors import RecipeError
+from tasks.records import RunRef, RunState
+from tasks.tracking.journal import Journal
+from tasks.tracking.relay import Relay
+from tasks.tracking.store import Store
+from tasks.workspace import RunFolder, Workspace
+
+logger = logging.getLogger(__name__)
+
+
+def known_runs(workspace: Workspace) -> Iterator[tuple[RunFolder, RunState]]:
+    """Every run of the workspace that has a readable run.json, oldest first by folder name."""
+    if not workspace.runs.is_dir():
+        return
+    for path in sorted(workspace.runs.iterdir()):
+        folder = RunFolder(path)
+        try:
+            yield folder, RunState.load(folder.state)
+        except (OSError, ValidationError):
+            continue
+
+
+def holder_is_alive(state: RunState) -> bool:
+    """Whether the process that works on the run still exists. A run on another host counts as alive."""
+    if state.host != socket.gethostname():
+        return True
+    try:
+        process = psutil.Process(state.process_id)
+        return abs(process.create_time() - state.process_started) < 2.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def unfinished_run(workspace: Workspace, sha256: str, name: str | None = None) -> tuple[RunFolder, RunState] | None:
+    """The newest run of this recipe that has not finished and that nobody works on; by `name`, that run."""
+    found = None
+    for folder, state in known_runs(workspace):
+        if name is not None and state.name != name and state.mlflow_run_id != name:
+            continue
+        if (
+            state.recipe_sha256 == sha256
+            and state.status != "finished"
+            and not (state.status == "running" and holder_is_alive(state))
+        ):
+            found = folder, state
+    return found
+
+
+def find_run(workspace: Workspace, name: str) -> tuple[RunFolder, RunState]:
+    """The run with this folder name or MLflow run id; raises RecipeError that lists the newest names."""
+    runs = list(known_runs(workspace))
+    for folder, state in runs:
+        if name in (state.name, state.mlflow_run_id):
+            return folder, state
+    names = ", ".join(state.name for _, state in runs[-5:]) or "none"
+    raise RecipeError(f"there is no run {name!r} in {workspace.root}; the newest: {names}")
+
+
+def open_run(
+    store: Store, workspace: Workspace, recipe: RunConfig, sha256: str, *, flow_run_id: str, started: datetime,
+    tags: dict[str, str], resume: str | None, fresh: bool,
+) -> RunRef:  # fmt: skip
+    """Open the record of a run: continue this recipe's unfinished one, else start a new one.
+
+    The caller holds the recipe's lease. Writes run.json; raises RecipeError when `resume` names a run that cannot be
+    continued with this recipe.
+    """
+    if resume is not None:
+        _check_resumable(workspace, sha256, resume)
+    found = None if fresh else unfinished_run(workspace, sha256, resume)
+    if found is not None and found[1].tracking_uri == store.shown_uri and store.reopen_run(found[1].mlflow_run_id):
+        folder, old = found
+        state = old.model_copy(update=_holder() | {
+            "status": "running", "attempt": old.attempt + 1, "ended": None, "reason": "",
+            "flow_run_ids": (*old.flow_run_ids, flow_run_id) if flow_run_id else old.flow_run_ids,
+        })  # fmt: skip
+        state.write(folder.state)
+        return _reference(folder, state)
+    folder = _new_folder(workspace, recipe.name, sha256)
+    run_id, experiment_id = store.open_run(
+        recipe.tracking.experiment, folder.root.name, tags, recipe.description, started
+    )
+    state = RunState(
+        name=folder.root.name, recipe_name=recipe.name, recipe_sha256=sha256, status="running", mlflow_run_id=run_id,
+        experiment_id=experiment_id, tracking_uri=store.shown_uri, flow_run_ids=(flow_run_id,) if flow_run_id else (),
+        started=started, **_holder(),
+    )  # fmt: skip
+    state.write(folder.state)
+    return _reference(folder, state)
+
+
+def close_run(folder: RunFolder, status: str, reason: str = "") -> None:
+    """Write how the run ended into run.json."""
+    state = RunState.load(folder.state)
+    state.model_copy(update={"status": status, "reason": reason, "ended": datetime.now(UTC)}).write(folder.state)
+
+
+def note_training(folder: RunFolder, fingerprint: str) -> None:
+    """Write which training the run uses into run.json."""
+    RunState.load(folder.state).model_copy(update={"training": fingerprint}).write(folder.state)
+
+
+def relay_of(store: Store, run: RunRef) -> Relay:
+    """The relay of a run's journal."""
+    return Relay(store, run.mlflow_run_id, journal_of(run), run.folder)
+
+
+def journal_of(run: RunRef) -> Journal:
+    """The journal of a run."""
+    return Journal(run.folder / "tracking" / "journal.jsonl")
+
+
+def reconcile(store: Store, workspace: Workspace) -> list[RunState]:
+    """Mark runs whose process is gone as crashed, here and in MLflow; return them.
+
+    A killed process cannot say that it ended: its run would stay RUNNING for ever. Prefect's side of it is for the
+    flow, which has a client.
+    """
+    crashed = []
+    for folder, state in known_runs(workspace):
+        if state.status != "running" or holder_is_alive(state):
+            continue
+        reason = f"the process {state.process_id} that worked on it is gone; the next run of this recipe continues it"
+        log = folder.training / "worker.log"
+        if log.is_file():
+            from tasks.child import last_lines
+
+            reason += f"; last lines of the trainer's log:\n{last_lines(log, 5)}"
+        new = state.model_copy(update={"status": "crashed", "reason": reason, "ended": datetime.now(UTC)})
+        if state.tracking_uri == store.shown_uri:
+            try:
+                store.end_run(state.mlflow_run_id, "FAILED", reason)
+            except Exception as error:  # whatever MLflow raises, another run's record must not stop this one
+                logger.warning("the MLflow run of %s could not be marked as failed: %s", state.name, error)
+                continue
+        new.write(folder.state)
+        crashed.append(new)
+        logger.warning("%s was left running by a process that is gone; it is marked as crashed", state.name)
+    return crashed
+
+
+def _check_resumable(workspace: Workspace, sha256: str, name: str) -> None:
+    _, state = find_run(workspace, name)
+    if state.recipe_sha256 != sha256:
+        raise RecipeError(
+            f"--resume {name}: that run was started with another recipe ({state.recipe_name}, hash "
+            f"{state.recipe_sha256[:12]}, this one {sha256[:12]}); run it with the recipe it was started with "
+            f"({workspace.run(state.name).recipe}), or start a new run"
+        )
+    if state.status == "finished":
+        raise RecipeError(f"--resume {name}: that run has finished; run the recipe again, or with --fresh")
+
+
+def _new_folder(workspace: Workspace, name: str, sha256: str) -> RunFolder:
+    stem = f"{name}-{sha256[:8]}"
+    workspace.runs.mkdir(parents=True, exist_ok=True)
+    taken = [
+        int(match[1])
+        for path in workspace.runs.iterdir()
+        if (match := re.fullmatch(rf"{re.escape(stem)}-(\d+)", path.name))
+    ]
+    number = max(taken, default=0) + 1
+    while True:
+        folder = workspace.run(f"{stem}-{number:03d}")
+        try:
+            folder.root.mkdir(mode=0o755)
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _holder() -> dict[str, object]:
+    return {
+        "process_id": os.getpid(), "process_started": psutil.Process().create_time(), "host": socket.gethostname(),
+    }  # fmt: skip
+
+
+def _reference(folder: RunFolder, state: RunState) -> RunRef:
+    return RunRef(
+        name=state.name, folder=folder.root, recipe_name=state.recipe_name, recipe_sha256=state.recipe_sha256,
+        mlflow_run_id=state.mlflow_run_id, experiment_id=state.experiment_id, tracking_uri=state.tracking_uri,
+        flow_run_id=state.flow_run_ids[-1] if state.flow_run_ids else "", attempt=state.attempt,
+    )  # fmt: skip
+
+
+def reference(folder: RunFolder) -> RunRef:
+    """The reference of the run in `folder`."""
+    return _reference(folder, RunState.load(folder.state))

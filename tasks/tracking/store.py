@@ -1,0 +1,307 @@
+"""The only module that speaks to MLflow.
+
+Everything goes by run id through `MlflowClient`: the ambient run of MLflow is bound to a thread and is `None` inside a
+submitted task.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tasks.errors import PreconditionError, TrackingUnavailable
+from tasks.tracking.journal import Artifacts, DatasetInput, Entry, Finish, Metrics, Model, Params, Tags
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+# MLflow's own patience (seven tries, two minutes each) would hold up a training whose tracker is away. The relay tries
+# again by itself, so a single call may give up soon. What a user has set in the environment stays.
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+PARAM_LIMIT = 6000
+"""Longest value of a parameter that MLflow keeps (`MAX_PARAM_VAL_LENGTH`)."""
+
+
+def tracking_uri(workspace: Workspace) -> str:
+    """`MLFLOW_TRACKING_URI` where it is set, else the workspace's own SQLite store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.mlflow_database}"
+
+
+def without_credentials(uri: str) -> str:
+    """The address without user name, password and query, fit for a log."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc and not parts.query:
+        return uri
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def check_reachable(workspace: Workspace, *, timeout_seconds: float = 10.0) -> None:
+    """Raise PreconditionError when the tracking server of this process does not answer; SQLite always passes."""
+    uri = tracking_uri(workspace)
+    if not uri.startswith(("http://", "https://")):
+        return
+    import httpx
+
+    shown = without_credentials(uri)
+    try:
+        answer = httpx.get(uri.rstrip("/") + "/health", timeout=timeout_seconds, auth=_basic_auth())
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise PreconditionError(
+            f"the MLflow server at {shown} (MLFLOW_TRACKING_URI) does not answer: {_reason(error)}; start it "
+            "(`stsflow up`), correct the address, or unset the variable to use the embedded store"
+        ) from None
+    if answer.status_code != 200:
+        raise PreconditionError(
+            f"the MLflow server at {shown} (MLFLOW_TRACKING_URI) answers /health with {answer.status_code}; "
+            "expected 200: is this an MLflow server, and are user name and password right?"
+        )
+
+
+class Store:
+    """MLflow, as far as stsflow needs it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Connect to the store that `tracking_uri` names; nothing is sent yet, but a new SQLite file is migrated."""
+        for name, value in PATIENCE.items():
+            os.environ.setdefault(name, value)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        workspace.root.mkdir(parents=True, exist_ok=True)
+        from mlflow.tracking import MlflowClient
+
+        self.workspace = workspace
+        self.uri = tracking_uri(workspace)
+        self.shown_uri = without_credentials(self.uri)
+        self.client: MlflowClient = MlflowClient(
+            tracking_uri=self.uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
+        )
+
+    # -------------------------------------------------------------------------------------------------- runs
+
+    def open_run(
+        self, experiment: str, name: str, tags: Mapping[str, str], description: str, started: datetime
+    ) -> tuple[str, str]:
+        """Make a run in `experiment` (made too when missing); return (run id, experiment id)."""
+        experiment_id = self._experiment(experiment)
+        run = self.client.create_run(
+            experiment_id, start_time=int(started.timestamp() * 1000), run_name=name,
+            tags={**tags, "mlflow.note.content": description, "mlflow.source.name": "stsflow", "mlflow.user": _user()},
+        )  # fmt: skip
+        return run.info.run_id, experiment_id
+
+    def reopen_run(self, run_id: str) -> bool:
+        """Set the run to RUNNING again; False when the store does not know it."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.update_run(run_id, status="RUNNING")
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return True
+
+    def run(self, run_id: str) -> Run:
+        """The run, with params, latest metrics and tags."""
+        return self.client.get_run(run_id)
+
+    def end_run(self, run_id: str, status: str, reason: str) -> None:
+        """End a run that nobody works on any more, with the reason as a tag."""
+        if reason:
+            self.client.set_tag(run_id, "stsflow.ended_because", reason[:4000])
+        self.client.set_terminated(run_id, status=status)
+
+    def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "active":
+            return str(found.experiment_id)
+        if found is not None:
+            raise PreconditionError(
+                f"the MLflow experiment {name!r} is deleted; restore it, or set tracking.experiment"
+            )
+        # The location is fixed when an experiment is made. For the embedded store it must not depend on the working
+        # directory; a server decides for itself.
+        location = self.workspace.mlflow_artifacts.as_uri() if self.uri.startswith("sqlite:") else None
+        try:
+            return str(self.client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            found = self.client.get_experiment_by_name(name)  # another process was first
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    # --------------------------------------------------------------------------------------------- journal entries
+
+    def send(self, run_id: str, entry: Entry, folder: Path) -> None:
+        """Carry one journal entry over. Sending one twice does no harm, except for metrics (see `known_points`)."""
+        if isinstance(entry, Metrics):
+            self._send_metrics(run_id, entry.points)
+        elif isinstance(entry, Params):
+            self._send_params(run_id, entry.values)
+        elif isinstance(entry, Tags):
+            for name, value in entry.values.items():
+                self.client.set_tag(run_id, name, value[:8000])
+        elif isinstance(entry, Artifacts):
+            self._send_artifacts(run_id, folder / entry.path, entry.folder)
+        elif isinstance(entry, DatasetInput):
+            self._send_input(run_id, entry)
+        elif isinstance(entry, Model):
+            self._send_model(run_id, entry, folder)
+        elif isinstance(entry, Finish):
+            self.client.set_terminated(run_id, status=entry.status, end_time=entry.time)
+
+    def known_points(self, run_id: str, names: Iterable[str]) -> set[tuple[str, int]]:
+        """(metric, step) of every point that the run has for these metrics."""
+        return {(name, point.step) for name in set(names) for point in self.client.get_metric_history(run_id, name)}
+
+    def _send_metrics(self, run_id: str, points: Iterable[tuple[str, float, int, int]]) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [Metric(name, value, timestamp, step) for name, value, timestamp, step in points]
+        for start in range(0, len(metrics), 1000):
+            self.client.log_batch(run_id, metrics=metrics[start : start + 1000])
+
+    def _send_params(self, run_id: str, values: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        known = self.client.get_run(run_id).data.params
+        params = [
+            Param(name, value if len(value) <= PARAM_LIMIT else value[: PARAM_LIMIT - 12] + " … (cut)")
+            for name, value in values.items()
+            if name not in known
+        ]
+        for start in range(0, len(params), 100):
+            self.client.log_batch(run_id, params=params[start : start + 100])
+
+    def _send_artifacts(self, run_id: str, path: Path, folder: str) -> None:
+        if path.is_dir():
+            self.client.log_artifacts(run_id, str(path), folder or None)
+        elif path.exists():
+            self.client.log_artifact(run_id, str(path), folder or None)
+
+    def _send_input(self, run_id: str, entry: DatasetInput) -> None:
+        from mlflow.entities import Dataset, InputTag
+        from mlflow.entities import DatasetInput as Input
+
+        dataset = Dataset(
+            name=entry.name, digest=entry.digest[:36], source_type="stsflow",
+            source=json.dumps({"uri": entry.source, "revision": entry.revision, "sha256": entry.digest}, ensure_ascii=False),
+            profile=json.dumps({"num_rows": entry.rows}), schema=json.dumps({"columns": entry.columns}),
+        )  # fmt: skip
+        self.client.log_inputs(run_id, datasets=[Input(dataset, [InputTag("mlflow.data.context", entry.context)])])
+
+    # ------------------------------------------------------------------------------------------------ models
+
+    def _send_model(self, run_id: str, entry: Model, folder: Path) -> None:
+        """Log the model in a child process (the flavour needs torch, this process must not), then register it."""
+        if self._logged_model(run_id, entry.digest) is None:
+            from tasks.tracking.model_process import log_model_in_child
+
+            log_model_in_child(self.uri, run_id, folder / entry.path, entry, folder)
+        if entry.register_as:
+            self.register(run_id, entry)
+
+    def _logged_model(self, run_id: str, digest: str) -> Any | None:
+        run = self.client.get_run(run_id)
+        for output in getattr(getattr(run, "outputs", None), "model_outputs", None) or []:
+            model = self.client.get_logged_model(output.model_id)
+            if model.tags.get("stsflow.model_digest") == digest:
+                return model
+        return None
+
+    def register(self, run_id: str, entry: Model) -> str:
+        """Make a version of the registered model from the run's logged model; return its number. Safe to repeat."""
+        from mlflow.exceptions import MlflowException
+
+        name = str(entry.register_as)
+        known = self.version_of_run(name, run_id)
+        if known is not None:
+            return known
+        try:
+            self.client.create_registered_model(
+                name, description=f"Sentence-embedding models of the recipe that registers as {name}."
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        model = self._logged_model(run_id, entry.digest)
+        if model is None:
+            raise TrackingUnavailable(
+                f"the run {run_id} holds no logged model with digest {entry.digest[:12]} to register"
+            )
+        version = self.client.create_model_version(
+            name, source=f"models:/{model.model_id}", run_id=run_id, description=entry.description[:90_000],
+            tags=dict(entry.tags) | {"stsflow.model_digest": entry.digest}, model_id=model.model_id,
+        )  # fmt: skip
+        return str(version.version)
+
+    def version_of_run(self, name: str, run_id: str) -> str | None:
+        """Number of the version of registered model `name` that this run made, or None."""
+        versions = self.client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+        return str(versions[0].version) if versions else None
+
+    def alias(self, name: str, alias: str) -> Any | None:
+        """The model version that `alias` of registered model `name` points to, or None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
+                return None
+            raise
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point `alias` of registered model `name` at `version`."""
+        self.client.set_registered_model_alias(name, alias, version)
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove `alias` of registered model `name`."""
+        self.client.delete_registered_model_alias(name, alias)
+
+    def download_model(self, name: str, version: str, target: Path) -> Path:
+        """The sentence-transformers folder of a registered version, copied below `target`."""
+        import mlflow
+
+        mlflow.set_tracking_uri(self.uri)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            local = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=scratch))
+            folder = local / "model.sentence_transformer"
+            os.rename(folder if folder.is_dir() else local, target)
+        return target
+
+
+def _basic_auth() -> tuple[str, str] | None:
+    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    return (user, password) if user and password else None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip() or type(error).__name__
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+def milliseconds(moment: datetime | None = None) -> int:
+    """Milliseconds since 1970 of `moment`, or of now."""
+    return int((moment or datetime.now(UTC)).timestamp() * 1000)
