@@ -25,7 +25,10 @@ class Section(BaseModel):
 class Record(BaseModel):
     """What a stage hands on: small, JSON-safe, frozen. Paths and counts, never rows or weights."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    # A metric that is not defined (a model that collapsed) is NaN; by default it would be written as null and not load.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), ser_json_inf_nan="constants"
+    )
 
     def write(self, path: Path) -> Path:
         """Write the record as JSON under `path`, all or nothing (a temporary file, then a rename); return `path`."""
