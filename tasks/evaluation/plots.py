@@ -25,11 +25,14 @@ DENSITY_FROM_ROWS = 400
 
 def plot_scatter(gold: Floats, predicted: Floats, path: Path, *, title: str, spearman: float) -> Path:
     """Cosine similarity over gold score, one point a pair (counts in hexagons for many); return `path`."""
+    from matplotlib.colors import LogNorm
+
     figure, axes = _figure(6.4, 4.8)
     if len(gold) >= DENSITY_FROM_ROWS:
         # Gold scores are few distinct values: as many hexagons across as there are values, 12 to 26, keeps them full.
         across = int(np.clip(len(np.unique(gold)), 12, 26))
-        hexagons = axes.hexbin(gold, predicted, gridsize=across, mincnt=1, cmap="Blues", bins="log", linewidths=0.2)
+        shades = LogNorm(vmin=0.3)  # starts below one pair, so that a hexagon with one is seen on white
+        hexagons = axes.hexbin(gold, predicted, gridsize=across, mincnt=1, cmap="Blues", norm=shades, linewidths=0.2)
         figure.colorbar(hexagons, ax=axes, label="pairs")
     else:
         axes.scatter(gold, predicted, s=16, alpha=0.5, color=MODEL_COLOURS[1], linewidths=0)

@@ -139,7 +139,8 @@ def _run_worker(
         if ended.code != 0:
             names = ", ".join(model.name for model in models)
             raise EvaluationFailed(
-                f"the evaluation of {names} ended with code {ended.code}; the end of {worker_log}:\n{last_lines(worker_log)}"
+                f"the evaluation of {names} ended with code {ended.code}; "
+                f"the end of {worker_log}:\n{last_lines(worker_log)}"
             )
 
 

@@ -78,7 +78,7 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
 
 
 def load(model: ModelSpec) -> Any:
-    """The SentenceTransformer in float32, from the local disk, as the recipe wants its base model or as it was saved."""
+    """The SentenceTransformer in float32, from the local disk: as it was saved, or as the recipe wants its base."""
     from sentence_transformers import SentenceTransformer
 
     loaded = SentenceTransformer(str(model.path), local_files_only=True)
