@@ -421,6 +421,10 @@ class EvaluationReport(Record):
     model_digest: str
     suites: dict[str, SuiteScores]
     seconds: float
+    model_bytes: int = 0
+    """Size of the model folder's files."""
+    latency_milliseconds: float | None = None
+    """Median wall time to encode one text alone, on the machine and device of the evaluation."""
     reused: bool = False
 
 

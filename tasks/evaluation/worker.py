@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from tasks.child import guard, read_spec
@@ -72,6 +74,8 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
         model_digest=model.digest,
         suites=scores,
         seconds=time.perf_counter() - started,
+        model_bytes=sum(path.stat().st_size for path in model.path.rglob("*") if path.is_file()),
+        latency_milliseconds=measure_latency(loaded, list(embedded.row_of)),
     )
     report.write(report_file(model.folder))
     return report
@@ -93,6 +97,17 @@ def embed_all(spec: EvaluationSpec, model: Any) -> EmbeddedTexts:
 
     texts = (text for name, suite in spec.config.suites.items() for text in suite.texts(spec.data_of(name)))
     return embed(model, texts, spec.config.batch_size)
+
+
+def measure_latency(model: Any, texts: Sequence[str], count: int = 32) -> float | None:
+    """Median milliseconds to encode one text alone, over `count` texts spread over `texts`; None without texts."""
+    chosen = texts[:: max(1, len(texts) // count)][:count]
+    seconds = []
+    for text in chosen:
+        started = time.perf_counter()
+        model.encode([text], show_progress_bar=False)
+        seconds.append(time.perf_counter() - started)
+    return 1000.0 * median(seconds) if seconds else None
 
 
 def _scoring(spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: Any, embedded: EmbeddedTexts) -> Any:
