@@ -41,23 +41,55 @@ def fetch_snapshot(
     does, and never appears in a message. Raises `ModelError` or `DataError` (no such repository or revision, no
     access), `PreconditionError` (not in the cache and `HF_HUB_OFFLINE` is set), `DownloadFailed` (after every retry).
     """
-    from huggingface_hub import snapshot_download
-
     what = _describe(repo_id, revision, kind)
 
     def attempt() -> Path:
         try:
-            return Path(
-                snapshot_download(
-                    repo_id, repo_type=kind, revision=revision, cache_dir=cache, endpoint=endpoint(),
-                    allow_patterns=None if allow_patterns is None else list(allow_patterns),
-                    etag_timeout=timeout_seconds,
-                )
-            )  # fmt: skip
+            return _snapshot(repo_id, revision, kind, allow_patterns, cache, timeout_seconds)
         except Exception as error:  # the client raises from several families, its own and its HTTP library's
             raise _translated(error, repo_id, revision, kind) from None
 
     return with_backoff(attempt, retries=retries, what=what, advice=OFFLINE_ADVICE)
+
+
+def _snapshot(
+    repo_id: str,
+    revision: str,
+    kind: RepositoryKind,
+    allow_patterns: Sequence[str] | None,
+    cache: Path | None,
+    timeout_seconds: float,
+) -> Path:
+    import httpx2
+    from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFoundError
+
+    patterns = None if allow_patterns is None else list(allow_patterns)
+
+    def download(*, local: bool) -> Path:
+        return Path(
+            snapshot_download(
+                repo_id, repo_type=kind, revision=revision, cache_dir=cache, endpoint=endpoint(),
+                allow_patterns=patterns, etag_timeout=timeout_seconds, local_files_only=local,
+            )
+        )  # fmt: skip
+
+    # The client spends 23 s of its own retries on listing the files of a hub that is not there. One plain request
+    # first tells at once; it is left out when the listing is known, so that a cached snapshot needs no network.
+    try:
+        get_cached_repo_tree(repo_id, repo_type=kind, revision=revision, cache_dir=cache)
+    except CachedRepoTreeNotFoundError:
+        if not constants.is_offline_mode():
+            try:
+                HfApi(endpoint=endpoint()).repo_info(
+                    repo_id, repo_type=kind, revision=revision, timeout=timeout_seconds
+                )
+            except httpx2.TransportError as unreachable:
+                try:
+                    return download(local=True)
+                except LocalEntryNotFoundError:
+                    raise unreachable from None
+    return download(local=False)
 
 
 def current_commit(repo_id: str, kind: RepositoryKind, *, branch: str = "main", retries: int = 2) -> str:

@@ -1,0 +1,323 @@
+"""Files fetched by URL: resumed, verified, tried again, and never half there.
+
+    <folder>/urls/<key>.json       what the URL gave last: ETag, SHA-256, name
+    <folder>/urls/<key>.lock       held while it is fetched, so that two processes do the work once
+    <folder>/partial/<key>         what has arrived so far; <key>.json beside it holds its validator
+    <folder>/content/<sha256>/     finished files, by content
+
+A proxy is taken from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+import httpx
+from filelock import FileLock
+from pydantic import ValidationError
+
+from tasks.addresses import without_credentials
+from tasks.backoff import PASSING_STATUSES, TryAgain, with_backoff
+from tasks.errors import DataError, DiskFull
+from tasks.files import write_text_atomically
+from tasks.fingerprint import fingerprint, git_blob_id, sha256_of_file
+from tasks.schema import Record
+
+log = logging.getLogger(__name__)
+
+# It writes every address in full, a signed link's secret included, at INFO.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+Progress = Callable[[int, int | None], None]
+"""Called with bytes that have arrived and bytes in all (None when the server does not say)."""
+
+RecordT = TypeVar("RecordT", bound=Record)
+ADVICE = "Check the network and the proxy settings, or put the file on this machine and name its path."
+
+
+class Remembered(Record):
+    """What a URL gave when it was fetched last."""
+
+    etag: str | None
+    sha256: str
+    name: str
+
+
+class Validator(Record):
+    """What tells whether a file on the server is still the one whose beginning we have."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+    @property
+    def header(self) -> str | None:
+        """Value for `If-Range`, or None: weak tags do not promise equal bytes (RFC 9110, 13.1.5)."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
+
+
+@dataclass(frozen=True)
+class Download:
+    """One URL and the places that belong to it."""
+
+    url: str
+    folder: Path
+    sha256: str | None
+    git_blob: str | None
+    timeout_seconds: float
+    on_progress: Progress | None
+
+    @property
+    def shown(self) -> str:
+        """The address for messages."""
+        return without_credentials(self.url)
+
+    @property
+    def key(self) -> str:
+        """Short name of this URL's files."""
+        return fingerprint(self.url)[:24]
+
+    @property
+    def memory(self) -> Path:
+        """Record of what the URL gave last."""
+        return self.folder / "urls" / f"{self.key}.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while the URL is fetched."""
+        return self.folder / "urls" / f"{self.key}.lock"
+
+    @property
+    def partial(self) -> Path:
+        """What has arrived so far."""
+        return self.folder / "partial" / self.key
+
+    @property
+    def partial_validator(self) -> Path:
+        """Validator of the partial file."""
+        return self.folder / "partial" / f"{self.key}.json"
+
+    @property
+    def name(self) -> str:
+        """File name under which the content is kept: the address's last part, made harmless."""
+        last = unquote(urlsplit(self.url).path).rpartition("/")[2]
+        return re.sub(r"[^\w.-]", "_", last).lstrip(".")[-120:] or "download"
+
+    def content(self, sha256: str) -> Path:
+        """Final place of the file with this hash."""
+        return self.folder / "content" / sha256[:24] / self.name
+
+
+def fetch_url(
+    url: str,
+    folder: Path,
+    *,
+    sha256: str | None = None,
+    git_blob: str | None = None,
+    timeout_seconds: float = 60.0,
+    retries: int = 5,
+    on_progress: Progress | None = None,
+) -> Path:
+    """The file at `url`, below `folder`, whole and with the expected hash.
+
+    A file that is there already and has the expected hash is used without the network; without an expected hash the
+    server is asked whether it changed (ETag). An interrupted download goes on where it stopped when the server's
+    validator is still the same, and starts again when not. 429, 5xx, timeouts, dropped connections and truncation are
+    tried again `retries` times. Raises `DataError` (no such file, no access, wrong hash), `DownloadFailed` (gave up),
+    `DiskFull`. User, password and query of the URL never appear in a message.
+    """
+    download = Download(url, folder, sha256, git_blob, timeout_seconds, on_progress)
+    for path in (download.memory, download.partial):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(download.lock):
+        known = _remembered(download)
+        if known is not None and (sha256 or git_blob) and _mismatch(download, known[0]) is None:
+            return known[0]
+        with _network_errors(download.shown), _client(url, timeout_seconds) as client:
+            return with_backoff(
+                lambda: _attempt(download, client, known), retries=retries, what=download.shown, advice=ADVICE
+            )
+
+
+def remote_state(url: str, *, timeout_seconds: float = 60.0, retries: int = 2) -> str:
+    """What tells one state of the file at `url` from the next without fetching it: ETag, else date and size."""
+    shown = without_credentials(url)
+
+    def attempt() -> str:
+        with _network_errors(shown), _client(url, timeout_seconds) as client:
+            response = client.head(_bare(url))
+            _check_status(response, shown)
+            headers = response.headers
+            return str(headers.get("etag") or f"{headers.get('last-modified', '')} {headers.get('content-length', '')}")
+
+    return with_backoff(attempt, retries=retries, what=shown, advice=ADVICE)
+
+
+def _attempt(download: Download, client: httpx.Client, known: tuple[Path, Remembered] | None) -> Path:
+    """One request that ends with the whole file in place, or raises `TryAgain`."""
+    present = download.partial.stat().st_size if download.partial.exists() else 0
+    validator = _load(download.partial_validator, Validator)
+    condition = validator.header if validator else None
+    headers = {"Accept-Encoding": "identity"}
+    if present and condition:
+        headers |= {"Range": f"bytes={present}-", "If-Range": condition}
+    elif known is not None and known[1].etag:
+        headers |= {"If-None-Match": known[1].etag}
+    with _network_errors(download.shown), client.stream("GET", _bare(download.url), headers=headers) as response:
+        if response.status_code == 304 and known is not None:
+            return known[0]
+        if response.status_code == 416:
+            _forget_partial(download)
+            raise TryAgain("the server has no more bytes for the part that we have; starting over", 0.0)
+        _check_status(response, download.shown)
+        resumed = response.status_code == 206
+        if resumed and not _continues(response, present):
+            _forget_partial(download)
+            raise TryAgain("the server sent another part than the one asked for; starting over", 0.0)
+        _receive(download, response, present if resumed else 0)
+        return _finish(download, response.headers.get("etag"), resumed)
+
+
+def _receive(download: Download, response: httpx.Response, offset: int) -> None:
+    """Append the response's body to the partial file, from byte `offset` on."""
+    etag, modified = response.headers.get("etag"), response.headers.get("last-modified")
+    if offset == 0:
+        write_text_atomically(
+            download.partial_validator, Validator(etag=etag, last_modified=modified).model_dump_json()
+        )
+    length = response.headers.get("content-length")
+    plain = "content-encoding" not in response.headers
+    total = offset + int(length) if length is not None and plain else None
+    done = offset
+    with download.partial.open("r+b" if offset else "wb") as stream:
+        stream.seek(offset)
+        for block in response.iter_bytes():
+            stream.write(block)
+            done += len(block)
+            if download.on_progress is not None:
+                download.on_progress(done, total)
+        stream.truncate()
+        stream.flush()
+        os.fsync(stream.fileno())
+    if total is not None and done != total:
+        raise TryAgain(f"{done} of {total} bytes arrived")
+
+
+def _finish(download: Download, etag: str | None, resumed: bool) -> Path:
+    """Verify the partial file and give it its final name."""
+    problem = _mismatch(download, download.partial)
+    if problem is not None:
+        _forget_partial(download)
+        if resumed:
+            raise TryAgain("the resumed file has another hash than expected; starting over", 0.0)
+        raise DataError(f"{download.shown}: {problem}.")
+    found = sha256_of_file(download.partial)
+    target = download.content(found)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    download.partial.replace(target)
+    _forget_partial(download)
+    Remembered(etag=etag, sha256=found, name=target.name).write(download.memory)
+    log.info("%s: fetched %d bytes", download.shown, target.stat().st_size)
+    return target
+
+
+def _mismatch(download: Download, path: Path) -> str | None:
+    """What is wrong with the file's hash, in words, or None."""
+    return hash_mismatch(path, download.sha256, download.git_blob)
+
+
+def hash_mismatch(path: Path, sha256: str | None, git_blob: str | None) -> str | None:
+    """What is wrong with the hash of the file at `path`, in words, or None when it is as expected."""
+    for name, expected, compute in (("SHA-256", sha256, sha256_of_file), ("git blob id", git_blob, git_blob_id)):
+        if expected is not None and (found := compute(path)) != expected.lower():
+            return f"the {name} is {found} ({path.stat().st_size} bytes), expected {expected.lower()}"
+    return None
+
+
+def _remembered(download: Download) -> tuple[Path, Remembered] | None:
+    """The finished file that this URL gave last, if it is still there and undamaged."""
+    memory = _load(download.memory, Remembered)
+    if memory is None:
+        return None
+    path = download.content(memory.sha256)
+    return (path, memory) if path.is_file() and sha256_of_file(path) == memory.sha256 else None
+
+
+def _load(path: Path, record: type[RecordT]) -> RecordT | None:
+    try:
+        return record.load(path)
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _forget_partial(download: Download) -> None:
+    download.partial.unlink(missing_ok=True)
+    download.partial_validator.unlink(missing_ok=True)
+
+
+def _continues(response: httpx.Response, offset: int) -> bool:
+    return str(response.headers.get("content-range", "")).startswith(f"bytes {offset}-")
+
+
+def _client(url: str, timeout_seconds: float) -> httpx.Client:
+    """A client that carries the URL's user and password in a header, which a redirect to another host drops."""
+    parsed = httpx.URL(url)
+    auth = httpx.BasicAuth(parsed.username, parsed.password) if parsed.userinfo else None
+    return httpx.Client(timeout=timeout_seconds, follow_redirects=True, auth=auth)
+
+
+def _bare(url: str) -> httpx.URL:
+    """The URL without user and password, which would otherwise stand in every log."""
+    return httpx.URL(url).copy_with(username=None, password=None)
+
+
+def _check_status(response: httpx.Response, shown: str) -> None:
+    status = response.status_code
+    if status in PASSING_STATUSES:
+        raise TryAgain(f"HTTP {status}", _retry_after(response.headers.get("retry-after")))
+    if status in (401, 403, 407):
+        raise DataError(f"{shown}: access is refused (HTTP {status}).")
+    if status not in (200, 206):
+        raise DataError(f"{shown}: there is no file to fetch (HTTP {status}).")
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds to wait by a Retry-After header (a number or a date), or None."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (date - datetime.now(UTC)).total_seconds()) if date.tzinfo else None
+
+
+@contextmanager
+def _network_errors(shown: str) -> Iterator[None]:
+    """Turn errors of the network into `TryAgain` and a full disk into `DiskFull`; neither carries the full address."""
+    try:
+        yield
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
+        raise DataError(f"{shown}: this address cannot be fetched ({type(error).__name__}).") from None
+    except httpx.TimeoutException as error:
+        raise TryAgain(f"no answer in time ({type(error).__name__})") from None
+    except (httpx.ConnectError, httpx.ProxyError) as error:
+        raise TryAgain(f"no connection ({type(error).__name__})") from None
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        raise TryAgain(f"the connection broke off ({type(error).__name__})") from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DiskFull(f"{shown}: no room left on the disk while it was being fetched.") from None
