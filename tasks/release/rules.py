@@ -1,36 +1,60 @@
-"""When a candidate may become champion: typed rules, all of which must hold."""
+"""When a candidate may become champion: typed rules, all of which must hold.
+
+A rule states its `outcome` on the evidence: whether it holds, one sentence why, and the numbers of that sentence. What
+could not be measured never holds. Comparisons look at the lower end of the paired interval, not at the difference.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from tasks.schema import Section
+
+if TYPE_CHECKING:
+    from tasks.records import EvaluationReport, RuleOutcome
+    from tasks.release.evidence import Evidence
 
 
 class BeatsBase(Section):
     """The candidate is better than the base model: the paired interval of the difference lies above the margin."""
 
     kind: Literal["beats_base"] = "beats_base"
-    suite: str
-    """Suite to compare on; it should be one that chose neither the checkpoint nor the hyperparameters."""
+    suite: str | None = None
+    """Suite to compare on; default: the headline suite. It should be one that chose neither the checkpoint nor the
+    hyperparameters."""
     metric: str = "spearman_cosine"
     """Metric to compare."""
     margin: float = Field(default=0.0, ge=0)
     """The lower end of the interval must lie above this."""
+
+    def outcome(self, evidence: Evidence) -> RuleOutcome:
+        """Holds when the interval of candidate minus base lies above the margin."""
+        if evidence.base is None:
+            return _outcome(self.kind, False, "the base model was not evaluated")
+        suite = self.suite or evidence.headline
+        return _better(self.kind, evidence, evidence.base, "the base model", suite, self.metric, self.margin)
 
 
 class BeatsChampion(Section):
     """The candidate is better than the champion on the same rows; holds when there is no champion yet."""
 
     kind: Literal["beats_champion"] = "beats_champion"
-    suite: str
-    """Suite to compare on."""
+    suite: str | None = None
+    """Suite to compare on; default: the headline suite."""
     metric: str = "spearman_cosine"
     """Metric to compare."""
     margin: float = Field(default=0.0, ge=0)
     """The lower end of the interval must lie above this."""
+
+    def outcome(self, evidence: Evidence) -> RuleOutcome:
+        """Holds without a champion, or when the interval of candidate minus champion lies above the margin."""
+        if evidence.champion is None:
+            return _outcome(self.kind, True, "there is no champion yet")
+        suite = self.suite or evidence.headline
+        return _better(self.kind, evidence, evidence.champion, "the champion", suite, self.metric, self.margin)
 
 
 class NotWorse(Section):
@@ -44,17 +68,139 @@ class NotWorse(Section):
     margin: float = Field(default=0.01, gt=0)
     """Largest loss that is accepted: the lower end of the interval must lie above minus this."""
 
+    def outcome(self, evidence: Evidence) -> RuleOutcome:
+        """Holds without a champion, or when on each suite the interval lies above minus the margin."""
+        if evidence.champion is None:
+            return _outcome(self.kind, True, "there is no champion yet")
+        parts = [
+            _better(self.kind, evidence, evidence.champion, "the champion", suite, self.metric, -self.margin)
+            for suite in self.suites
+        ]
+        numbers = {
+            f"{suite}/{name}": value
+            for suite, part in zip(self.suites, parts, strict=True)
+            for name, value in part.numbers.items()
+        }
+        failed = [part.reason for part in parts if not part.holds]
+        return _outcome(self.kind, not failed, "; ".join(failed or [part.reason for part in parts]), numbers)
+
 
 class MinimumScore(Section):
     """The score on a suite reaches a fixed bar."""
 
     kind: Literal["minimum_score"] = "minimum_score"
-    suite: str
-    """Suite to look at."""
+    suite: str | None = None
+    """Suite to look at; default: the headline suite."""
     metric: str = "spearman_cosine"
     """Metric to look at."""
     score: float
     """Lowest score that passes."""
 
+    def outcome(self, evidence: Evidence) -> RuleOutcome:
+        """Holds when the candidate's score is at least the bar."""
+        suite = self.suite or evidence.headline
+        scores = evidence.candidate.suites.get(suite)
+        found = math.nan if scores is None else scores.metrics.get(self.metric, math.nan)
+        if math.isnan(found):
+            return _outcome(self.kind, False, f"the candidate has no {self.metric} on {suite}")
+        holds = found >= self.score
+        reason = f"{self.metric} on {suite} is {found:.4f}, {'at least' if holds else 'below'} {self.score:.4f}"
+        return _outcome(self.kind, holds, reason, {"score": found, "bar": self.score})
 
-Rule = Annotated[BeatsBase | BeatsChampion | NotWorse | MinimumScore, Field(discriminator="kind")]
+
+class MaximumSize(Section):
+    """The model folder is no larger than a bound."""
+
+    kind: Literal["maximum_size"] = "maximum_size"
+    megabytes: float = Field(gt=0)
+    """Largest size of the model folder, in units of 1,000,000 bytes."""
+
+    def outcome(self, evidence: Evidence) -> RuleOutcome:
+        """Holds when the size was measured and is within the bound."""
+        size = evidence.candidate.model_bytes / 1e6
+        if not size:
+            return _outcome(self.kind, False, "the size of the candidate was not measured")
+        holds = size <= self.megabytes
+        reason = f"the model takes {size:.1f} MB, {'within' if holds else 'over'} {self.megabytes:.1f} MB"
+        return _outcome(self.kind, holds, reason, {"megabytes": size, "bound": self.megabytes})
+
+
+class MaximumLatency(Section):
+    """One text is encoded within a bound, on the machine that evaluates."""
+
+    kind: Literal["maximum_latency"] = "maximum_latency"
+    milliseconds: float = Field(gt=0)
+    """Longest median time to encode one text alone."""
+
+    def outcome(self, evidence: Evidence) -> RuleOutcome:
+        """Holds when the latency was measured and is within the bound."""
+        found = evidence.candidate.latency_milliseconds
+        if found is None:
+            return _outcome(self.kind, False, "the latency of the candidate was not measured")
+        holds = found <= self.milliseconds
+        reason = f"one text takes {found:.1f} ms, {'within' if holds else 'over'} {self.milliseconds:.1f} ms"
+        return _outcome(self.kind, holds, reason, {"milliseconds": found, "bound": self.milliseconds})
+
+
+class NoUnexplainedLeakage(Section):
+    """No evaluation set shares rows with training, except where the recipe says why that is accepted."""
+
+    kind: Literal["no_unexplained_leakage"] = "no_unexplained_leakage"
+    explained: dict[str, str] = {}
+    """By suite: why its overlap with training is accepted."""
+
+    def outcome(self, evidence: Evidence) -> RuleOutcome:
+        """Holds when every suite that shares a sentence with a training set has its explanation."""
+        shared = {f"{o.train}/{o.evaluation}": float(o.exact.rows) for o in evidence.overlaps if o.exact.rows}
+        leaking = [o for o in evidence.overlaps if o.exact.rows]
+        open_ones = [o for o in leaking if not self.explained.get(o.evaluation, "").strip()]
+        if open_ones:
+            found = ", ".join(
+                f"{o.exact.rows} of {o.exact.of_rows} rows of {o.evaluation} in {o.train}" for o in open_ones
+            )
+            return _outcome(self.kind, False, f"shared with training and not explained: {found}", shared)
+        if leaking:
+            reasons = {o.evaluation: self.explained[o.evaluation] for o in leaking}
+            return _outcome(self.kind, True, "; ".join(f"{name}: {why}" for name, why in reasons.items()), shared)
+        return _outcome(self.kind, True, "training and evaluation share no sentence")
+
+
+Rule = Annotated[
+    BeatsBase | BeatsChampion | NotWorse | MinimumScore | MaximumSize | MaximumLatency | NoUnexplainedLeakage,
+    Field(discriminator="kind"),
+]
+
+
+def _better(
+    rule: str, evidence: Evidence, other: EvaluationReport, called: str, suite: str, metric: str, above: float
+) -> RuleOutcome:
+    """Whether the paired interval of candidate minus `other` lies wholly above `above`."""
+    mine, theirs = evidence.candidate.suites.get(suite), other.suites.get(suite)
+    if mine is None or theirs is None:
+        whose = "the candidate" if mine is None else called
+        return _outcome(rule, False, f"{whose} was not evaluated on {suite}")
+    if mine.data_digest != theirs.data_digest:
+        return _outcome(
+            rule, False,
+            f"the candidate and {called} were evaluated on different rows of {suite} (data digest "
+            f"{mine.data_digest[:12]} and {theirs.data_digest[:12]}); evaluate {called} again on the same data",
+        )  # fmt: skip
+    found = evidence.difference(other, suite, metric)
+    if found is None or found.interval is None:
+        return _outcome(rule, False, f"there is no paired interval of {metric} on {suite} against {called}")
+    low, high = found.interval.low, found.interval.high
+    holds = low > above
+    reason = (
+        f"{metric} on {suite} against {called}: {found.difference:+.4f}, {found.interval.confidence:.0%} interval "
+        f"{low:+.4f} to {high:+.4f}, which {'lies' if holds else 'does not lie'} above {above:+.4f}"
+    )
+    if suite == evidence.chose_checkpoint:
+        reason += f" ({suite} also chose the checkpoint, which flatters the candidate)"
+    numbers = {"difference": found.difference, "low": low, "high": high, "above": above, "rows": float(found.rows)}
+    return _outcome(rule, holds, reason, numbers)
+
+
+def _outcome(rule: str, holds: bool, reason: str, numbers: dict[str, float] | None = None) -> RuleOutcome:
+    from tasks.records import RuleOutcome
+
+    return RuleOutcome(rule=rule, holds=holds, reason=reason, numbers=numbers or {})

@@ -175,3 +175,17 @@ def maximum_over(values: Sequence[Floats]) -> Floats:
     """Resample by resample, the highest of several statistics that is a number; `nan` where none is."""
     stacked = np.stack(values)
     return np.where(np.isnan(stacked).all(axis=0), np.nan, np.fmax.reduce(stacked, axis=0))
+
+
+def bootstrap_means(columns: Mapping[str, ArrayLike], resamples: int, seed: int) -> dict[str, Floats]:
+    """Mean of every column in each resample of the rows, shape (resamples,), for metrics that are means over rows.
+
+    All columns see the same resamples, as in `bootstrap_correlations`.
+    """
+    names = list(columns)
+    stacked = np.stack([np.asarray(columns[name], dtype=np.float64) for name in names], axis=1)
+    rows = len(stacked)
+    if rows == 0:
+        return {name: np.full(resamples, np.nan) for name in names}
+    means = np.concatenate([counts @ stacked / rows for counts in resample_counts(rows, resamples, seed)])
+    return {name: means[:, index] for index, name in enumerate(names)}

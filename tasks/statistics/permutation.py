@@ -82,3 +82,20 @@ def _spearman_differences(gold: Floats, first: Floats, second: Floats) -> Callab
         return correlations(~taken) - correlations(taken)
 
     return differences
+
+
+def paired_mean_permutation_p(first: ArrayLike, second: ArrayLike, permutations: int, seed: int) -> float:
+    """Two-sided p-value of "both models have the same mean per row", swapping the models within rows at random.
+
+    A swap turns the sign of a row's difference, so that the test is the sign-flip test of the mean difference.
+    """
+    difference = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    observed = abs(difference.sum())
+    generator = np.random.default_rng(seed)
+    block = max(1, CELLS_AT_A_TIME // max(1, len(difference)))
+    as_extreme = 0
+    for start in range(0, permutations, block):
+        kept = generator.random((min(block, permutations - start), len(difference))) < 0.5
+        sums = np.abs(np.where(kept, 1.0, -1.0) @ difference)
+        as_extreme += int((sums >= observed - NEGLIGIBLE * max(1, len(difference))).sum())
+    return (1 + as_extreme) / (1 + permutations)

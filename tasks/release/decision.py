@@ -1,0 +1,34 @@
+"""Whether a candidate becomes champion. Moving the alias is another module's work; this one only decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.records import Release
+from tasks.release.evidence import Evidence
+from tasks.release.rules import Rule
+
+
+def decide(rules: Sequence[Rule], evidence: Evidence) -> Release:
+    """The decision with the outcome of every rule: promoted only when there are rules and all of them hold.
+
+    A candidate whose weights are the champion's own is never promoted: there would be nothing to gain, and the trail
+    of who replaced whom would lie.
+    """
+    outcomes = tuple(rule.outcome(evidence) for rule in rules)
+    champion = evidence.champion
+    if champion is not None and champion.model_digest == evidence.candidate.model_digest:
+        return Release(promoted=False, outcomes=outcomes, reason="not promoted: the candidate is the champion itself")
+    if not outcomes:
+        return Release(promoted=False, reason="not promoted: the recipe has no promotion rules")
+    failed = [outcome for outcome in outcomes if not outcome.holds]
+    if failed:
+        reasons = "; ".join(f"{outcome.rule}: {outcome.reason}" for outcome in failed)
+        return Release(promoted=False, outcomes=outcomes, reason=f"not promoted: {reasons}")
+    reasons = "; ".join(f"{outcome.rule}: {outcome.reason}" for outcome in outcomes)
+    return Release(promoted=True, outcomes=outcomes, reason=f"promoted: {reasons}")
+
+
+def compared_metrics(rules: Sequence[Rule]) -> tuple[str, ...]:
+    """Metrics that the rules compare between models, for whoever works out the paired differences."""
+    return tuple(dict.fromkeys(metric for rule in rules if (metric := getattr(rule, "metric", None))))
