@@ -185,6 +185,9 @@ class TrainingConfig(Section):
     on_out_of_memory: Literal["fail", "halve"] = "halve"
     """`halve`: start again from the last checkpoint with half the micro-batch and twice the accumulation, where the
     loss allows that without a change of meaning."""
+    concurrency_limit: str = "gpu"
+    """Prefect concurrency limit of which a slot is held while training; made with one slot when it is missing. Empty:
+    none, trainings may share the machine."""
     hang_timeout_seconds: float = Field(default=1800.0, gt=0)
     """End the trainer when it has written no event for this long."""
     timeout_seconds: float | None = Field(default=None, gt=0)

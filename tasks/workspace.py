@@ -4,6 +4,7 @@
       downloads/                     files fetched by URL, by content hash; hub snapshots
       prepared/<fingerprint>/        shaped data sets (Arrow) and their record
       tokens/<fingerprint>.json      token reports
+      preflight/<digest>/            checks of a base model
       base-scores/<fingerprint>/     base-model scores, by model and data digest
       trainings/<fingerprint>/       one training: spec, events, checkpoints, model, result
       runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
@@ -43,6 +44,10 @@ class Workspace:
     def tokens(self, fingerprint: str) -> Path:
         """File of the token report with this fingerprint."""
         return self.root / "tokens" / f"{fingerprint[:24]}.json"
+
+    def preflight(self, digest: str) -> Path:
+        """Folder of the checks of the base model with this digest."""
+        return self.root / "preflight" / digest[:24]
 
     def base_scores(self, fingerprint: str) -> Path:
         """Folder of a finished evaluation that later runs may reuse."""

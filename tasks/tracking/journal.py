@@ -142,6 +142,13 @@ class Journal:
 
         write_text_atomically(self._sent, str(number))
 
+    def append_once(self, entry: Entry) -> None:
+        """Add `entry` unless an equal one is there already; of metrics, the points that are new."""
+        if isinstance(entry, Metrics):
+            self.append_new_points(entry)
+        elif all(old != entry for _, old in self.after(0)):
+            self.append(entry)
+
     def append_new_points(self, entry: Metrics) -> None:
         """Add the points of `entry` whose (name, step) the journal does not hold yet.
 

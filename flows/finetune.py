@@ -1,0 +1,91 @@
+"""The main flow: a recipe in, a tuned model with its evidence out."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.summary import RunSummary, summarise
+from tasks.card.task import write_model_card
+from tasks.config import RunConfig
+from tasks.data.task import prepare_data
+from tasks.evaluation.run import ModelUnderTest
+from tasks.evaluation.task import compare_scores, evaluate
+from tasks.lease import lease
+from tasks.models.task import check_model, fetch_model
+from tasks.plan.task import plan_run
+from tasks.recipe import recipe_sha256
+from tasks.records import BaseModelRef, TrainedModel
+from tasks.release.task import release_model
+from tasks.tokens.task import profile_tokens
+from tasks.tracking.relay import require_sent
+from tasks.tracking.runs import relay_of
+from tasks.tracking.task import connect_tracking, ended_truthfully, open_run, record_preparation, record_results
+from tasks.training.request import training_request
+from tasks.training.task import train
+from tasks.workspace import RunFolder, Workspace
+
+logger = logging.getLogger(__name__)
+
+
+def _flow_run_name() -> str:
+    recipe: RunConfig = flow_run.parameters["recipe"]
+    return f"{recipe.name}-{recipe_sha256(recipe)[:8]}"
+
+
+@flow(name="finetune", flow_run_name=_flow_run_name)
+def finetune(recipe: RunConfig, fresh: bool = False, resume: str | None = None) -> RunSummary:
+    """Fine-tune a sentence-embedding model as the recipe says, and record all of it.
+
+    Prepares the data, measures its tokens, works out what the model will see, trains, evaluates base and tuned model
+    with the same code, writes the model card, registers the model and decides on its promotion.
+
+    Args:
+        recipe: The run, as a recipe states it.
+        fresh: Reuse nothing: prepare, train and evaluate again.
+        resume: Continue this run (folder name or MLflow run id) and no other.
+    """
+    started = datetime.now(UTC)
+    workspace = Workspace.here()
+    sha256 = recipe_sha256(recipe)
+    batch_sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
+
+    with lease(workspace.lease(f"recipe-{sha256[:24]}"), on_wait=_say_who_runs):
+        store = connect_tracking(workspace)
+        base = fetch_model(recipe.model, workspace)
+        data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
+        checked = check_model(base, data, workspace)
+        tokens = profile_tokens(
+            data, base, batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh
+        )
+        request = training_request(recipe, data, base)
+        plan = plan_run(recipe, base, data, tokens, checked, request, workspace)
+
+        run = open_run(store, workspace, recipe, sha256, flow_run.id or "", started, resume, fresh)
+        folder, relay = RunFolder(run.folder), relay_of(store, run)
+        with ended_truthfully(relay, run):
+            record_preparation(relay, run, recipe, base, data, tokens, plan)
+            trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
+            reports = evaluate(
+                "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh
+            )
+            differences = compare_scores(*reports, recipe.evaluation, folder.evaluation)
+            card = write_model_card(recipe, run, data, base, tokens, plan, trained, reports, differences)
+            record_results(relay, run, recipe, trained, reports, differences, card)
+            release = release_model(recipe, run, relay, base, data, reports, workspace)
+        require_sent(relay.finish(patience_seconds=0.0), relay, run.name)
+    return summarise(recipe, run, base, trained, reports, differences, card, release)
+
+
+def _models(base: BaseModelRef, trained: TrainedModel) -> list[ModelUnderTest]:
+    return [
+        ModelUnderTest("base", base.path, base.digest, base),
+        ModelUnderTest("tuned", trained.model, trained.model_digest),
+    ]
+
+
+def _say_who_runs(holder: str) -> None:
+    logger.info("this recipe is being run by %s; waiting for it, then reusing what it made", holder)

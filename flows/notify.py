@@ -1,0 +1,16 @@
+"""Events that automations listen for."""
+
+from __future__ import annotations
+
+from prefect.events import emit_event
+
+CHAMPION_CHANGED = "stsflow.champion.changed"
+
+
+def announce_champion(model: str, version: str, previous: str | None, reason: str) -> None:
+    """Tell Prefect that the alias `champion` of the registered model moved; the notification automation passes it on."""
+    emit_event(
+        event=CHAMPION_CHANGED,
+        resource={"prefect.resource.id": f"stsflow.registered-model.{model}", "prefect.resource.name": model},
+        payload={"model": model, "version": version, "previous": previous, "reason": reason},
+    )

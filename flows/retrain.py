@@ -1,0 +1,98 @@
+"""The nightly look: has any source changed since the last training? Only then is the recipe run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+from prefect.states import Completed, State
+from prefect.variables import Variable
+
+from flows.finetune import finetune
+from tasks.config import RunConfig
+from tasks.data.state import source_states
+from tasks.fingerprint import fingerprint
+from tasks.schema import Record
+
+
+class Seen(Record):
+    """What the last training was made from."""
+
+    recipe: str
+    """Fingerprint of the recipe."""
+    sources: dict[str, str]
+    """State of each source, by the name of its training set or suite: revision, ETag or hash, shortened to a digest."""
+
+    def reasons_against(self, earlier: Seen | None) -> list[str]:
+        """Why a training from this state would differ from one of `earlier`; empty when it would not."""
+        if earlier is None:
+            return ["there is no earlier training of this recipe on record"]
+        reasons = ["the recipe changed"] if self.recipe != earlier.recipe else []
+        for name, state in self.sources.items():
+            if name not in earlier.sources:
+                reasons.append(f"{name} is new")
+            elif earlier.sources[name] != state:
+                reasons.append(f"{name} changed")
+        return reasons + [f"{name} is gone" for name in earlier.sources if name not in self.sources]
+
+
+def run_name() -> str:
+    """`retrain-<recipe>`, so that a list of nights can be read."""
+    recipe: Any = flow_run.parameters["recipe"]
+    return f"retrain-{recipe.name if isinstance(recipe, RunConfig) else recipe['name']}"
+
+
+@flow(name="retrain", flow_run_name=run_name)
+def retrain(recipe: RunConfig, force: bool = False) -> State[Any]:
+    """Run `recipe` when a source's revision, ETag or hash, or the recipe itself, is not what the last training saw.
+
+    Ends in the state `Skipped`, with the reason, when nothing changed. What was seen is remembered only after the
+    training has succeeded, so that a failed night is tried again. `force` trains in any case.
+    """
+    seen = look_at_sources(recipe)
+    earlier = remembered(recipe.name)
+    reasons = ["asked for"] if force else seen.reasons_against(earlier)
+    if not reasons:
+        message = f"skipped: none of {len(seen.sources)} sources changed since the last training"
+        return Completed(name="Skipped", message=message)
+    get_run_logger().info("training, because %s", "; ".join(reasons))
+    finetune(recipe)
+    remember(recipe.name, seen)
+    return Completed(message=f"trained, because {'; '.join(reasons)}")
+
+
+@task(name="look at sources", retries=3, retry_delay_seconds=30)
+def look_at_sources(recipe: RunConfig) -> Seen:
+    """The state of every source of training sets and suites now. Reads heads and hashes, downloads nothing large."""
+    states = source_states(recipe.data, recipe.evaluation.suites)
+    return Seen(
+        recipe=fingerprint(recipe.model_dump(mode="json")),
+        sources={name: fingerprint(state)[:16] for name, state in sorted(states.items())},
+    )
+
+
+def variable_name(recipe_name: str) -> str:
+    """Name of the Prefect variable that holds what the last training of a recipe saw."""
+    return "stsflow_seen_" + recipe_name.replace("-", "_").replace(".", "_")
+
+
+def remembered(recipe_name: str) -> Seen | None:
+    """What the last training of the recipe saw, or None. A text of another version counts as none: train once more."""
+    try:
+        value = Variable.get(variable_name(recipe_name))
+    except ObjectNotFound:
+        return None
+    if value is None:
+        return None
+    try:
+        return Seen.model_validate(value if isinstance(value, dict) else json.loads(str(value)))
+    except ValueError:
+        return None
+
+
+def remember(recipe_name: str, seen: Seen) -> None:
+    """Keep `seen` in the Prefect variable of the recipe: every worker, on whatever machine, looks there."""
+    Variable.set(variable_name(recipe_name), seen.model_dump(mode="json"), overwrite=True)

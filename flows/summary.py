@@ -1,0 +1,154 @@
+"""What a run comes down to: for a person on the terminal, for a program as JSON."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks.config import RunConfig
+from tasks.records import (
+    BaseModelRef,
+    CardRef,
+    Difference,
+    EvaluationReport,
+    Release,
+    RunRef,
+    TrainedModel,
+)
+from tasks.schema import Record
+
+
+class RunSummary(Record):
+    """The result of a run, as `stsflow run --json` prints it."""
+
+    status: Literal["finished"]
+    name: str
+    recipe: str
+    mlflow_run_id: str
+    flow_run_id: str
+    tracking_uri: str
+    experiment_id: str
+    run_dir: Path
+    model_dir: Path
+    card: Path
+    metrics: dict[str, float]
+    """Final scores by MLflow name, such as `tuned/sts-test/spearman_cosine`."""
+    headline: str
+    """Suite whose score is the headline."""
+    gain: dict[str, float | None]
+    """Of the headline: base, tuned, difference, low, high."""
+    reused: bool
+    """The training had finished before; nothing was trained in this run."""
+    attempt: int
+    promoted: bool
+    release: str
+    """One sentence: what was registered and whether it was promoted."""
+    model_version: str | None = None
+
+
+def summarise(
+    recipe: RunConfig, run: RunRef, base: BaseModelRef, trained: TrainedModel, reports: list[EvaluationReport],
+    differences: tuple[Difference, ...], card: CardRef, release: Release,
+) -> RunSummary:  # fmt: skip
+    """The summary of a finished run."""
+    before, after = reports
+    name = recipe.headline_suite
+    primary = after.suites[name].primary
+    found = next((item for item in differences if item.suite == name and item.metric == primary), None)
+    interval = found.interval if found else None
+    metrics = {
+        f"{report.model}/{suite}/{metric}": value
+        for report in reports
+        for suite, scores in report.suites.items()
+        for metric, value in scores.metrics.items()
+    }
+    return RunSummary(
+        status="finished", name=run.name, recipe=recipe.name, mlflow_run_id=run.mlflow_run_id,
+        flow_run_id=run.flow_run_id, tracking_uri=run.tracking_uri, experiment_id=run.experiment_id,
+        run_dir=run.folder, model_dir=run.folder / "model", card=card.path, metrics=metrics, headline=f"{name}/{primary}",
+        gain={
+            "base": before.suites[name].metrics[primary], "tuned": after.suites[name].metrics[primary],
+            "difference": found.difference if found else None, "low": interval.low if interval else None,
+            "high": interval.high if interval else None,
+        },
+        reused=trained.reused, attempt=run.attempt, promoted=release.promoted, release=release.reason,
+        model_version=release.version,
+    )  # fmt: skip
+
+
+def print_summary(summary: RunSummary, console: Console) -> None:
+    """The summary for a person: scores first, then where things are and how to look at them."""
+    table = Table(title=f"{summary.name}: base against tuned", title_justify="left", show_edge=False, pad_edge=False)
+    for heading in ("suite", "metric", "base", "tuned", "difference"):
+        table.add_column(heading, justify="right" if heading in ("base", "tuned", "difference") else "left")
+    for name, tuned in summary.metrics.items():
+        model, _, rest = name.partition("/")
+        suite, _, metric = rest.partition("/")
+        if model != "tuned" or metric not in ("spearman_cosine", "pearson_cosine"):
+            continue
+        base = summary.metrics[f"base/{rest}"]
+        style = "bold" if rest == summary.headline else ""
+        table.add_row(suite, metric, f"{base:.4f}", f"{tuned:.4f}", f"{tuned - base:+.4f}", style=style)
+    console.print()
+    console.print(table)
+    gain = summary.gain
+    if gain["low"] is not None and gain["high"] is not None and gain["difference"] is not None:
+        console.print(
+            f"\n{summary.headline}: {gain['difference']:+.4f}, 95 % interval [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+        )
+    if summary.reused:
+        console.print("The same training had finished before: its model was reused (--fresh trains again).")
+    console.print(f"{summary.release}\n")
+    places = {
+        "model card": summary.card,
+        "plots": summary.run_dir / "evaluation",
+        "model": summary.model_dir,
+        "whole run": summary.run_dir,
+    }
+    for label, path in places.items():
+        console.print(f"  {label + ':':<12} {shown(path)}", soft_wrap=True, highlight=False)
+    console.print("\nLook at it:")
+    for label, command in look_commands(summary).items():
+        console.print(f"  {label + ':':<12} {command}", soft_wrap=True, highlight=False)
+
+
+def look_commands(summary: RunSummary) -> dict[str, str]:
+    """The commands that open the MLflow UI and the Prefect UI on this run."""
+    page = f"#/experiments/{summary.experiment_id}/runs/{summary.mlflow_run_id}"
+    commands = {}
+    if summary.tracking_uri.startswith(("http://", "https://")):
+        commands["MLflow"] = f"open {summary.tracking_uri.rstrip('/')}/{page}"
+    else:
+        commands["MLflow"] = (
+            f"{_program('mlflow')} ui --backend-store-uri {summary.tracking_uri} --port 5000"
+            f"   then open http://127.0.0.1:5000/{page}"
+        )
+    if api := os.environ.get("PREFECT_API_URL"):
+        commands["Prefect"] = f"open {api.removesuffix('/api')}/runs/flow-run/{summary.flow_run_id}"
+    else:
+        home = os.environ.get("PREFECT_HOME", "")
+        commands["Prefect"] = (
+            f"PREFECT_HOME={shown(Path(home))} {_program('prefect')} server start --port 4200"
+            f"   then open http://127.0.0.1:4200/runs/flow-run/{summary.flow_run_id}"
+        )
+    return commands
+
+
+def shown(path: Path) -> str:
+    """`path` relative to the working directory where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _program(name: str) -> str:
+    """`.venv/bin/mlflow` where that is what runs us, else the bare name."""
+    import sys
+
+    beside = Path(sys.executable).parent / name
+    return shown(beside) if beside.exists() else name

@@ -1,0 +1,77 @@
+"""What the command line prints where: results on standard output, everything else on standard error.
+
+Logging and the embedded servers are configured through the environment, so this runs before Prefect is imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from tasks.errors import StsflowError
+from tasks.workspace import Workspace
+
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+
+
+def prepare_process(*, verbose: bool = False) -> None:
+    """Log our own lines to standard error, keep Prefect's to warnings, and point the embedded stores at the workspace.
+
+    What the user has set in the environment, or in the active Prefect profile, stays.
+    """
+    _use_embedded_prefect()
+    defaults = {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO" if verbose else "CRITICAL",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    handler = RichHandler(console=ERR, show_path=False, show_level=verbose, log_time_format="%H:%M:%S", markup=False)
+    for name in ("tasks", "flows", "stsflow"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+        logger.addHandler(handler)
+        logger.propagate = False
+    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine", "prefect.task_engine", "prefect.flow_engine"):
+        logging.getLogger(name).addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Errors that we raise on purpose are sentences; their traceback helps nobody."""
+    if record.exc_info and isinstance(record.exc_info[1], StsflowError):
+        record.exc_info = None
+    return True
+
+
+def _use_embedded_prefect() -> None:
+    workspace = Workspace.here()
+    os.environ.setdefault("STSFLOW_WORKSPACE", str(workspace.root))
+    if "PREFECT_API_URL" in os.environ or _profile_names_a_server():
+        return
+    if "PREFECT_HOME" not in os.environ:
+        os.environ["PREFECT_HOME"] = str(workspace.prefect_home)
+        workspace.prefect_home.mkdir(parents=True, exist_ok=True)
+
+
+def _profile_names_a_server() -> bool:
+    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
+    path = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    try:
+        profiles = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError):
+        return False
+    active = os.environ.get("PREFECT_PROFILE") or profiles.get("active", "")
+    return "PREFECT_API_URL" in profiles.get("profiles", {}).get(active, {})

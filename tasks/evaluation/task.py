@@ -1,0 +1,64 @@
+"""Prefect tasks of the evaluation stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+
+from tasks.config import EvaluationConfig
+from tasks.evaluation.compare import compare
+from tasks.evaluation.plots import plot_comparison
+from tasks.evaluation.run import ModelUnderTest, evaluate_models
+from tasks.records import Difference, EvaluationReport, PreparedData
+from tasks.workspace import Workspace
+
+
+@task(name="evaluate", task_run_name="evaluate {names}")
+def evaluate(
+    names: str,
+    models: list[ModelUnderTest],
+    config: EvaluationConfig,
+    data: PreparedData,
+    folder: Path,
+    workspace: Workspace,
+    fresh: bool = False,
+) -> list[EvaluationReport]:
+    """Every model on every suite, by the same code, in one child process. `names` is for the run's name alone."""
+    return evaluate_models(models, config.suites, data, config, folder, workspace=None if fresh else workspace)
+
+
+@task(name="compare scores")
+def compare_scores(
+    before: EvaluationReport, after: EvaluationReport, config: EvaluationConfig, folder: Path
+) -> tuple[Difference, ...]:
+    """Paired differences on the same rows, as records, a figure, and a table in Prefect."""
+    differences = compare(before, after, config)
+    plot_comparison([before, after], folder / "base-against-tuned.png")
+    create_table_artifact(key="scores", table=score_table(before, after, differences), description="Scores")
+    return differences
+
+
+def score_table(
+    before: EvaluationReport, after: EvaluationReport, differences: tuple[Difference, ...]
+) -> list[dict[str, str]]:
+    """Rows for people: suite, rows, primary metric of both models, difference with its interval, p-value."""
+    rows = []
+    for name, tuned in after.suites.items():
+        base = before.suites[name]
+        found = next((d for d in differences if d.suite == name and d.metric == tuned.primary), None)
+        interval = found.interval if found else None
+        rows.append(
+            {
+                "suite": name,
+                "rows": f"{tuned.rows:,}",
+                "metric": tuned.primary,
+                before.model: f"{base.metrics[tuned.primary]:.4f}",
+                after.model: f"{tuned.metrics[tuned.primary]:.4f}",
+                "difference": f"{found.difference:+.4f}" if found else "",
+                "interval": f"[{interval.low:+.4f}, {interval.high:+.4f}]" if interval else "",
+                "p": f"{found.p_value:.4f}" if found and found.p_value is not None else "",
+            }
+        )
+    return rows

@@ -1,0 +1,32 @@
+"""Prefect tasks of the tokens stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+
+from tasks.config import TokensConfig
+from tasks.records import BaseModelRef, PreparedData, TokenReport
+from tasks.tokens.lengths import measure_tokens
+from tasks.tokens.table import token_table
+from tasks.workspace import Workspace
+
+
+@task(name="profile tokens")
+def profile_tokens(
+    data: PreparedData,
+    base: BaseModelRef,
+    batch_sizes: Mapping[str, int],
+    config: TokensConfig,
+    maximum_truncated_share: float,
+    workspace: Workspace,
+    fresh: bool,
+) -> TokenReport:
+    """Token statistics of every row of every set, as a record and as a table in Prefect."""
+    report = measure_tokens(
+        data, base, batch_sizes, workspace, config, maximum_truncated_share=maximum_truncated_share, fresh=fresh
+    )
+    create_table_artifact(key="tokens", table=token_table(report), description=f"Token lengths under {report.tokenizer}")
+    return report

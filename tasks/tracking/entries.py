@@ -1,0 +1,136 @@
+"""What gets recorded about a run, decided in one place: stage records in, journal entries out. No MLflow here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tasks.config import RunConfig
+from tasks.records import (
+    BaseModelRef,
+    Difference,
+    EvaluationReport,
+    PlanReport,
+    PreparedData,
+    PreparedSet,
+    Release,
+    TokenReport,
+    TrainedModel,
+)
+from tasks.tracking.journal import DatasetInput, Entry, Metrics, Params, Tags, flat_params, metrics_now
+from tasks.training.events import Event
+
+# Whole texts and file lists that the recipe artifact holds; as parameters they would drown the comparison table.
+NOT_PARAMETERS = ("description",)
+
+
+def recipe_params(recipe: RunConfig) -> Params:
+    """The flattened recipe: `training.learning_rate` and so on, every default included."""
+    values = recipe.model_dump(mode="json", exclude=set(NOT_PARAMETERS))
+    return Params(values=dict(flat_params("", values)))
+
+
+def preparation(
+    base: BaseModelRef, data: PreparedData, tokens: TokenReport, plan: PlanReport | None, environment: Mapping[str, str]
+) -> list[Entry]:
+    """Data sets as inputs, counts as metrics, base model and environment as tags."""
+    entries: list[Entry] = [_input(item, "training") for item in data.train]
+    entries += [_input(item, "evaluation") for item in data.evaluation]
+    values: dict[str, float] = {}
+    for item in (*data.train, *data.evaluation):
+        values[f"data/{item.name}/rows"] = item.rows
+        values[f"data/{item.name}/rows_read"] = item.counts.read
+        for reason, count in item.counts.dropped.items():
+            values[f"data/{item.name}/dropped_{reason}"] = count
+    for set_tokens in tokens.sets:
+        for column, lengths in set_tokens.columns.items():
+            values[f"tokens/{set_tokens.name}/{column}_mean"] = lengths.mean
+            values[f"tokens/{set_tokens.name}/{column}_p99"] = lengths.p99
+            values[f"tokens/{set_tokens.name}/{column}_truncated_share"] = lengths.truncated_share
+    for exposure in plan.exposure if plan else ():
+        values[f"data/{exposure.name}/rows_seen_share"] = exposure.seen_share
+        values[f"data/{exposure.name}/rows_seen"] = exposure.rows_seen
+        values[f"data/{exposure.name}/rows_repeated"] = exposure.repeats
+    for overlap in data.overlaps:
+        values[f"leakage/{overlap.evaluation}/{overlap.train}_rows"] = overlap.exact.rows
+        values[f"leakage/{overlap.evaluation}/{overlap.train}_sentences"] = overlap.exact.sentences
+        values[f"leakage/{overlap.evaluation}/{overlap.train}_pairs"] = overlap.exact.pairs
+    entries.append(metrics_now(values))
+    tags = {f"stsflow.environment.{name}": value for name, value in environment.items()}
+    tags |= {
+        "stsflow.base_model": base.name,
+        "stsflow.base_revision": base.revision,
+        "stsflow.base_digest": base.digest,
+        "stsflow.data_fingerprint": data.fingerprint,
+    }
+    entries.append(Tags(values=tags))
+    return entries
+
+
+def training_events(events: Sequence[Event], suite: str | None) -> Metrics | None:
+    """Step metrics of trainer events: `train/loss`, `train/learning_rate`, `eval/<suite>/<metric>`."""
+    points: list[tuple[str, float, int, int]] = []
+    for event in events:
+        if event.kind == "log":
+            prefix = "train"
+        elif event.kind == "evaluation" and suite is not None:
+            prefix = f"eval/{event.text or suite}"
+        else:
+            continue
+        moment = int(event.time * 1000)
+        points += [(f"{prefix}/{name}", value, moment, event.step or 0) for name, value in event.values.items()]
+    return Metrics(points=tuple(points), event=events[-1].seq) if events else None
+
+
+def training_result(trained: TrainedModel) -> list[Entry]:
+    """What the finished training says of itself."""
+    values = {
+        "train/steps": float(trained.steps),
+        "train/seconds": trained.train_seconds,
+        "train/cpu_seconds": trained.cpu_seconds,
+        "train/peak_memory_bytes": float(trained.peak_memory_bytes),
+        "train/mean_loss": trained.train_loss,
+        "train/attempts": float(trained.attempts),
+    }
+    for exposure in trained.exposure:
+        values[f"data/{exposure.name}/rows_fed"] = exposure.rows_seen
+        values[f"data/{exposure.name}/rows_fed_share"] = exposure.seen_share
+    tags = {
+        "stsflow.training_fingerprint": trained.fingerprint,
+        "stsflow.model_digest": trained.model_digest,
+        "stsflow.best_step": str(trained.best_step) if trained.best_step is not None else "last",
+    }
+    tags |= {f"stsflow.lever.{lever.name}": f"{lever.chosen} ({lever.reason})" for lever in trained.levers}
+    return [metrics_now(values, step=trained.steps), Tags(values=tags)]
+
+
+def scores(reports: Iterable[EvaluationReport], differences: Iterable[Difference]) -> list[Entry]:
+    """`base/<suite>/<metric>`, `tuned/<suite>/<metric>`, and the paired differences."""
+    values: dict[str, float] = {}
+    for report in reports:
+        for name, suite in report.suites.items():
+            for metric, value in suite.metrics.items():
+                values[f"{report.model}/{name}/{metric}"] = value
+            for metric, value in suite.clean.items():
+                values[f"{report.model}/{name}/clean/{metric}"] = value
+    for difference in differences:
+        stem = f"gain/{difference.suite}/{difference.metric}"
+        values[stem] = difference.difference
+        if difference.interval is not None:
+            values[f"{stem}_low"] = difference.interval.low
+            values[f"{stem}_high"] = difference.interval.high
+    return [metrics_now(values)]
+
+
+def release(result: Release) -> list[Entry]:
+    """How the release ended."""
+    values = {"stsflow.promoted": str(result.promoted).lower(), "stsflow.release": result.reason}
+    if result.version is not None:
+        values |= {"stsflow.registered_model": str(result.registered_as), "stsflow.model_version": result.version}
+    return [Tags(values=values)]
+
+
+def _input(item: PreparedSet, context: str) -> DatasetInput:
+    return DatasetInput(
+        name=item.name, digest=item.digest, source=item.source.uri, revision=item.source.revision, context=context,
+        rows=item.rows, columns=item.columns,
+    )  # fmt: skip

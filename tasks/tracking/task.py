@@ -1,0 +1,163 @@
+"""Prefect tasks that keep the record of a run. What is recorded is decided in entries.py; who speaks to MLflow, store.py."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from prefect import task
+
+from tasks.config import RunConfig
+from tasks.environment import code_revision, hardware, versions
+from tasks.files import write_text_atomically
+from tasks.recipe import lock_recipe, recipe_yaml
+from tasks.records import (
+    BaseModelRef,
+    CardRef,
+    Difference,
+    EvaluationReport,
+    PlanReport,
+    PreparedData,
+    RunRef,
+    TokenReport,
+    TrainedModel,
+)
+from tasks.tracking import entries, runs
+from tasks.tracking.journal import Artifacts, Finish, Model, Tags
+from tasks.tracking.relay import Relay
+from tasks.tracking.store import Store, check_reachable, milliseconds
+from tasks.workspace import RunFolder, Workspace
+
+logger = logging.getLogger(__name__)
+
+
+@task(name="check tracking")
+def connect_tracking(workspace: Workspace) -> Store:
+    """The tracking store, known to answer; runs that a dead process left behind are marked as crashed."""
+    check_reachable(workspace)
+    store = Store(workspace)
+    runs.reconcile(store, workspace)
+    return store
+
+
+@task(name="open run")
+def open_run(
+    store: Store, workspace: Workspace, recipe: RunConfig, sha256: str, flow_run_id: str, started: datetime,
+    resume: str | None, fresh: bool,
+) -> RunRef:  # fmt: skip
+    """The MLflow run and folder of this run: a new one, or the recipe's unfinished one."""
+    tags = {
+        "stsflow.recipe": recipe.name,
+        "stsflow.recipe_sha256": sha256,
+        "prefect.flow_run_id": flow_run_id,
+        "stsflow.code_revision": code_revision() or f"stsflow {versions().get('stsflow', '')}",
+        **recipe.tracking.tags,
+    }
+    run = runs.open_run(
+        store, workspace, recipe, sha256, flow_run_id=flow_run_id, started=started, tags=tags, resume=resume, fresh=fresh
+    )
+    if run.attempt > 1:
+        logger.info("continuing %s, attempt %d", run.name, run.attempt)
+    return run
+
+
+@task(name="record preparation")
+def record_preparation(
+    relay: Relay, run: RunRef, recipe: RunConfig, base: BaseModelRef, data: PreparedData, tokens: TokenReport,
+    plan: PlanReport | None,
+) -> None:  # fmt: skip
+    """The recipe as parameters, the data sets as inputs, counts as metrics; the records as files."""
+    folder = RunFolder(run.folder)
+    environment = versions() | hardware()
+    _note_drift(relay, run, environment)
+    write_text_atomically(folder.recipe, recipe_yaml(lock_recipe(recipe, base, data)))
+    data.write(folder.data / "prepared.json")
+    base.write(folder.data / "base-model.json")
+    tokens.write(folder.tokens / "tokens.json")
+    journal = relay.journal
+    if not len(journal):
+        journal.append(entries.recipe_params(recipe))
+    for entry in entries.preparation(base, data, tokens, plan, environment):
+        journal.append_once(entry)
+    journal.append_once(Artifacts(path="recipe.yaml", folder="recipe"))
+    journal.append_once(Artifacts(path="data", folder="data"))
+    journal.append_once(Artifacts(path="tokens", folder="tokens"))
+    if plan is not None:
+        plan.write(folder.plan / "plan.json")
+        journal.append_once(Artifacts(path="plan", folder="plan"))
+    relay.flush()
+
+
+@task(name="record results")
+def record_results(
+    relay: Relay, run: RunRef, recipe: RunConfig, trained: TrainedModel, reports: list[EvaluationReport],
+    differences: tuple[Difference, ...], card: CardRef,
+) -> None:  # fmt: skip
+    """Training, scores, card and model."""
+    folder = RunFolder(run.folder)
+    trained.write(folder.training / "result.json")
+    journal = relay.journal
+    for entry in [*entries.training_result(trained), *entries.scores(reports, differences)]:
+        journal.append_once(entry)
+    if trained.reused:
+        journal.append_once(Tags(values={"stsflow.reused_from": trained.fingerprint}))
+    for name in ("training", "evaluation", "card"):
+        journal.append_once(Artifacts(path=name, folder=name))
+    if recipe.tracking.log_model or recipe.release.register_as:
+        journal.append_once(
+            Model(
+                path="model", digest=trained.model_digest, dimension=trained.dimension,
+                example=tuple(sentence for group in trained.widget for sentence in group)[:3] or ("An example.",),
+                register_as=recipe.release.register_as, description=card.path.read_text(encoding="utf-8"),
+                tags={
+                    "stsflow.recipe": recipe.name, "stsflow.run": run.name, "stsflow.flow_run_id": run.flow_run_id,
+                    "stsflow.data": ", ".join(f"{name}={digest[:12]}" for name, digest in _digests(reports).items()),
+                },
+            )
+        )  # fmt: skip
+    relay.flush()
+
+
+@contextmanager
+def ended_truthfully(relay: Relay, run: RunRef, *, patience_seconds: float = 60.0) -> Iterator[None]:
+    """Whatever ends the block, run.json and MLflow say how: finished, failed with the reason, or cancelled."""
+    folder = RunFolder(run.folder)
+    try:
+        yield
+    except BaseException as error:
+        cancelled = not isinstance(error, Exception)
+        reason = "cancelled" if cancelled else str(error) or type(error).__name__
+        relay.journal.append(
+            Tags(values={"stsflow.ended_because": reason}),
+            Finish(status="KILLED" if cancelled else "FAILED", time=milliseconds()),
+        )
+        runs.close_run(folder, "cancelled" if cancelled else "failed", reason)
+        relay.finish(patience_seconds=5.0)
+        raise
+    relay.journal.append(Finish(status="FINISHED", time=milliseconds()))
+    runs.close_run(folder, "finished")
+    relay.finish(patience_seconds=patience_seconds)
+
+
+def _note_drift(relay: Relay, run: RunRef, environment: dict[str, str]) -> None:
+    """On a later attempt: tag what is different from the first one, such as a library's version or the processor."""
+    if run.attempt == 1:
+        return
+    first = next((e.values for _, e in relay.journal.after(0) if isinstance(e, Tags) and "stsflow.base_digest" in e.values), {})
+    prefix = "stsflow.environment."
+    changed = {
+        name: f"{first[prefix + name]} -> {value}"
+        for name, value in environment.items()
+        if prefix + name in first and first[prefix + name] != value
+    }
+    values = {"stsflow.attempts": str(run.attempt), "prefect.flow_run_id": run.flow_run_id}
+    if changed:
+        values["stsflow.drift"] = "; ".join(f"{name}: {change}" for name, change in changed.items())
+        logger.warning("this attempt runs under other conditions than the first: %s", values["stsflow.drift"])
+    relay.journal.append(Tags(values=values))
+
+
+def _digests(reports: list[EvaluationReport]) -> dict[str, str]:
+    return {name: suite.data_digest for report in reports for name, suite in report.suites.items()}

@@ -1,0 +1,137 @@
+"""Prefect tasks of the training stage."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from prefect import task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists
+
+from tasks.files import folder_made_whole, link_or_copy, write_bytes_atomically
+from tasks.lease import lease
+from tasks.records import RunRef, TrainedModel
+from tasks.tracking import entries
+from tasks.tracking.journal import Journal
+from tasks.tracking.relay import Relay
+from tasks.tracking.runs import note_training
+from tasks.training.events import Event
+from tasks.training.progress import ProgressLine
+from tasks.training.request import TrainingRequest
+from tasks.training.run import train as train_in_child
+from tasks.workspace import RunFolder, TrainingFolder, Workspace
+
+logger = logging.getLogger(__name__)
+
+# A killed holder's slot comes free when its lease ends; five minutes, the default, is long to wait for nothing.
+SLOT_LEASE_SECONDS = 60
+PROGRESS_SECONDS = 5.0
+
+
+@task(name="train", task_run_name="train {name}")
+def train(
+    name: str, request: TrainingRequest, run: RunRef, relay: Relay, slot: str, fresh: bool, workspace: Workspace
+) -> TrainedModel:
+    """The trained model; events go to MLflow through the relay and to a progress artifact while it trains.
+
+    Holds the Prefect concurrency limit `slot` (one training at a time on a machine) and the training's own lease, so
+    that two runs of one recipe never train the same thing twice. `name` is for the task run's name alone.
+    """
+    folder = workspace.training(request.fingerprint)
+    watcher = _Watcher(relay.journal, request.choose.suite if request.choose else None)
+    key = f"training-{request.fingerprint[:24]}"
+    with lease(workspace.lease(key), on_wait=lambda who: logger.info("waiting for the same training: %s", who)):
+        if fresh and run.attempt == 1:
+            shutil.rmtree(folder.root, ignore_errors=True)
+        note_training(RunFolder(run.folder), request.fingerprint)
+        if folder.result.exists():
+            trained = train_in_child(request, folder, on_event=watcher.see)
+        else:
+            with training_slot(slot), relay.in_background():
+                trained = train_in_child(request, folder, on_event=watcher.see)
+    watcher.close()
+    _place_in_run(trained, folder, RunFolder(run.folder))
+    logger.info(
+        "trained %s steps in %.0f s, mean loss %.4f%s", trained.steps, trained.train_seconds, trained.train_loss,
+        " (reused: the same training had finished before)" if trained.reused else "",
+    )  # fmt: skip
+    return trained
+
+
+def _place_in_run(trained: TrainedModel, folder: TrainingFolder, run: RunFolder) -> None:
+    """Make model, events and log part of the run's own folder; the weights are hard links, not copies."""
+    if not run.model.is_dir():
+        with folder_made_whole(run.model) as target:
+            link_or_copy(trained.model, target)
+    for path in (folder.events, folder.log, folder.spec):
+        if path.exists():
+            write_bytes_atomically(run.training / path.name, path.read_bytes())
+
+
+@contextmanager
+def training_slot(name: str) -> Iterator[None]:
+    """Hold one slot of the Prefect concurrency limit `name`, made with one slot when it is missing; "" holds none."""
+    if not name:
+        yield
+        return
+    with get_client(sync_client=True) as client:
+        try:
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        except ObjectAlreadyExists:
+            pass
+    with concurrency(name, occupy=1, strict=True, lease_duration=SLOT_LEASE_SECONDS):
+        yield
+
+
+class _Watcher:
+    """Takes the trainer's events to the journal, the terminal and Prefect's progress artifact."""
+
+    def __init__(self, journal: Journal, suite: str | None) -> None:
+        self.journal, self.suite = journal, suite
+        self.relayed = journal.last_event
+        self.line = ProgressLine()
+        self.artifact: UUID | None = None
+        self.shown_at = 0.0
+
+    def see(self, events: list[Event]) -> None:
+        """Journal what is new, then show it."""
+        new = [event for event in events if event.seq > self.relayed]
+        if new:
+            metrics = entries.training_events(new, self.suite)
+            if metrics is not None and metrics.points:
+                self.journal.append_new_points(metrics)
+            self.relayed = new[-1].seq
+        for event in events:
+            self.line.show(event)
+        progress = next((event for event in reversed(events) if event.kind == "progress"), None)
+        if progress is not None and time.monotonic() - self.shown_at > PROGRESS_SECONDS:
+            self._show_in_prefect(progress)
+
+    def close(self) -> None:
+        """End the progress line; the artifact ends at 100 %."""
+        self.line.close()
+        if self.artifact is not None:
+            self._update(100.0)
+
+    def _show_in_prefect(self, event: Event) -> None:
+        self.shown_at = time.monotonic()
+        total = event.values.get("total_steps", 0.0)
+        share = 100.0 * (event.step or 0) / total if total else 0.0
+        self._update(min(share, 100.0))
+
+    def _update(self, share: float) -> None:
+        try:
+            if self.artifact is None:
+                self.artifact = create_progress_artifact(progress=share, key="training", description="Training progress")  # type: ignore[assignment]
+            else:
+                update_progress_artifact(self.artifact, progress=share)
+        except Exception as error:  # a server that is away must not cost a training; Prefect raises many kinds
+            logger.debug("the progress artifact was not updated: %s", error)
