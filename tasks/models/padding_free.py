@@ -233,9 +233,7 @@ def _embed(model: SentenceTransformer, texts: list[str]) -> torch.Tensor:
 
 def _texts_of_many_lengths() -> list[str]:
     """A dozen texts from one word to the longest input (300 words at most: it has to exceed attention windows)."""
-    words = (
-        "The old man and the sea, 한 남자가 기타를 연주하고 있다, nobody reads 12 books a day; rain falls on the road"
-    )
+    words = "The old man and the sea, 한 남자가 기타를 연주하고 있다, nobody reads 12 books; rain falls on the road"
     many = words.split() * 16
     lengths = (1, 2, 5, 5, 9, 14, 22, 40, 3, 90, 200, 7)
     return [" ".join(many[start : start + length]) for start, length in enumerate(lengths)]

