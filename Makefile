@@ -1,0 +1,68 @@
+# Everything a person does with this checkout. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+RECIPE ?= flows/recipes/demo.yaml
+# torch and its libraries each start a thread for every core; the tests run in several processes.
+TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+demo: $(VENV)/installed-demo ## install into .venv, then fine-tune a small model on synthetic data (minutes, on a CPU)
+	$(BIN)/stsflow run flows/recipes/demo.yaml
+
+run: $(VENV)/installed-demo ## run a recipe: make run RECIPE=path.yaml
+	$(BIN)/stsflow run $(RECIPE)
+
+up: $(VENV)/installed-demo ## start Prefect, MLflow and a worker on this machine
+	$(BIN)/stsflow up
+
+down: $(VENV)/installed-demo ## stop what `make up` started
+	$(BIN)/stsflow down
+
+test: $(VENV)/installed-test ## the default tests (under 10 minutes on 2 cores)
+	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(VENV)/installed-test ## the tests that take minutes each: servers, many runs, big data
+	$(TEST_ENV) $(BIN)/python -m pytest -m "slow and not gpu" --timeout=1800
+
+test-gpu: $(VENV)/installed-test ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+chaos: $(VENV)/installed-test ## kill the trainer and the flow at random moments, then compare with an undisturbed run
+	$(TEST_ENV) $(BIN)/python -m pytest tests/chaos -m slow --timeout=3600 -s
+
+lint: $(VENV)/installed-test ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: ## resolve constraints.txt anew from pyproject.toml (every extra), in an environment of its own
+	rm -rf .lock-venv
+	$(PYTHON) -m venv .lock-venv
+	.lock-venv/bin/python -m pip install --quiet '.[all]'
+	.lock-venv/bin/python -m pip freeze --exclude stsflow --exclude-editable | sed -E 's/\+[A-Za-z0-9.]+$$//; s/ @ .*//' > constraints.txt
+	rm -rf .lock-venv
+
+clean: ## remove the environment, the workspace and all caches
+	rm -rf $(VENV) .stsflow .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo]'
+	touch $@
+
+$(VENV)/installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
+	touch $@ $(VENV)/installed-demo
+
+.PHONY: help demo run up down test test-slow test-gpu chaos lint lock clean
