@@ -31,6 +31,13 @@ def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder:
     del workspace  # a hub model lies in the hub's cache, where other tools find it too; the others stay where they are
     _check_code_policy(model)
     name, path, revision = model.source.locate(recipe_folder or Path(), with_code=model.trust_remote_code)
+    if isinstance(model.source, HubModel) and revision != model.source.revision:
+        logger.warning(
+            "base model %s: %r is a branch or tag, which moves; now it is commit %s",
+            name,
+            model.source.revision,
+            revision,
+        )
     folder = ModelFolder.open(path)
     if not model.trust_remote_code and folder.carries_code and not folder.is_native:
         raise ModelError(
@@ -47,7 +54,7 @@ def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder:
         )
     digest = sha256_of_model(path)
     reference = BaseModelRef(
-        name=name, kind=kind, path=path, revision=revision or digest, digest=digest, weights_sha256=weights_sha256,
+        name=name, kind=model.source.kind, path=path, revision=revision or digest, digest=digest, weights_sha256=weights_sha256,
         architecture=folder.architecture, parameters=parameters, dimension=folder.dimension(model.pooling),
         position_limit=folder.position_limit, max_seq_length=_max_seq_length(model, folder, name),
         pooling=model.pooling, trust_remote_code=model.trust_remote_code, language=model.language,

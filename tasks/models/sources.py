@@ -34,6 +34,16 @@ class HubModel(Section):
     revision: str = Field(min_length=1)
     """Commit to use. A branch or tag is accepted, but it moves: the run warns, and locks the commit that it found."""
 
+    def locate(self, recipe_folder: Path, *, with_code: bool) -> Located:
+        """The snapshot in the hub's cache, fetched where it is not there yet; `with_code` also takes Python files."""
+        from tasks.hub import fetch_snapshot
+
+        del recipe_folder
+        patterns = (*NEEDED_FILES, "*.py") if with_code else NEEDED_FILES
+        path = fetch_snapshot(self.id, self.revision, "model", allow_patterns=patterns)
+        # The cache names a snapshot's folder after its full commit.
+        return Located(self.id, path, path.name if re.fullmatch(r"[0-9a-f]{40}", path.name) else self.revision)
+
 
 class DirectoryModel(Section):
     """A model in a local folder: a sentence-transformers model or a plain transformers encoder."""
