@@ -35,7 +35,8 @@ def compare(
         a, b = first.suites[name], second.suites[name]
         if reason := why_not_comparable(a, b):
             raise EvaluationFailed(f"{first.model} and {second.model} cannot be compared: {reason}")
-        shared = [metric for metric in dict.fromkeys([a.primary, *metrics]) if metric in a.metrics and metric in b.metrics]
+        wanted = dict.fromkeys([a.primary, *metrics])
+        shared = [metric for metric in wanted if metric in a.metrics and metric in b.metrics]
         found += [_difference(first.model, a, second.model, b, metric, config) for metric in shared]
     return tuple(found)
 

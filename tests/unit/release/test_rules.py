@@ -1,0 +1,183 @@
+"""Each promotion rule: when it holds, when it does not, and what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.records import Difference, EvaluationReport, Interval, Overlap, OverlapCounts, SuiteScores
+from tasks.release.decision import compared_metrics, decide
+from tasks.release.evidence import Evidence
+from tasks.release.rules import (
+    BeatsBase,
+    BeatsChampion,
+    MaximumLatency,
+    MaximumSize,
+    MinimumScore,
+    NotWorse,
+    NoUnexplainedLeakage,
+    Rule,
+)
+
+
+def report(
+    model: str, score: float = 0.8, *, digest: str = "rows-1", suites: tuple[str, ...] = ("test",)
+) -> EvaluationReport:
+    scores = {
+        suite: SuiteScores(
+            suite=suite, kind="sts", title=suite, split=suite, rows=1379, data_digest=digest, model_digest=model,
+            primary="spearman_cosine", metrics={"spearman_cosine": score},
+        )
+        for suite in suites
+    }  # fmt: skip
+    return EvaluationReport(
+        model=model, model_path=Path(model), model_digest=model, suites=scores, seconds=1.0,
+        model_bytes=90_000_000, latency_milliseconds=12.0,
+    )  # fmt: skip
+
+
+def difference(first: str, low: float, high: float, suite: str = "test") -> Difference:
+    interval = Interval(low=low, high=high, confidence=0.95, resamples=1000)
+    return Difference(
+        suite=suite, metric="spearman_cosine", first=first, second="tuned", rows=1379,
+        difference=(low + high) / 2, interval=interval, p_value=0.01, rows_needed=500,
+    )  # fmt: skip
+
+
+def evidence(**parts: Any) -> Evidence:
+    given: dict[str, Any] = {"candidate": report("tuned"), "base": report("base", 0.7), "headline": "test"}
+    return Evidence(**{**given, **parts})
+
+
+@pytest.mark.parametrize(
+    ("margin", "low", "holds"), [(0.0, 0.001, True), (0.0, 0.0, False), (0.0, -0.001, False), (0.01, 0.005, False)]
+)
+def test_beats_base_looks_at_the_lower_end(margin: float, low: float, holds: bool) -> None:
+    outcome = BeatsBase(margin=margin).outcome(evidence(differences=(difference("base", low, 0.05),)))
+    assert outcome.holds is holds
+    assert outcome.numbers["low"] == low
+
+
+def test_reason_carries_the_numbers() -> None:
+    outcome = BeatsBase().outcome(evidence(differences=(difference("base", 0.01, 0.05),)))
+    assert outcome.reason == (
+        "spearman_cosine on test against the base model: +0.0300, 95% interval +0.0100 to +0.0500, which lies above "
+        "+0.0000"
+    )
+
+
+def test_reason_says_when_the_suite_chose_the_checkpoint() -> None:
+    found = evidence(differences=(difference("base", 0.01, 0.05),), chose_checkpoint="test")
+    assert "test also chose the checkpoint, which flatters the candidate" in BeatsBase().outcome(found).reason
+
+
+def test_first_version_beats_a_champion_that_is_not_there() -> None:
+    for rule in (BeatsChampion(), NotWorse(suites=("test",))):
+        outcome = rule.outcome(evidence())
+        assert outcome.holds
+        assert outcome.reason == "there is no champion yet"
+
+
+def test_champion_on_other_rows_is_not_compared() -> None:
+    found = evidence(champion=report("champion", 0.1, digest="rows-2"), differences=(difference("champion", 0.5, 0.9),))
+    outcome = BeatsChampion().outcome(found)
+    assert not outcome.holds
+    assert "different rows of test (data digest rows-1 and rows-2); evaluate the champion again" in outcome.reason
+
+
+def test_champion_without_the_suite_is_not_compared() -> None:
+    outcome = BeatsChampion().outcome(evidence(champion=report("champion", suites=("dev",))))
+    assert (outcome.holds, outcome.reason) == (False, "the champion was not evaluated on test")
+
+
+def test_without_an_interval_nothing_is_beaten() -> None:
+    outcome = BeatsBase().outcome(evidence())
+    assert not outcome.holds
+    assert outcome.reason == "there is no paired interval of spearman_cosine on test against the base model"
+
+
+def test_not_worse_accepts_a_small_loss_and_names_the_suite_that_loses_more() -> None:
+    suites = ("test", "forum")
+    found = evidence(
+        candidate=report("tuned", suites=suites),
+        champion=report("champion", suites=suites),
+        differences=(difference("champion", -0.005, 0.02), difference("champion", -0.03, 0.0, "forum")),
+    )
+    assert NotWorse(suites=("test",), margin=0.01).outcome(found).holds
+    both = NotWorse(suites=suites, margin=0.01).outcome(found)
+    assert not both.holds
+    assert "on forum" in both.reason and "on test" not in both.reason
+    assert both.numbers["forum/low"] == -0.03
+
+
+@pytest.mark.parametrize(("bar", "holds"), [(0.8, True), (0.81, False)])
+def test_minimum_score(bar: float, holds: bool) -> None:
+    outcome = MinimumScore(score=bar).outcome(evidence())
+    assert outcome.holds is holds
+    assert ("at least" if holds else "below") in outcome.reason
+
+
+def test_undefined_score_reaches_no_bar() -> None:
+    outcome = MinimumScore(score=-1.0).outcome(evidence(candidate=report("tuned", float("nan"))))
+    assert (outcome.holds, outcome.reason) == (False, "the candidate has no spearman_cosine on test")
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        (MaximumSize(megabytes=90), True), (MaximumSize(megabytes=89.9), False),
+        (MaximumLatency(milliseconds=12), True), (MaximumLatency(milliseconds=11), False),
+    ],
+)  # fmt: skip
+def test_size_and_latency_have_bounds(rule: MaximumSize | MaximumLatency, holds: bool) -> None:
+    assert rule.outcome(evidence()).holds is holds
+
+
+def test_what_was_not_measured_does_not_pass() -> None:
+    bare = report("tuned").model_copy(update={"model_bytes": 0, "latency_milliseconds": None})
+    for rule in (MaximumSize(megabytes=1e6), MaximumLatency(milliseconds=1e6)):
+        assert "was not measured" in rule.outcome(evidence(candidate=bare)).reason
+
+
+def test_leakage_needs_an_explanation_for_each_suite() -> None:
+    counts = OverlapCounts(pairs=2, sentences=153, rows=166, of_rows=1379)
+    found = evidence(overlaps=(Overlap(train="korsts", evaluation="test", exact=counts),))
+    open_one = NoUnexplainedLeakage().outcome(found)
+    assert not open_one.holds
+    assert "166 of 1379 rows of test in korsts" in open_one.reason
+    explained = NoUnexplainedLeakage(explained={"test": "as published"}).outcome(found)
+    assert (explained.holds, explained.reason) == (True, "test: as published")
+    assert NoUnexplainedLeakage().outcome(evidence()).holds
+
+
+def test_all_rules_must_hold() -> None:
+    found = evidence(differences=(difference("base", 0.01, 0.05),))
+    decision = decide((BeatsBase(), BeatsChampion(), MinimumScore(score=0.9)), found)
+    assert not decision.promoted
+    assert [outcome.holds for outcome in decision.outcomes] == [True, True, False]
+    assert decision.reason.startswith("not promoted: minimum_score: spearman_cosine on test is 0.8000, below 0.9000")
+    assert decide((BeatsBase(), BeatsChampion()), found).promoted
+
+
+def test_nothing_is_promoted_without_rules() -> None:
+    decision = decide((), evidence())
+    assert (decision.promoted, decision.reason) == (False, "not promoted: the recipe has no promotion rules")
+
+
+def test_champion_never_replaces_itself() -> None:
+    found = evidence(champion=report("champion").model_copy(update={"model_digest": "tuned"}))
+    decision = decide((MinimumScore(score=0.1),), found)
+    assert (decision.promoted, decision.reason) == (False, "not promoted: the candidate is the champion itself")
+
+
+def test_compared_metrics_are_those_the_rules_name() -> None:
+    rules = (BeatsBase(), BeatsChampion(metric="pearson_dot"), MaximumSize(megabytes=1), NotWorse(suites=("a",)))
+    assert compared_metrics(rules) == ("spearman_cosine", "pearson_dot")
+
+
+def test_rule_of_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValidationError, match="maximum_size"):
+        TypeAdapter(Rule).validate_python({"kind": "maximum_sise", "megabytes": 1})
