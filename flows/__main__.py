@@ -118,7 +118,7 @@ def evaluate(
     prepare_process(verbose=verbose)
     if (recipe is None) == (data is None):
         raise typer.BadParameter("give either --recipe RECIPE or --data FILE")
-    from flows.assess import evaluate_on_file, evaluate_on_recipe, print_report
+    from flows.evaluation import evaluate_on_file, evaluate_on_recipe, print_report
 
     if recipe is not None:
         report = evaluate_on_recipe(model, _recipe(recipe, overrides), revision=revision)

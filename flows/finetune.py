@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.promotion import release_model
 from flows.summary import RunSummary, summarise
 from tasks.card.task import write_model_card
 from tasks.config import RunConfig
@@ -19,7 +20,6 @@ from tasks.models.task import check_model, fetch_model
 from tasks.plan.task import plan_run
 from tasks.recipe import recipe_sha256
 from tasks.records import BaseModelRef, TrainedModel
-from tasks.release.task import release_model
 from tasks.tokens.task import profile_tokens
 from tasks.tracking.relay import require_sent
 from tasks.tracking.runs import relay_of
@@ -75,7 +75,7 @@ def finetune(recipe: RunConfig, fresh: bool = False, resume: str | None = None) 
             differences = compare_scores(*reports, recipe.evaluation, folder.evaluation)
             card = write_model_card(recipe, run, data, base, tokens, plan, trained, reports, differences)
             record_results(relay, run, recipe, trained, reports, differences, card)
-            release = release_model(recipe, run, relay, base, data, reports, workspace)
+            release = release_model(recipe, run, relay, data, reports, workspace)
         require_sent(relay.finish(patience_seconds=0.0), relay, run.name)
     return summarise(recipe, run, base, trained, reports, differences, card, release)
 

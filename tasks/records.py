@@ -473,6 +473,8 @@ class Release(Record):
     registered_as: str | None = None
     version: str | None = None
     promoted: bool = False
+    previous: str | None = None
+    """Version that was champion before, when this one took its place."""
     outcomes: tuple[RuleOutcome, ...] = ()
     reason: str = ""
     """One sentence: why it was or was not promoted."""

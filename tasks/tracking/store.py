@@ -272,6 +272,19 @@ class Store:
         """Remove `alias` of registered model `name`."""
         self.client.delete_registered_model_alias(name, alias)
 
+    def note(self, name: str, key: str, value: str) -> None:
+        """Keep a tag on registered model `name`."""
+        self.client.set_registered_model_tag(name, key, value)
+
+    def model_version(self, name: str, version: str) -> Any:
+        """Details of a version; raises PreconditionError when there is no such version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_model_version(name, version)
+        except MlflowException as error:
+            raise PreconditionError(f"the registered model {name!r} has no version {version} in {self.shown_uri}") from error
+
     def download_model(self, name: str, version: str, target: Path) -> Path:
         """The sentence-transformers folder of a registered version, copied below `target`."""
         import mlflow

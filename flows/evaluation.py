@@ -1,0 +1,94 @@
+"""`stsflow evaluate`: a finished model on the suites of a recipe, or on a file of scored pairs."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks.config import EvaluationConfig, RunConfig
+from tasks.data.build import prepare_evaluation
+from tasks.errors import ModelError
+from tasks.evaluation.run import ModelUnderTest, evaluate_models
+from tasks.evaluation.suites import StsSuite
+from tasks.fingerprint import sha256_of_folder
+from tasks.records import EvaluationReport
+from tasks.workspace import Workspace
+
+
+def evaluate_on_recipe(model: str, recipe: RunConfig, *, revision: str | None = None) -> EvaluationReport:
+    """Scores of `model` on every suite of the recipe."""
+    return _evaluate(model, revision, recipe.evaluation, recipe.data.root)
+
+
+def evaluate_on_file(
+    model: str,
+    data: Path,
+    columns: tuple[str, str, str],
+    score_range: tuple[float, float],
+    *,
+    quoting: str = "none",
+    revision: str | None = None,
+) -> EvaluationReport:
+    """Scores of `model` on the scored pairs in the file `data`."""
+    first, second, score = columns
+    suite = StsSuite.model_validate(
+        {
+            "source": {"kind": "files", "paths": [data.name], "quoting": quoting},
+            "shape": {"sentence1": first, "sentence2": second, "score": score, "score_range": score_range},
+            "title": data.name,
+        }
+    )
+    config = EvaluationConfig(suites={"file": suite})
+    return _evaluate(model, revision, config, data.resolve().parent)
+
+
+def local_model(model: str, revision: str | None, workspace: Workspace) -> ModelUnderTest:
+    """The model that a person named: a folder, `models:/name@alias`, or a hub id with its revision."""
+    if model.startswith("models:/"):
+        from tasks.tracking.registry import model_by_uri
+        from tasks.tracking.store import Store, check_reachable
+
+        check_reachable(workspace)
+        registered = model_by_uri(Store(workspace), model, workspace)
+        return ModelUnderTest(model.removeprefix("models:/").replace("/", "-"), registered.path, registered.digest)
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "modules.json").exists() and not (folder / "config.json").exists():
+            raise ModelError(f"{model}: not a model: the folder has neither modules.json nor config.json")
+        return ModelUnderTest(folder.name, folder.resolve(), sha256_of_folder(folder, ignore=("README.md",)))
+    if model.count("/") == 1 and not folder.suffix and not model.startswith((".", "/")):
+        if revision is None:
+            raise ModelError(f"{model}: there is no such folder; for a model on the hub, give --revision COMMIT")
+        from tasks.hub import fetch_snapshot
+
+        path = fetch_snapshot(model, revision, "model", workspace.downloads / "hub")
+        return ModelUnderTest(model.replace("/", "-"), path, sha256_of_folder(path, ignore=("README.md",)))
+    raise ModelError(f"{model}: there is no such folder; give a folder, a hub id with --revision, or models:/name@alias")
+
+
+def print_report(report: EvaluationReport, console: Console) -> None:
+    """The scores of one model for a person."""
+    for name, suite in report.suites.items():
+        table = Table(title=f"{suite.title or name}: {suite.rows:,} rows", title_justify="left", show_edge=False)
+        table.add_column("metric")
+        table.add_column("value", justify="right")
+        table.add_column("95 % interval", justify="right")
+        for metric, value in suite.metrics.items():
+            interval = suite.intervals.get(metric)
+            text = f"[{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
+            table.add_row(metric, f"{value:.4f}", text.replace("[", r"\["), style="bold" if metric == suite.primary else "")
+        console.print(table)
+        console.print()
+
+
+def _evaluate(model: str, revision: str | None, config: EvaluationConfig, root: Path | None) -> EvaluationReport:
+    workspace = Workspace.here()
+    under_test = local_model(model, revision, workspace)
+    data = prepare_evaluation(config.suites, root, workspace)
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="evaluate-", dir=workspace.root) as scratch:
+        (report,) = evaluate_models([under_test], config.suites, data, config, Path(scratch), workspace=workspace)
+    return report

@@ -1,0 +1,28 @@
+"""`stsflow sync`: complete the MLflow record of a run whose tracker was away."""
+
+from __future__ import annotations
+
+from tasks.tracking import runs
+from tasks.tracking.relay import require_sent
+from tasks.tracking.store import Store, check_reachable
+from tasks.workspace import Workspace
+
+PATIENCE_SECONDS = 60.0
+
+
+def sync_run(name: str) -> dict[str, object]:
+    """Send what MLflow does not have yet of run `name`; return run, entries and how many of them MLflow has.
+
+    Raises TrackingUnavailable when it still does not take everything.
+    """
+    workspace = Workspace.here()
+    folder, state = runs.find_run(workspace, name)
+    check_reachable(workspace)
+    relay = runs.relay_of(Store(workspace), runs.reference(folder))
+    require_sent(relay.finish(patience_seconds=PATIENCE_SECONDS), relay, state.name)
+    return {
+        "run": state.name,
+        "mlflow_run_id": state.mlflow_run_id,
+        "entries": len(relay.journal),
+        "sent": relay.journal.sent,
+    }
