@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.batching.ledger import Ledger, take_row_numbers, with_row_numbers
+from tasks.records import Exposure
+
+
+def planned(**changes: float) -> Exposure:
+    values: dict[str, object] = {
+        "name": "x", "rows": 10, "batches": 3, "batches_per_epoch": 3, "rows_seen": 5, "rows_seen_per_epoch": 5,
+        "unique_rows_seen": 4, "repeats": 1, "seen_share": 0.4, "seen_share_per_epoch": 0.5,
+        "left_out_by_sampler": 0, "batch_size": 2, "effective_batch_size": 2, "in_batch_negatives": 1.0,
+    }  # fmt: skip
+    return Exposure.model_validate(values | changes)
+
+
+def fed() -> Ledger:
+    ledger = Ledger({"x": 10})
+    for rows in ([0, 9], [3, 4], [9]):
+        ledger.feed("x", rows)
+    return ledger
+
+
+def test_rows_batches_and_repeats_are_counted() -> None:
+    (actual,) = fed().actual([planned(batches=0, rows_seen=0, unique_rows_seen=0, repeats=0, seen_share=0)])
+    assert actual == planned()
+
+
+def test_a_plan_that_holds_gives_no_finding() -> None:
+    assert fed().differences([planned()]) == ()
+
+
+def test_a_difference_is_an_error_with_both_numbers() -> None:
+    (finding,) = fed().differences([planned(batches=4, rows_seen=7)])
+    assert (finding.severity, finding.code, finding.subject) == ("error", "exposure.differs", "x")
+    assert finding.message == (
+        "The model was not fed what the plan says of x: 3 batches instead of 4, 5 rows instead of 7."
+    )
+    assert finding.numbers["planned rows"] == 7
+    assert finding.numbers["fed rows"] == 5
+
+
+def test_a_resumed_ledger_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:
+    path = fed().save(tmp_path / "ledger.npz", steps=3)
+    resumed = Ledger.load(path)
+    assert resumed.steps == 3
+    resumed.feed("x", [3, 5])
+    assert (resumed.rows_seen, resumed.batches, resumed.unique_rows_seen("x")) == ({"x": 7}, {"x": 4}, 5)
+
+
+def test_processes_are_merged() -> None:
+    other = Ledger({"x": 10})
+    other.feed("x", [0, 1])
+    total = Ledger.merged([fed(), other])
+    assert (total.rows_seen["x"], total.batches["x"], total.unique_rows_seen("x")) == (7, 4, 5)
+
+
+def test_a_million_rows_are_a_small_file(tmp_path: Path) -> None:
+    assert Ledger({"x": 1_000_000}).save(tmp_path / "ledger.npz", steps=0).stat().st_size < 200_000
+
+
+def test_the_row_number_travels_with_the_row() -> None:
+    from datasets import Dataset
+
+    dataset = with_row_numbers(Dataset.from_dict({"anchor": ["a", "b", "c"]}))
+    rows = [dataset[2], dataset[0]]
+    assert take_row_numbers(rows) == [2, 0]
+    assert rows == [{"anchor": "c"}, {"anchor": "a"}]
