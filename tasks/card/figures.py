@@ -1,0 +1,114 @@
+"""The card's own figures: training curve, and base against tuned with intervals."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.card.evaluation_section import EvaluationSection, MetricRow
+from tasks.card.facts import Fact
+from tasks.card.training_section import TrainingSection
+from tasks.files import write_bytes_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BASE, _TUNED, _LOSS = "#8c8c8c", "#1f5fa8", "#b3541e"
+
+
+def has_curve(training: TrainingSection) -> bool:
+    """Whether the log has two points of one curve to join."""
+    return max(len(_points(training, "loss")), len(_points(training, "metric"))) > 1
+
+
+def draw_training_curve(training: TrainingSection, path: Path) -> Path:
+    """Training loss (left axis) and choosing metric (right axis) by step, the kept checkpoint marked; a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.2), dpi=144, layout="constrained")
+    left = figure.subplots()
+    losses, metrics = _points(training, "loss"), _points(training, "metric")
+    left.set_xlabel("Optimiser step")
+    if losses:
+        left.plot(*zip(*losses, strict=True), color=_LOSS, marker=".", label="Training loss")
+        left.set_ylabel("Training loss", color=_LOSS)
+        left.set_ylim(bottom=0)
+    if metrics:
+        right = left.twinx() if losses else left
+        right.plot(*zip(*metrics, strict=True), color=_TUNED, marker="o", markersize=4, label=training.metric)
+        right.set_ylabel(training.metric, color=_TUNED)
+        best = next((row for row in training.log if row.is_best), None)
+        if best is not None and best.metric is not None:
+            step, score = best.step.number or 0.0, best.metric.number or 0.0
+            right.plot([step], [score], "o", markersize=13, markerfacecolor="none", color=_TUNED)
+            right.annotate(
+                f"kept: step {best.step.text}, {best.metric.text}", (step, score), xytext=(0, -22),
+                textcoords="offset points", ha="center", color=_TUNED,
+            )  # fmt: skip
+    left.grid(axis="x", alpha=0.25)
+    left.set_title("Training")
+    return _save(figure, path)
+
+
+def draw_comparison(evaluation: EvaluationSection, path: Path) -> Path:
+    """One pair of points for each suite: base and tuned model by the primary metric, with their intervals.
+
+    Suites are labelled by their names in the recipe, which any font can show. A PNG.
+    """
+    from matplotlib.figure import Figure
+
+    blocks = evaluation.suites
+    figure = Figure(figsize=(7.5, 1.6 + 0.75 * len(blocks)), dpi=144, layout="constrained")
+    axes = figure.subplots()
+    for height, block in enumerate(reversed(blocks)):
+        row = block.primary_row
+        label = height == 0
+        _draw_model(axes, height + 0.14, row.base, (row.base_low, row.base_high), _BASE, "base" if label else None)
+        _draw_model(axes, height - 0.14, row.tuned, (row.low, row.high), _TUNED, "tuned" if label else None)
+    axes.set_yticks(
+        range(len(blocks)),
+        [f"{block.name}\n{block.primary}, n={block.rows.text}" for block in reversed(blocks)],
+    )
+    axes.set_ylim(-0.6, len(blocks) - 0.4)
+    axes.margins(x=0.18)
+    axes.set_xlabel("Score" + (" (bars: intervals)" if _has_intervals(evaluation) else ""))
+    axes.grid(axis="x", alpha=0.25)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.28 / len(blocks)), ncols=2, frameon=False)
+    return _save(figure, path)
+
+
+def _draw_model(
+    axes: Axes,
+    height: float,
+    score: Fact | None,
+    bounds: tuple[Fact | None, Fact | None],
+    colour: str,
+    label: str | None,
+) -> None:
+    if score is None or score.number is None:
+        return
+    value, (low, high) = score.number, (fact.number if fact else None for fact in bounds)
+    spread = None if low is None or high is None else [[max(value - low, 0.0)], [max(high - value, 0.0)]]
+    axes.errorbar([value], [height], xerr=spread, fmt="o", color=colour, capsize=4, label=label)
+    axes.annotate(score.text, (value, height), xytext=(0, 6), textcoords="offset points", ha="center", color=colour)
+
+
+def _has_intervals(evaluation: EvaluationSection) -> bool:
+    return any(block.primary_row.low is not None for block in evaluation.suites)
+
+
+def _points(training: TrainingSection, field: str) -> list[tuple[float, float]]:
+    found = []
+    for row in training.log:
+        fact: Fact | None = getattr(row, field)
+        if fact is not None and fact.number is not None and row.step.number is not None:
+            found.append((row.step.number, fact.number))
+    return found
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": None})
+    return write_bytes_atomically(path, content.getvalue())

@@ -1,0 +1,74 @@
+"""The YAML header that the Hugging Face hub reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pydantic import JsonValue
+
+from tasks.card.escape import clean
+from tasks.card.evaluation_section import EvaluationSection, SuiteBlock
+from tasks.card.facts import Fact
+from tasks.card.training_section import TrainingSection
+from tasks.records import BaseModelRef, PreparedData
+
+
+def card_header(
+    title: str,
+    language: Sequence[str],
+    license: str,
+    base: BaseModelRef,
+    data: PreparedData,
+    training: TrainingSection,
+    evaluation: EvaluationSection,
+    widget: Sequence[Sequence[str]],
+) -> dict[str, JsonValue]:
+    """The header's keys in the order of the hub's own cards. Keys without a value are left out.
+
+    `datasets` names hub data sets by id and others by their name in the recipe. Scores are those of the tuned model,
+    in full precision; a score that is not a number has no place in a model-index and is left out there.
+    """
+    rows = sum(item.rows for item in data.train)
+    metrics: dict[str, None] = {row.name: None for block in evaluation.suites for row in block.metrics}
+    header: dict[str, JsonValue] = {
+        "base_model": base.name,
+        "base_model_relation": "finetune",
+        "datasets": list(
+            dict.fromkeys(item.source.name if item.source.kind == "hub" else item.name for item in data.train)
+        ),
+        "language": list(language),
+        "library_name": "sentence-transformers",
+        "license": license,
+        "license_name": "see-model-card" if license == "other" else None,
+        "metrics": list(metrics),
+        "pipeline_tag": "sentence-similarity",
+        "tags": [
+            "sentence-transformers",
+            "sentence-similarity",
+            "feature-extraction",
+            "generated_from_trainer",
+            f"dataset_size:{rows}",
+            *(f"loss:{name}" for name in training.losses),
+        ],
+        "widget": [{"source_sentence": row[0], "sentences": list(row[1:])} for row in widget],
+        "model-index": [{"name": title, "results": [_result(block) for block in evaluation.suites]}],
+    }
+    return {key: value for key, value in header.items() if value not in (None, [], "")}
+
+
+def _result(block: SuiteBlock) -> JsonValue:
+    kinds = {"sts": "semantic-similarity"}
+    return {
+        "task": {"type": kinds.get(block.kind, block.kind.replace("_", "-")), "name": block.heading},
+        "dataset": {"name": clean(block.title), "type": block.name, "split": clean(block.split)},
+        "metrics": [
+            {"type": row.name, "value": row.tuned.value, "name": row.name.replace("_", " ").title()}
+            for row in block.metrics
+            if _is_defined(row.tuned)
+        ],
+    }
+
+
+def _is_defined(fact: Fact) -> bool:
+    return fact.number is not None and math.isfinite(fact.number)

@@ -1,0 +1,263 @@
+"""Known limits of a model, each derived from a measurement of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+
+from tasks.card.evaluation_section import EvaluationSection, GroupRow, SuiteBlock
+from tasks.card.facts import Fact, FactSource, Sentence, sentence
+from tasks.card.training_section import TableRow, TrainingSection
+from tasks.records import BaseModelRef, Finding, PreparedData, RunRef, TokenReport, TrainedModel
+from tasks.schema import Record
+
+
+class SeedSummary(Record):
+    """Scores of the same recipe under several seeds, of which the best one is the model of the card."""
+
+    suite: str
+    metric: str
+    scores: dict[int, float]
+    """By seed."""
+    chosen: int
+    """Seed of the model that the card describes."""
+
+
+class LimitsSection(Record):
+    """What a user should know before relying on the model."""
+
+    limits: tuple[Sentence, ...]
+    recommendations: tuple[Sentence, ...]
+    overlaps: tuple[TableRow, ...]
+    """Overlap of training and evaluation data: pairs, sentences, rows, of rows."""
+    findings: tuple[TableRow, ...]
+    """Severity, subject, message, remedy."""
+    seeds: Sentence | None
+
+
+def limits_section(
+    run: RunRef,
+    data: PreparedData,
+    base: BaseModelRef,
+    tokens: TokenReport,
+    trained: TrainedModel,
+    findings: Sequence[Finding],
+    evaluation: EvaluationSection,
+    training: TrainingSection,
+    headline: str,
+    seeds: SeedSummary | None,
+) -> LimitsSection:
+    """Limits from lengths, languages, exposure, slices, overlap and intervals."""
+    block = (
+        evaluation.suite(headline) if headline in {item.name for item in evaluation.suites} else evaluation.suites[-1]
+    )
+    limits = [
+        *_length(run, data, tokens, trained),
+        _languages(data, base),
+        *_unseen(training),
+        *_weakest(block),
+        *_worse_than_base(evaluation),
+        _sample_size(block),
+    ]
+    return LimitsSection(
+        limits=tuple(limits),
+        recommendations=tuple(_recommendations(evaluation, block, data)),
+        overlaps=tuple(_overlaps(run, data)),
+        findings=tuple(_findings(run, findings)),
+        seeds=_seed_note(run, seeds) if seeds and len(seeds.scores) > 1 else None,
+    )
+
+
+def _length(run: RunRef, data: PreparedData, tokens: TokenReport, trained: TrainedModel) -> list[Sentence]:
+    longest = trained.max_seq_length or tokens.max_seq_length
+    source = FactSource(record="TokenReport", mlflow_run_id=run.mlflow_run_id)
+    limit = source.fact("model.max_seq_length", longest, "count")
+    found = [sentence("Texts longer than ", limit, " tokens are cut; what is cut does not reach the embedding.")]
+    columns = [column for item in tokens.sets if item.role == "train" for column in item.columns.values()]
+    if columns:
+        found.append(
+            sentence(
+                "Training texts are short: across the columns of the training sets the 99th percentile is at most ",
+                source.fact("tokens.highest_p99", max(column.p99 for column in columns), "decimal"),
+                " tokens and the longest text has ",
+                source.fact("tokens.longest", max(column.maximum for column in columns), "count"),
+                " tokens. Behaviour on longer input was neither trained nor measured."
+            )
+            if max(column.p99 for column in columns) < longest
+            else sentence(
+                "Training texts reach the limit: the highest 99th percentile of a column is ",
+                source.fact("tokens.highest_p99", max(column.p99 for column in columns), "decimal"), " tokens.",
+            )
+        )  # fmt: skip
+        cut, rows = sum(column.truncated_rows for column in columns), sum(column.rows for column in columns)
+        found.append(
+            sentence(
+                "Of the training texts ", source.fact("tokens.cut", cut, "count"), " of ",
+                source.fact("tokens.texts", rows, "count"), " (",
+                source.fact("tokens.cut_share", cut / rows if rows else 0.0, "share"), ") were cut in training.",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _languages(data: PreparedData, base: BaseModelRef) -> Sentence:
+    trained = sorted({code for item in data.train for code in item.language})
+    measured = sorted({code for item in data.evaluation for code in item.language})
+    titles = ", ".join(dict.fromkeys(item.title or item.name for item in data.train))
+    if not trained:
+        text = "The recipe does not state the languages of the training data, so nothing is claimed for any language."
+    else:
+        text = f"Fine-tuning saw these languages: {', '.join(trained)}."
+    text += (
+        f" Scores were measured on: {', '.join(measured)}."
+        if measured
+        else (" The recipe does not state the languages of the evaluation data.")
+    )
+    if base.language:
+        text += f" The base model covers {', '.join(base.language)}; what tuning did to the others was not measured."
+    return sentence(f"{text} The domain is that of {titles}; other domains were not measured.")
+
+
+def _unseen(training: TrainingSection) -> list[Sentence]:
+    return [
+        sentence(
+            f"Of {row.title} the model saw ", row.seen, " of ", row.rows, " rows (", row.seen_share, "); the rest of it "
+            "had no part in the training.",
+        )
+        for row in training.exposure
+        if isinstance(row.seen_share.value, int | float) and row.seen_share.value < 0.999
+    ]  # fmt: skip
+
+
+def _weakest(block: SuiteBlock) -> list[Sentence]:
+    groups: dict[str, list[GroupRow]] = {}
+    for row in block.groups:
+        if row.tuned.number is not None:
+            groups.setdefault(row.name.partition(":")[0], []).append(row)
+    found = []
+    for kind, rows in groups.items():
+        worst = min(rows, key=lambda row: row.tuned.number or 0.0)
+        parts: list[Fact | str] = [
+            f"By {kind}, {block.title} is weakest on {worst.name}: {block.primary} ", worst.tuned, " on ", worst.rows,
+            " rows",
+        ]  # fmt: skip
+        if worst.base:
+            parts += [" (base model ", worst.base, ")"]
+        found.append(sentence(*parts, "."))
+    if "score" in groups:
+        found.append(
+            sentence(
+                "Correlations inside a band of gold scores are lower by nature, because the band narrows what there is "
+                "to rank; compare bands with the base model, not with the whole suite."
+            )
+        )
+    return found
+
+
+def _worse_than_base(evaluation: EvaluationSection) -> list[Sentence]:
+    found = []
+    for block in evaluation.suites:
+        change = block.primary_row.change
+        if change is not None and (change.number or 0.0) < 0:
+            found.append(
+                sentence(f"On {block.title} the tuned model is below its base model: {block.primary} ", change, ".")
+            )
+    return found
+
+
+def _sample_size(block: SuiteBlock) -> Sentence:
+    row, compared = block.primary_row, block.comparison
+    parts: list[Fact | str] = ["The headline rests on ", block.rows, " rows"]
+    if row.low and row.high:
+        parts += [": its interval runs from ", row.low, " to ", row.high]
+    if compared and compared.rows_needed:
+        parts += [
+            "; to tell a difference of the size found from zero with a power of four in five takes about ",
+            compared.rows_needed,
+            " rows",
+        ]
+    return sentence(*parts, ".")
+
+
+def _recommendations(evaluation: EvaluationSection, block: SuiteBlock, data: PreparedData) -> list[Sentence]:
+    found = [
+        sentence(
+            "Measure the model on your own texts before you rely on it; scores on public test sets say little about "
+            "other domains. Choose thresholds on similarities on your own data: a cosine has no fixed meaning."
+        ),
+        sentence(f"Keep inputs within the lengths of the training texts, and quote the score on {block.title} "
+                 f"({block.split}) with its interval."),
+    ]  # fmt: skip
+    if block.comparison and block.comparison.verdict in ("not told apart", "worse"):
+        found.append(sentence("These measurements give no reason to prefer this model to its base model."))
+    if any(item.exact.rows for item in data.overlaps) and any(item.clean for item in evaluation.suites):
+        found.append(
+            sentence(
+                "Training and evaluation data share texts: judge by the score on rows that share nothing with training."
+            )
+        )
+    return found
+
+
+def _overlaps(run: RunRef, data: PreparedData) -> list[TableRow]:
+    rows = []
+    for overlap in data.overlaps:
+        for how, counts in (("exact", overlap.exact), ("normalised", overlap.normalised), ("near", overlap.near)):
+            if counts is None:
+                continue
+            name = f"overlap.{overlap.train}.{overlap.evaluation}.{how}"
+            source = FactSource(
+                record="Overlap", mlflow_run_id=run.mlflow_run_id, data_set=overlap.train, suite=overlap.evaluation,
+                rows=counts.of_rows,
+            )  # fmt: skip
+            cells = tuple(
+                source.fact(f"{name}.{field}", getattr(counts, field), "count")
+                for field in ("pairs", "sentences", "rows", "of_rows")
+            )
+            train = data.training_set(overlap.train)
+            evaluation = data.evaluation_set(overlap.evaluation)
+            rows.append(
+                TableRow(label=train.title or train.name, cells=(evaluation.title or evaluation.name, how, *cells))
+            )
+    return rows
+
+
+def _findings(run: RunRef, findings: Sequence[Finding]) -> list[TableRow]:
+    rows, seen = [], set()
+    for item in findings:
+        key = (item.code, item.subject, item.message)
+        if key in seen:
+            continue
+        seen.add(key)
+        source = FactSource(record="Finding", mlflow_run_id=run.mlflow_run_id, data_set=item.subject)
+        name = f"finding.{len(rows)}"
+        remedy = source.fact(f"{name}.remedy", item.remedy) if item.remedy else "nothing to do"
+        rows.append(TableRow(label=item.severity, cells=(item.subject, source.fact(name, item.message), remedy)))
+    return rows
+
+
+def _seed_note(run: RunRef, seeds: SeedSummary) -> Sentence:
+    source = FactSource(record="SeedSummary", mlflow_run_id=run.mlflow_run_id, suite=seeds.suite)
+    scores, count = list(seeds.scores.values()), len(seeds.scores)
+    mean = sum(scores) / count
+    deviation = (sum((score - mean) ** 2 for score in scores) / (count - 1)) ** 0.5
+    return sentence(
+        "This model is one of ", source.fact("seeds.count", count, "count"), " runs that differ in the seed only: mean ",
+        f"{seeds.metric} on {seeds.suite} ", source.fact("seeds.mean", mean, "score"), ", standard deviation ",
+        source.fact("seeds.deviation", deviation, "score"), ", this run (seed ",
+        source.fact("seeds.chosen", seeds.chosen, "text"), ") ",
+        source.fact("seeds.score", seeds.scores[seeds.chosen], "score"),
+        ". The best of that many equal runs lies above their mean by about ",
+        source.fact("seeds.inflation", deviation * expected_maximum(count), "score"),
+        " by chance alone; quote the mean.",
+    )  # fmt: skip
+
+
+def expected_maximum(count: int) -> float:
+    """Expected largest of `count` independent standard normal draws (1.1630 for 5): the inflation of a best-of-k.
+
+    The integral of the quantile function over the distribution of the largest rank, by the midpoint rule.
+    """
+    normal, points = NormalDist(), 20_000
+    middles = ((index + 0.5) / points for index in range(points))
+    return sum(normal.inv_cdf(middle ** (1 / count)) for middle in middles) / points

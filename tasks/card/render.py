@@ -1,0 +1,156 @@
+"""The card as Markdown, and the folder that holds it with its figures and facts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from tasks.card.content import CardContent
+from tasks.card.escape import escape_prose, escape_text, fenced, inline_code, is_plain_url
+from tasks.card.evidence import CardFacts, PlacedFact, line_digest, portable
+from tasks.card.facts import Fact, Sentence, facts_in
+from tasks.card.figures import draw_comparison, draw_training_curve, has_curve
+from tasks.files import write_text_atomically
+from tasks.fingerprint import sha256_of_file
+from tasks.records import CardRef
+
+_OPEN, _MIDDLE, _CLOSE = "\ue000", "\ue001", "\ue002"
+_MARKED = re.compile(f"{_OPEN}([^{_MIDDLE}]*){_MIDDLE}([^{_CLOSE}]*){_CLOSE}")
+
+
+def render_card(content: CardContent) -> str:
+    """The whole card, YAML header included."""
+    return render_placed(content)[0]
+
+
+def render_placed(content: CardContent) -> tuple[str, dict[str, list[tuple[int, int, str]]]]:
+    """The card, and for each fact the places where it stands: line from 1, column from 0, and the text there.
+
+    The template shows facts between marks from the private-use area, which no text from data can hold; they are taken
+    out again here, and where they stood is what `verify-card` looks at.
+    """
+    header = yaml.safe_dump(content.header, allow_unicode=True, sort_keys=False, width=10_000).rstrip("\n")
+    marked = _template().render(content=content, header=Markup(header), curve=has_curve(content.training))
+    places: dict[str, list[tuple[int, int, str]]] = {}
+    lines = []
+    for number, line in enumerate(_tidy(marked).split("\n"), start=1):
+        plain, end = "", 0
+        for match in _MARKED.finditer(line):
+            plain += line[end : match.start()]
+            places.setdefault(match.group(1), []).append((number, len(plain), match.group(2)))
+            plain += match.group(2)
+            end = match.end()
+        lines.append(plain + line[end:])
+    return "\n".join(lines), places
+
+
+def write_card(content: CardContent, folder: Path, model_folder: Path) -> CardRef:
+    """Write README.md, facts.json and figures/ into `folder`, and copies of all three into `model_folder`.
+
+    Each file appears whole or not at all, README.md last: a card never shows figures or facts of another one. Raises
+    FileNotFoundError when a picture that the content names is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = _write_figures(content, folder / "figures")
+    text, places = render_placed(content)
+    facts = _facts(content, text, places, figures)
+    for target in (folder, model_folder):
+        if target != folder:
+            _copy_figures(figures, target / "figures")
+        facts.write(target / "facts.json")
+        write_text_atomically(target / "README.md", text)
+    return CardRef(
+        path=folder / "README.md", facts=folder / "facts.json", figures=tuple(figures), sha256=facts.card_sha256
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # With automatic escaping on, whatever is not yet Markup goes through `_shown`; nothing can be forgotten.
+        autoescape=True,
+        finalize=_shown,
+    )
+    environment.filters |= {
+        "inline": lambda text: Markup(inline_code(text)),
+        "prose": lambda text: Markup(escape_prose(text)),
+        "fence": lambda text, language="": Markup(fenced(text, language)),
+        "url": lambda text: Markup(text if is_plain_url(text) else ""),
+        "contact": lambda text: Markup(f"<{text}>" if is_plain_url(text) else escape_text(text)),
+    }
+    return environment.get_template("template.md")
+
+
+def _shown(value: Any) -> Markup:
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, Fact):
+        return Markup(f"{_OPEN}{value.id}{_MIDDLE}{escape_text(value.text, may_start_line=False)}{_CLOSE}")
+    if isinstance(value, Sentence):
+        return Markup("".join(_part(part, is_first=number == 0) for number, part in enumerate(value.parts)))
+    return Markup(_part(str(value), is_first=True))
+
+
+def _part(part: Fact | str, *, is_first: bool) -> str:
+    if isinstance(part, Fact):
+        return str(_shown(part))
+    # Outer spaces join the parts of a sentence; escape_text would drop them.
+    inner = part.strip()
+    if not inner:
+        return part
+    before, _, after = part.partition(inner)
+    return f"{before}{escape_text(inner, may_start_line=is_first and not before)}{after}"
+
+
+def _tidy(text: str) -> str:
+    """No trailing spaces, at most one empty line in a row, one newline at the end."""
+    stripped = "\n".join(line.rstrip() for line in text.splitlines())
+    return re.sub(r"\n{3,}", "\n\n", stripped).strip("\n") + "\n"
+
+
+def _write_figures(content: CardContent, folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = [draw_comparison(content.evaluation, folder / "base-vs-tuned.png")]
+    if has_curve(content.training):
+        figures.append(draw_training_curve(content.training, folder / "training-curve.png"))
+    pictures = {
+        folder / f"gold-vs-predicted-{block.name}.png": block.plot
+        for block in content.evaluation.suites
+        if block.plot is not None
+    }
+    if content.histogram is not None:
+        pictures[folder / "token-lengths.png"] = content.histogram
+    for target, origin in pictures.items():
+        shutil.copyfile(origin, target)
+        figures.append(target)
+    return figures
+
+
+def _copy_figures(figures: list[Path], target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for figure in figures:
+        shutil.copyfile(figure, target / figure.name)
+
+
+def _facts(
+    content: CardContent, text: str, places: dict[str, list[tuple[int, int, str]]], figures: list[Path]
+) -> CardFacts:
+    facts = facts_in(content)
+    return CardFacts(
+        card_sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        lines=tuple(line_digest(line) for line in text.split("\n")),
+        figures={figure.name: sha256_of_file(figure) for figure in figures},
+        facts=tuple(PlacedFact(fact=fact, places=tuple(places.get(name, ()))) for name, fact in facts.items()),
+        evidence=portable(content.evidence),
+    )

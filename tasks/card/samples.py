@@ -1,0 +1,44 @@
+"""Rows of a prepared set that the card shows, and the statistics of its scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.records import PreparedSet
+from tasks.schema import Record
+
+
+class ScoreStatistics(Record):
+    """Smallest, mean and largest score of a set of scored pairs, over every row."""
+
+    minimum: float
+    mean: float
+    maximum: float
+
+
+class SetSamples(Record):
+    """The first rows of a set, in order, and its scores."""
+
+    rows: tuple[tuple[str | float, ...], ...]
+    """By row, one value for each column of the prepared set."""
+    score: ScoreStatistics | None = None
+
+
+def read_samples(prepared: PreparedSet, count: int = 3) -> SetSamples:
+    """The first `count` rows of the Arrow folder, and the statistics of its `score` column where it has one."""
+    import pyarrow.compute as compute
+    from datasets import Dataset, load_from_disk
+
+    loaded = load_from_disk(str(Path(prepared.path)))
+    if not isinstance(loaded, Dataset):
+        raise TypeError(f"{prepared.path} holds several splits; a prepared set is one.")
+    first = loaded.select(range(min(count, len(loaded)))).to_list()
+    rows = tuple(tuple(row[column] for column in prepared.columns) for row in first)
+    if "score" not in prepared.columns or not len(loaded):
+        return SetSamples(rows=rows)
+    scores = loaded.with_format("arrow")[:]["score"]
+    limits = compute.min_max(scores).as_py()
+    return SetSamples(
+        rows=rows,
+        score=ScoreStatistics(minimum=limits["min"], mean=compute.mean(scores).as_py(), maximum=limits["max"]),
+    )
