@@ -1,0 +1,155 @@
+"""A recipe that cannot run says so in one sentence: file, field, what was found, what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.config import RunConfig
+from tasks.errors import RecipeError
+from tasks.recipe import recipe_sha256, recipe_yaml
+
+RECIPE = """
+name: small
+model:
+  source: {kind: directory, path: base}
+data:
+  train:
+    nli:
+      source: {kind: files, paths: [nli.tsv]}
+      shape: {kind: nli_triplets}
+    sts:
+      source: {kind: files, paths: [sts.tsv]}
+      shape: {kind: scored_pairs}
+evaluation:
+  suites:
+    sts-dev: {split: dev, source: {kind: files, paths: [dev.tsv]}}
+    sts-test: {split: test, source: {kind: files, paths: [test.tsv]}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        RunConfig.from_recipe(path, overrides)
+    assert caught.value.exit_code == 2
+    return caught.value.message
+
+
+def test_a_recipe_states_only_differences(recipe: Path) -> None:
+    config = RunConfig.from_recipe(recipe)
+    assert config.training.learning_rate == 5e-5
+    assert config.loss_of("nli").kind == "multiple_negatives_ranking"
+    assert config.loss_of("sts").kind == "cosine_similarity"
+    assert (config.choosing_suite, config.headline_suite) == ("sts-dev", "sts-test")
+
+
+def test_relative_paths_start_from_the_recipes_folder_and_overrides_from_the_working_directory(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    config = RunConfig.from_recipe(recipe)
+    assert config.data.root == tmp_path
+    assert config.model.source.path == tmp_path / "base"  # type: ignore[union-attr]
+    assert RunConfig.from_recipe(recipe, ("data.root=rows",)).data.root == elsewhere / "rows"
+
+
+@pytest.mark.parametrize("text", ["2", "0.5", "5e-1"])
+def test_overrides_are_read_as_yaml(recipe: Path, text: str) -> None:
+    assert RunConfig.from_recipe(recipe, (f"training.epochs={text}",)).training.epochs == float(text)
+
+
+def test_words_that_old_yaml_takes_for_booleans_stay_words(recipe: Path) -> None:
+    config = RunConfig.from_recipe(recipe, ("training.padding_free=off", "data.train.nli.language=[no]"))
+    assert config.training.padding_free == "off"
+    assert config.data.train["nli"].language == ("no",)
+
+
+def test_an_override_of_the_losses_reaches_inside(recipe: Path) -> None:
+    config = RunConfig.from_recipe(recipe, ("training.losses.nli={kind: triplet, margin: 1}",))
+    assert config.loss_of("nli").kind == "triplet"
+
+
+def test_the_whole_recipe_reads_back_as_itself(recipe: Path, tmp_path: Path) -> None:
+    config = RunConfig.from_recipe(recipe)
+    again = tmp_path / "again.yaml"
+    again.write_text(recipe_yaml(config), encoding="utf-8")
+    assert RunConfig.from_recipe(again) == config
+    assert recipe_sha256(RunConfig.from_recipe(again)) == recipe_sha256(config)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text("{}", encoding="utf-8")
+    message = refusal(tmp_path / "dmo.yaml")
+    assert "there is no such recipe" in message and "demo.yaml" in message
+
+
+def test_invalid_yaml_names_line_and_column(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("name: x\ndata: [1, 2\nmodel: y\n", encoding="utf-8")
+    assert "line 3" in refusal(path) and "not valid YAML" in refusal(path)
+
+
+def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("name: x\nname: y\n", encoding="utf-8")
+    assert "line 2" in refusal(path) and "'name' occurs twice" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("trainig.epochs=1", ["trainig: unknown key", "did you mean 'training'?"]),
+        ("training.learning_rat=1", ["training.learning_rat: unknown key", "did you mean 'learning_rate'?"]),
+        ("training.epochs=0", ["training.epochs: found 0", "greater than 0"]),
+        ("training.epochs=many", ["training.epochs: found 'many'", "valid number"]),
+        ("training.precision=bf15", ["training.precision: found 'bf15'", "float32, bf16, fp16", "did you mean 'bf16'?"]),
+        ("data.train.nli.source.quotin=none", ["data.train.nli.source.quotin: unknown key", "did you mean 'quoting'?"]),
+        ("data.train.nli.source.kind=file", ["data.train.nli.source.kind: found 'file'", "files, hub, synthetic"]),
+        ("data.train.nli.shape.kind=nli", ["data.train.nli.shape.kind: found 'nli'", "nli_triplets"]),
+        ("training.losses.nli={scale: 3}", ["training.losses.nli.kind: found 'nothing'", "cosent"]),
+        ("training.losses.nli={kind: cosent}", ["training.losses.nli", "'cosent' cannot learn from 'nli_triplets'", "scored_pairs"]),
+        ("training.losses.stts={kind: cosent}", ["training.losses", "no training set 'stts'", "did you mean 'sts'?"]),
+        ("training.batch_sizes.sts=0", ["training.batch_sizes.sts", "at least 1 row"]),
+        ("evaluation.choose_on=sts-dve", ["evaluation.choose_on", "no suite 'sts-dve'", "did you mean 'sts-dev'?"]),
+        ("evaluation.choose_metric=spearman", ["evaluation.choose_metric", "no metric 'spearman'", "spearman_cosine"]),
+        ("release.rules=[{kind: beats_base, suite: x}]", ["release.rules[0]", "no suite 'x'"]),
+        ("model.trust_remote_code=true", ["model.trust_remote_code", "pinned to a full commit hash"]),
+        ("data.train.nli.source.paths=[https://a:b@host/x.tsv]", ["source.paths", "user name or password", ".netrc"]),
+        ("training=3", ["training: found 3"]),
+        ("training.epochs", ["--set training.epochs", "dotted.key=value"]),
+        ("name.x=1", ["name is a value, not a section"]),
+        ("name=Not A Slug", ["name: found 'Not A Slug'"]),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(recipe: Path, override: str, expected: list[str]) -> None:
+    message = refusal(recipe, override)
+    for part in expected:
+        assert part in message
+    assert "Traceback" not in message
+
+
+def test_a_missing_section_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bare.yaml"
+    path.write_text("name: bare\n", encoding="utf-8")
+    message = refusal(path)
+    assert all(f"{section}: missing" in message for section in ("data", "model", "evaluation"))
+
+
+def test_early_stopping_needs_a_suite_to_choose_on(recipe: Path) -> None:
+    overrides = ("training.early_stopping_patience=3", "evaluation.suites.sts-dev.split=validation")
+    assert "no suite to choose on" in refusal(recipe, *overrides)
+
+
+def test_the_dumped_recipe_is_plain_yaml(recipe: Path) -> None:
+    assert yaml.safe_load(recipe_yaml(RunConfig.from_recipe(recipe)))["name"] == "small"
