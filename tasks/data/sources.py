@@ -1,12 +1,38 @@
-"""Where rows come from: files (local or by URL), the Hugging Face hub, or the project's own synthetic set."""
+"""Where rows come from: files (local or by URL), the Hugging Face hub, or the project's own synthetic set.
+
+Each kind does three things: `fetch` brings the bytes onto this machine and says what they are, `read` makes columns of
+them, and `state` tells cheaply what a fetch would give now.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from tasks.schema import Section
+
+if TYPE_CHECKING:
+    from tasks.data.reading import Reading
+    from tasks.records import SourceRef
+
+
+@dataclass(frozen=True)
+class Access:
+    """How sources reach their bytes."""
+
+    root: Path | None
+    """`data.root`: the folder that paths start from and stay inside."""
+    downloads: Path
+    """Folder for files fetched by URL."""
+    timeout_seconds: float = 60.0
+    """Longest silence of a server."""
+    retries: int = 5
+    """Tries after the first one."""
 
 
 class FilesSource(Section):
@@ -32,6 +58,32 @@ class FilesSource(Section):
     git_blob: dict[str, str] = {}
     """Expected git blob id, by entry of `paths` (or by file name)."""
 
+    @model_validator(mode="after")
+    def _columns_fit_the_header(self) -> Self:
+        if not self.header and not self.columns:
+            raise ValueError("without a header (`header: false`), `columns` must name the columns, left to right")
+        if self.header and self.columns:
+            raise ValueError("`columns` names the columns of files without a header; set `header: false` with it")
+        return self
+
+    def fetch(self, access: Access) -> SourceRef:
+        """The files on this machine, each verified; raises `DataError` (missing, outside of the root, wrong hash)."""
+        from tasks.data.files_source import fetch_files
+
+        return fetch_files(self, access)
+
+    def read(self, fetched: SourceRef, columns: Sequence[str]) -> Reading:
+        """The named columns of all files in order; raises `DataError` with file and line."""
+        from tasks.data.files_source import read_files
+
+        return read_files(self, fetched, columns)
+
+    def state(self, access: Access) -> str:
+        """Expected hashes where the recipe pins them, else hashes of local files and ETags of remote ones."""
+        from tasks.data.files_source import files_state
+
+        return files_state(self, access)
+
 
 class HubSource(Section):
     """One split of a data set on the Hugging Face hub, at a pinned revision. Script data sets are not supported."""
@@ -45,6 +97,35 @@ class HubSource(Section):
     """Configuration (subset) of the data set."""
     split: str = "train"
     """Split of the data set."""
+    quoting: Literal["none", "minimal"] = "minimal"
+    """For a data set of csv files: `minimal` reads quoted fields, `none` takes quotes as ordinary characters."""
+
+    @field_validator("revision")
+    @classmethod
+    def _is_a_commit(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9a-f]{40}", value):
+            raise ValueError(
+                "a data set is pinned to a full commit hash (40 hexadecimal digits), because a branch would not name "
+                "the same rows next month; the data set's page lists its commits under Files, History"
+            )
+        return value
+
+    def fetch(self, access: Access) -> SourceRef:
+        """The split's files in the hub's cache; raises as `tasks.hub.fetch_snapshot`, and `DataError` for scripts."""
+        from tasks.data.hub_source import fetch_split
+
+        return fetch_split(self, access)
+
+    def read(self, fetched: SourceRef, columns: Sequence[str]) -> Reading:
+        """The named columns of the split; raises `DataError` with file and row."""
+        from tasks.data.hub_source import read_split
+
+        return read_split(self, fetched, columns)
+
+    def state(self, access: Access) -> str:
+        """The pinned commit: it cannot change."""
+        del access
+        return f"{self.id} at {self.revision}"
 
 
 class SyntheticSource(Section):
@@ -61,6 +142,24 @@ class SyntheticSource(Section):
     """Languages to write the scenes in."""
     seed: int = 0
     """Seed of the choice of scenes."""
+
+    def fetch(self, access: Access) -> SourceRef:
+        """Nothing is fetched: the generator and its arguments are the source."""
+        from tasks.data.synthetic_source import describe
+
+        del access
+        return describe(self)
+
+    def read(self, fetched: SourceRef, columns: Sequence[str]) -> Reading:
+        """The named columns of the generated rows."""
+        from tasks.data.synthetic_source import read_rows
+
+        del fetched
+        return read_rows(self, columns)
+
+    def state(self, access: Access) -> str:
+        """The version of the generator and its arguments."""
+        return self.fetch(access).revision
 
 
 Source = Annotated[FilesSource | HubSource | SyntheticSource, Field(discriminator="kind")]

@@ -1,0 +1,129 @@
+"""What the bytes say against what was read. Certain damage is a `DataError`; what may be meant is a `Finding`.
+
+Reading a file of plain tab-separated text with the csv module's default quoting is the classic way to lose rows: a
+quote at the beginning of a field opens a quoted field, which then runs over tabs and line ends up to the next quote.
+Nothing fails, and some of the rows are gone.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tasks.data.encoding import open_text
+from tasks.errors import DataError
+from tasks.records import Finding
+
+
+def explain_quoting(path: Path, shown: str, delimiter: str, encoding: str) -> DataError:
+    """The error for a file that `quoting: minimal` damages: what was lost, where first, and what to set."""
+    with open_text(path, encoding) as stream:
+        lines = [line.rstrip("\r\n") for line in stream]
+    whole = [line for line in lines if line]
+    width = whole[0].count(delimiter) + 1
+    plain = all(line.count(delimiter) == width - 1 for line in whole)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter)
+    header: list[str] = []
+    rows = right = before = 0
+    first: int | None = None
+    for fields in reader:
+        if fields and not header:
+            header = fields
+        elif fields:
+            rows += 1
+            right += len(fields) == len(header)
+            if first is None and (len(fields) != len(header) or reader.line_num > before + 1):
+                first = before + 1
+        before = reader.line_num
+    data_lines = len(whole) - 1
+    found = (
+        f"{shown}: read with `quoting: minimal`, {data_lines:,} lines of data become {rows:,} rows, of which {right:,} "
+        f"have the {len(header)} fields of the header"
+    )
+    where = f"; quotes inside the text join fields or lines, first in line {first}" if first else ""
+    if plain:
+        return DataError(
+            f"{found}: {data_lines - right:,} rows would be lost or damaged{where}. Read as plain text every line has "
+            f"{width} fields: set `quoting: none`."
+        )
+    return DataError(
+        f"{found}{where}. The quotes are not well-formed csv (a quoted field ends with a quote and a delimiter, and a "
+        "quote inside it is doubled): mend the file, or set `quoting: none` if it is not quoted."
+    )
+
+
+def blank_lines(shown: str, count: int) -> Finding:
+    """Lines without any content were passed over."""
+    return Finding(
+        severity="info", code="integrity.blank_lines", subject=shown,
+        message=f"{count:,} empty lines hold no row and were passed over.", numbers={"lines": count},
+    )  # fmt: skip
+
+
+def quotes_kept(shown: str, fields: int, of: int) -> Finding:
+    """Fields that are wrapped in quotes were read with `quoting: none`, so the quotes are part of the text."""
+    share = fields / of
+    return Finding(
+        severity="warning" if share > 0.5 else "info", code="integrity.quotes_kept", subject=shown,
+        message=f"{fields:,} of {of:,} fields are wrapped in quotes, which were kept as part of the text.",
+        remedy="If the file was written with quoted fields, set `quoting: minimal`." if share > 0.5 else "",
+        numbers={"fields": fields, "of": of},
+    )  # fmt: skip
+
+
+def check_rows(subject: str, rows: int, expected: int | None) -> None:
+    """Raise `DataError` when the source does not have the number of raw rows that the recipe expects."""
+    if expected is not None and rows != expected:
+        raise DataError(
+            f"{subject}: the source has {rows:,} rows, `expect_rows` says {expected:,} ({rows - expected:+,}). "
+            "The data is not what the recipe was written for, or it is read the wrong way."
+        )
+
+
+def describe_scores(subject: str, scores: np.ndarray, low: float, high: float) -> tuple[Finding, ...]:
+    """Range and granularity of gold scores; a warning when they use little of the declared range.
+
+    `scores` are float64 on the scale of `low`..`high`.
+    """
+    values = np.unique(scores)
+    step = float(np.diff(values).min()) if len(values) > 1 else 0.0
+    found = Finding(
+        severity="info", code="integrity.scores", subject=subject,
+        message=f"Scores run from {values[0]:g} to {values[-1]:g} in {len(values):,} distinct values, at least "
+        f"{step:.3g} apart; the declared range is {low:g} to {high:g}.",
+        numbers={"minimum": float(values[0]), "maximum": float(values[-1]), "distinct": len(values), "step": step},
+    )  # fmt: skip
+    if values[-1] - values[0] >= (high - low) / 2:
+        return (found,)
+    return (
+        found,
+        Finding(
+            severity="warning", code="integrity.score_range", subject=subject,
+            message=f"Scores run from {values[0]:g} to {values[-1]:g} and use less than half of the declared range "
+            f"{low:g} to {high:g}.",
+            remedy="Set `shape.score_range` to the scale of the data.",
+        ),
+    )  # fmt: skip
+
+
+def describe_labels(subject: str, counts: Mapping[str, int]) -> tuple[Finding, ...]:
+    """How often each label occurs; a warning when one of the three does not."""
+    found = Finding(
+        severity="info", code="integrity.labels", subject=subject,
+        message="Labels: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + ".",
+        numbers=dict(counts),
+    )  # fmt: skip
+    absent = [name for name, count in counts.items() if count == 0]
+    if not absent:
+        return (found,)
+    return (
+        found,
+        Finding(
+            severity="warning", code="integrity.label_absent", subject=subject,
+            message=f"No row is labelled {' or '.join(absent)}.",
+            remedy="Check `shape.label` and `shape.labels`.",
+        ),
+    )  # fmt: skip
