@@ -130,7 +130,9 @@ class _Watcher:
     def _update(self, share: float) -> None:
         try:
             if self.artifact is None:
-                self.artifact = create_progress_artifact(progress=share, key="training", description="Training progress")  # type: ignore[assignment]
+                self.artifact = create_progress_artifact(
+                    progress=share, key="training", description="Training progress"
+                )  # type: ignore[assignment]
             else:
                 update_progress_artifact(self.artifact, progress=share)
         except Exception as error:  # a server that is away must not cost a training; Prefect raises many kinds

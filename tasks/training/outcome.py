@@ -1,0 +1,224 @@
+"""The record of a finished training, made from the trainer, its event log and the model on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+
+from tasks.environment import hardware, versions
+from tasks.fingerprint import fingerprint, sha256_of_file, sha256_of_model
+from tasks.records import Exposure, Finding, LeverState, LogRow, TrainedModel
+from tasks.training.batches import open_set
+from tasks.training.events import Event, read_events
+from tasks.training.ledger import Ledger
+from tasks.training.request import TrainingRequest, WorkerSpec
+from tasks.training.trainer import Trainer
+from tasks.workspace import TrainingFolder
+
+WIDGETS = 5
+WIDGET_SENTENCES = 4
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the attempt that finished leaves in memory."""
+
+    trainer: Trainer
+    levers: tuple[LeverState, ...]
+
+
+def trained_model(spec: WorkerSpec, folder: TrainingFolder, attempt: Attempt) -> TrainedModel:
+    """The record. `model/` is written already; nothing is left to do but to keep this."""
+    trainer, state, request = attempt.trainer, attempt.trainer.state, spec.request
+    events = read_events(folder.events)
+    arguments, non_default = hyperparameters(trainer, request)
+    return TrainedModel(
+        fingerprint=spec.fingerprint,
+        folder=folder.root,
+        model=folder.model,
+        model_digest=sha256_of_model(folder.model),
+        weights_sha256=weights_digest(folder),
+        steps=state.global_step,
+        epochs=float(state.epoch or 0.0),
+        best_step=state.best_global_step,
+        best_metric=state.best_metric,
+        choose_metric=request.choose.full_metric if request.choose else "",
+        train_loss=trainer.mean_loss(),
+        train_seconds=over_attempts(events, "train_seconds", sum),
+        cpu_seconds=over_attempts(events, "cpu_seconds", sum),
+        peak_memory_bytes=int(over_attempts(events, "peak_memory_bytes", max)),
+        log=log_rows(events),
+        exposure=exposures(spec, trainer),
+        levers=attempt.levers,
+        hyperparameters=arguments,
+        non_default=non_default,
+        losses={name: loss.describe(trainer.loss[name]) for name, loss in request.losses.items()},
+        widget=widgets(request),
+        architecture=str(trainer.model),
+        dimension=int(trainer.model.get_embedding_dimension() or 0),
+        max_seq_length=int(trainer.model.max_seq_length or request.base.max_seq_length),
+        similarity=str(trainer.model.similarity_fn_name or "cosine"),
+        environment=versions() | hardware() | device_facts(trainer),
+        attempts=spec.attempt,
+        resumed_from=resumed_from(events),
+        stopped_early=trainer.place.stopped_early,
+        findings=findings(spec, events),
+    )
+
+
+def hyperparameters(trainer: Trainer, request: TrainingRequest) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Every argument as it ran, and the names of those that differ from the library's defaults."""
+    ran = trainer.args.to_dict()
+    default = SentenceTransformerTrainingArguments(output_dir="unused").to_dict()
+    config = request.training
+    # The library is not told, because it would load the best checkpoint its own way; it is what happens all the same.
+    ran["load_best_model_at_end"] = request.choose is not None
+    ran["save_total_limit"] = config.keep_checkpoints
+    ran |= {"batch_sampler": config.batch_sampler, "multi_dataset_batch_sampler": config.multi_dataset_batch_sampler}
+    ran.pop("output_dir")
+    for secret in ("hub_token", "push_to_hub_token"):
+        ran.pop(secret, None)
+    differing = [name for name, value in ran.items() if name not in NOT_ABOUT_LEARNING and value != default.get(name)]
+    return ran, tuple(differing)
+
+
+NOT_ABOUT_LEARNING = frozenset({"disable_tqdm", "report_to", "run_name", "logging_nan_inf_filter", "logging_dir"})
+"""Arguments that stsflow sets for its own ways of working; a reader who compares two cards gains nothing from them."""
+
+
+def log_rows(events: Sequence[Event]) -> tuple[LogRow, ...]:
+    """The card's training log: steps that have a training loss, the choosing metric, or both."""
+    rows: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if event.step is None or event.kind not in ("log", "evaluation"):
+            continue
+        row = rows.setdefault(event.step, {"step": event.step, "epoch": event.epoch or 0.0})
+        if event.kind == "log":
+            row["loss"] = event.values.get("loss")
+        else:
+            row["metric"] = event.values.get(str(event.details.get("metric", "")))
+    return tuple(LogRow(**rows[step]) for step in sorted(rows))
+
+
+def exposures(spec: WorkerSpec, trainer: Trainer) -> tuple[Exposure, ...]:
+    """What the model was fed of each set, counted from the batches."""
+    ledger, state, request = all_ledgers(trainer), trainer.state, spec.request
+    epochs = max(float(state.epoch or 0.0), 1.0)
+    return tuple(exposure(request, name, ledger, epochs) for name in ledger.times)
+
+
+def exposure(request: TrainingRequest, name: str, ledger: Ledger, epochs: float) -> Exposure:
+    """Counts of one set. A run shorter than an epoch counts as one."""
+    config = request.training
+    rows, fed, unique, batches = (
+        len(ledger.times[name]),
+        ledger.rows_fed[name],
+        ledger.unique(name),
+        ledger.batches[name],
+    )
+    size = config.batch_sizes.get(name, config.batch_size)
+    mean_size = fed / batches if batches else 0.0
+    return Exposure(
+        name=name,
+        rows=rows,
+        batches=batches,
+        batches_per_epoch=round(batches / epochs),
+        rows_seen=fed,
+        rows_seen_per_epoch=round(fed / epochs),
+        unique_rows_seen=unique,
+        repeats=fed - unique,
+        seen_share=unique / rows,
+        seen_share_per_epoch=fed / epochs / rows,
+        left_out_by_sampler=0,
+        batch_size=size,
+        effective_batch_size=size * config.processes * config.gradient_accumulation_steps,
+        in_batch_negatives=negatives(request, name, mean_size),
+    )
+
+
+def negatives(request: TrainingRequest, name: str, rows: float) -> float:
+    """Mean number of negatives that an anchor of this set met in its batch."""
+    loss = request.losses[name]
+    kind = loss.loss.kind if loss.kind == "matryoshka" else loss.kind
+    if not kind.endswith("multiple_negatives_ranking") or not rows:
+        return 0.0
+    shape = next(item.shape for item in request.sets if item.name == name)
+    return rows - 1 if shape == "pairs" else 2 * rows - 1
+
+
+def all_ledgers(trainer: Trainer) -> Ledger:
+    """The ledgers of all processes together, from the last checkpoint where there are several."""
+    if trainer.args.world_size == 1:
+        return trainer.ledger
+    total = Ledger({name: len(times) for name, times in trainer.ledger.times.items()})
+    for path in sorted((trainer.checkpoints / f"checkpoint-{trainer.state.global_step}").glob("ledger_*.npz")):
+        one = Ledger({name: len(times) for name, times in trainer.ledger.times.items()})
+        one.load(path)
+        total.add(one)
+    return total
+
+
+def over_attempts(events: Sequence[Event], name: str, combine: Any) -> float:
+    """A number that each attempt's progress counts on its own: its last value of each attempt, combined."""
+    last: dict[int, float] = {}
+    for event in events:
+        if name in event.values:
+            last[event.attempt] = event.values[name]
+    return float(combine(last.values())) if last else 0.0
+
+
+def resumed_from(events: Sequence[Event]) -> tuple[int, ...]:
+    """Steps at which later attempts took up."""
+    starts = [event for event in events if event.kind == "phase" and event.text == "train" and event.attempt > 1]
+    return tuple(int(str(event.details.get("resumed_from", 0))) for event in starts)
+
+
+def findings(spec: WorkerSpec, events: Sequence[Event]) -> tuple[Finding, ...]:
+    """What the attempts came across, once each."""
+    found: dict[str, Finding] = {}
+    for event in events:
+        if event.kind == "finding":
+            code = str(event.details.get("code", "training"))
+            found[event.text] = Finding(severity="warning", code=code, subject="training", message=event.text)
+    return tuple(found.values())
+
+
+def widgets(request: TrainingRequest) -> tuple[tuple[str, ...], ...]:
+    """Sentences for the card's widget: a source sentence and three others, from rows spread over the sets."""
+    chosen: list[tuple[str, ...]] = []
+    for number in range(WIDGETS):
+        prepared = request.sets[number % len(request.sets)]
+        rows = open_set(prepared)
+        first = len(rows) * number // WIDGETS
+        texts = [column for column in rows.column_names if column != "score"]
+        sentences: list[str] = []
+        for row in range(first, min(first + WIDGET_SENTENCES, len(rows))):
+            sentences += [rows[row][column] for column in texts if rows[row][column] not in sentences]
+        if len(sentences) > 1:
+            chosen.append(tuple(sentences[:WIDGET_SENTENCES]))
+    return tuple(chosen)
+
+
+def weights_digest(folder: TrainingFolder) -> str:
+    """SHA-256 of model.safetensors; over all parts where there are several."""
+    files = sorted(folder.model.glob("model*.safetensors")) or sorted(folder.model.rglob("*.safetensors"))
+    if len(files) == 1:
+        return sha256_of_file(files[0])
+    return fingerprint({path.relative_to(folder.model).as_posix(): sha256_of_file(path) for path in files})
+
+
+def device_facts(trainer: Trainer) -> Mapping[str, str]:
+    """Device, threads, and the GPU with its peak memory where there is one."""
+    import torch
+
+    facts = {"device": trainer.args.device.type, "threads": str(torch.get_num_threads())}
+    if torch.cuda.is_available() and trainer.args.device.type == "cuda":
+        facts |= {
+            "gpu": torch.cuda.get_device_name(),
+            "gpu_peak_memory_gib": f"{torch.cuda.max_memory_allocated() / 2**30:.2f}",
+            "cuda": str(torch.version.cuda),
+        }
+    return facts

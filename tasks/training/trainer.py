@@ -1,0 +1,376 @@
+"""The training loop: sentence-transformers' own trainer, with batches that know their rows, whole checkpoints, events.
+
+What is added to the library's trainer, and why:
+- it continues from an exact place (epoch and batch within it), because a no-duplicates epoch may be shorter than its
+  announced length and the library works the place out from that length;
+- a checkpoint is staged, sealed and renamed, and carries the running sums of the loss, so that the log after a resume
+  is the log without one;
+- a loss that is not finite, or a batch that does not fit the memory, ends the training with the rows that did it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
+from torch.utils.data import ConcatDataset, DataLoader
+from transformers import TrainerCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
+from tasks.files import write_text_atomically
+from tasks.training.batches import Collator, NumberedRows
+from tasks.training.checkpoints import checkpoint_folder, prune, seal, staging_folder, steps_of
+from tasks.training.events import EventLog
+from tasks.training.ledger import Ledger
+
+PROGRESS_SECONDS = 0.5
+STATE = "stsflow.json"
+
+
+class BatchFailed(Exception):
+    """A batch could not be trained on: `code` is out_of_memory or loss_not_finite, `facts` say which batch."""
+
+    def __init__(self, code: str, message: str, facts: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.code = code
+        self.facts = facts
+
+
+@dataclass
+class Place:
+    """Where a training is, beyond what the library's own state knows. Kept in every checkpoint."""
+
+    epoch: int = 0
+    batches_in_epoch: int = 0
+    """Batches of that epoch that this process has been fed."""
+    loss_since_log: float = 0.0
+    loss_logged: float = 0.0
+    """Sum over the steps up to the last log point."""
+    last_logged_step: int = 0
+    evaluations_without_rise: int = 0
+    finished: bool = False
+    stopped_early: bool = False
+
+    @classmethod
+    def of(cls, checkpoint: Path) -> Place:
+        """The place that a sealed checkpoint holds."""
+
+        return cls(**json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
+
+
+class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library has no types
+    """See the module. `sets` by name; `batch_sizes` and `parts` where a set differs from the arguments."""
+
+    def __init__(
+        self,
+        *,
+        checkpoints: Path,
+        keep: int,
+        ledger: Ledger,
+        batch_sizes: Mapping[str, int],
+        parts: Mapping[str, int],
+        resume: Path | None,
+        **library: Any,
+    ) -> None:
+        self.checkpoints = checkpoints
+        self.keep = keep
+        self.ledger = ledger
+        self.batch_sizes = dict(batch_sizes)
+        self.place = Place.of(resume) if resume else Place()
+        self.resume = resume
+        self.steps_in_epoch = 0
+        self.epochs = 0
+        self._share = 1.0
+        self._staging: Path | None = None
+        super().__init__(**library)
+        self.collate = Collator(self.data_collator, parts)
+
+    # ------------------------------------------------------------------------------------------------- batches
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Leave the library's card out: stsflow writes its own, and this one asks the hub for data sets."""
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches of the training sets, each with a batch size of its own, in the order of the recipe's samplers."""
+        self.accelerator.even_batches = False  # repeated rows would be counted and trained twice
+        generator = torch.Generator()
+        generator.manual_seed(self.args.seed)
+        samplers = [
+            self.get_batch_sampler(
+                one,
+                batch_size=self.batch_sizes.get(name, self.args.train_batch_size),
+                drop_last=self.args.dataloader_drop_last,
+                valid_label_columns=self.data_collator.valid_label_columns,
+                generator=generator,
+                seed=self.args.seed,
+            )
+            for name, one in self.train_dataset.items()
+        ]
+        sampler = self.get_multi_dataset_batch_sampler(
+            dataset=ConcatDataset(self.train_dataset.values()), batch_samplers=samplers, generator=generator,
+            seed=self.args.seed,
+        )  # fmt: skip
+        loader: DataLoader[Any] = DataLoader(
+            NumberedRows(self.train_dataset),
+            batch_sampler=sampler,
+            collate_fn=self.collate,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=self.args.dataloader_persistent_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+        )
+        return self.accelerator.prepare(loader)
+
+    def set_initial_training_values(self, args: Any, dataloader: Any) -> Any:
+        """The library's numbers; epochs and batches in an epoch are kept for the end of the run."""
+        values = super().set_initial_training_values(args, dataloader)
+        self.epochs, self.steps_in_epoch = values[0], values[5]
+        return values
+
+    # --------------------------------------------------------------------------------------------------- steps
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward over one batch, in parts where the memory asks for it; the loss, detached."""
+        name, rows = inputs["name"], inputs["rows"]
+        facts = {"set": name, "rows": rows, "batch": self.place.batches_in_epoch, "epoch": self.place.epoch}
+        total: torch.Tensor | None = None
+        for part, share in zip(inputs["parts"], inputs["shares"], strict=True):
+            self._share = share
+            with out_of_memory_named(facts):
+                loss = super().training_step(model, part, num_items_in_batch)
+            total = loss if total is None else total + loss
+        assert total is not None
+        if not math.isfinite(total.item()):
+            raise BatchFailed("loss_not_finite", f"the loss is {total.item()}", facts)
+        self.ledger.count(name, rows)
+        self.place.batches_in_epoch += 1
+        return total
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """The library's loss, weighted with the share of the batch that this part is."""
+        loss = super().compute_loss(*args, **kwargs)
+        if self._share == 1.0 or not self.model.training:
+            return loss
+        return loss * self._share
+
+    def _run_epoch(self, **kwargs: Any) -> None:
+        if kwargs["epoch"] != self.place.epoch:
+            self.place.epoch, self.place.batches_in_epoch = kwargs["epoch"], 0
+        super()._run_epoch(**kwargs)
+
+    # --------------------------------------------------------------------------------------------- checkpoints
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        counted = super()._init_training_state(*args, **kwargs)
+        if self.resume is None:
+            return counted
+        if self.place.batches_in_epoch >= self.steps_in_epoch:
+            self.place.epoch, self.place.batches_in_epoch = self.place.epoch + 1, 0
+        self.ledger.load(self.resume / self._ledger_name())
+        self._point_to_best()
+        return self.place.epoch, self.place.batches_in_epoch
+
+    def take_up_running_sums(self) -> None:
+        """After a resume: go on with the loss sums that the checkpoint left off with."""
+        self._tr_loss = self._tr_loss + self.place.loss_since_log
+        self._total_loss_scalar = self.place.loss_logged
+        self._globalstep_last_logged = self.place.last_logged_step
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staging or self.checkpoints)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Stage, seal and rename a checkpoint; drop those that the policy does not keep."""
+        self._refuse_spoiled_weights()
+        step = self.state.global_step
+        self.place.loss_since_log = self._tr_loss.item()
+        self.place.loss_logged = self._total_loss_scalar
+        self.place.last_logged_step = self._globalstep_last_logged
+        staging = staging_folder(self.checkpoints, step)
+        staged = checkpoint_folder(staging, step)
+        if self.is_world_process_zero():
+            shutil.rmtree(staging, ignore_errors=True)
+            staged.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        self._staging = staging
+        try:
+            super()._save_checkpoint(model, trial)
+            self.ledger.save(staged / self._ledger_name())
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                write_text_atomically(staged / STATE, json.dumps(asdict(self.place), indent=1) + "\n")
+                seal(staged, checkpoint_folder(self.checkpoints, step), step)
+                prune(self.checkpoints, self.keep, self.state.best_global_step)
+        except Exception:
+            if self.is_world_process_zero():
+                shutil.rmtree(staging, ignore_errors=True)
+            raise
+        finally:
+            self._staging = None
+        if self.is_world_process_zero():
+            staging.rmdir()
+        self.accelerator.wait_for_everyone()
+        self._point_to_best()
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # No card, and no pickled arguments: the request is in the training's spec.
+        self.model.save_pretrained(output_dir, create_model_card=False)
+
+    def mean_loss(self) -> float:
+        """Mean loss over all steps, those before a resume included."""
+        return float(self._total_loss_scalar / max(self.state.global_step, 1))
+
+    def load_finished(self, checkpoint: Path) -> None:
+        """Weights, state, sums and ledger of a checkpoint after which there was nothing left to train."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        self.ledger.load(checkpoint / self._ledger_name())
+        self._total_loss_scalar = self.place.loss_logged + self.place.loss_since_log
+        self._point_to_best()
+
+    def load_best(self) -> None:
+        """Load the weights of the best checkpoint; raises when they cannot be loaded."""
+        self._load_from_checkpoint(str(checkpoint_folder(self.checkpoints, self.state.best_global_step)))
+
+    def _point_to_best(self) -> None:
+        best = self.state.best_global_step
+        there = best is not None and best in steps_of(self.checkpoints)
+        self.state.best_model_checkpoint = str(checkpoint_folder(self.checkpoints, best)) if there else None
+
+    def _ledger_name(self) -> str:
+        return f"ledger_{self.args.process_index}.npz"
+
+    def _refuse_spoiled_weights(self) -> None:
+        """A gradient can overflow behind a finite loss; such weights must not become the last good checkpoint."""
+        for name, weight in self.model.named_parameters():
+            if not torch.isfinite(weight).all():
+                facts = {"batch": self.place.batches_in_epoch - 1, "epoch": self.place.epoch}
+                raise BatchFailed("loss_not_finite", f"the weights of {name} are not finite", facts)
+
+
+class Reporter(TrainerCallback):  # type: ignore[misc]  # the library has no types
+    """Writes the event log, stops early, and gives the last step its evaluation, log point and checkpoint."""
+
+    def __init__(self, trainer: Trainer, events: EventLog | None, patience: int | None, threshold: float) -> None:
+        self.trainer = trainer
+        self.events = events
+        self.patience = patience
+        self.threshold = threshold
+        self.best = -math.inf
+        self.suite = ""
+        self.started = 0.0
+        self.first_step = 0
+        self._last_progress = 0.0
+        self._last_evaluation = -1
+        self._last_checkpoint = -1
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Take up where the checkpoint left off."""
+        self.started = time.monotonic()
+        self.first_step = state.global_step
+        if self.trainer.resume:
+            self.trainer.take_up_running_sums()
+            self._last_evaluation = self._last_checkpoint = state.global_step
+        if state.best_metric is not None:
+            self.best = state.best_metric
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Progress, at most twice a second; the last step is also a log point."""
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+            self.trainer.place.finished = True
+        now = time.monotonic()
+        if self.events and (now - self._last_progress >= PROGRESS_SECONDS or self.trainer.place.finished):
+            self._last_progress = now
+            self.events.write("progress", step=state.global_step, epoch=state.epoch, values=self.progress(state))
+
+    def progress(self, state: Any) -> dict[str, float]:
+        """Numbers of a progress event. Seconds count this attempt alone."""
+        seconds = time.monotonic() - self.started
+        rate = (state.global_step - self.first_step) / seconds if seconds > 0 else 0.0
+        since = state.global_step - self.trainer._globalstep_last_logged
+        values = {"total_steps": state.max_steps, "steps_per_second": rate} | spent(seconds)
+        if since:
+            values["loss"] = self.trainer._tr_loss.item() / since
+        if rate:
+            values["seconds_left"] = (state.max_steps - state.global_step) / rate
+        return values
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        """A point of the training loss."""
+        if self.events and "loss" in logs:
+            names = ("loss", "learning_rate", "grad_norm")
+            values = {name: float(logs[name]) for name in names if name in logs}
+            self.events.write("log", step=state.global_step, epoch=state.epoch, values=values)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+        """An evaluation on the choosing suite: a checkpoint goes with it; stop when it has not risen for too long."""
+        control.should_save = True
+        self._last_evaluation = state.global_step
+        value = float(metrics[f"eval_{args.metric_for_best_model}"])
+        prefix = f"eval_{self.suite}_"
+        if self.events:
+            scores = {
+                name.removeprefix(prefix): float(score) for name, score in metrics.items() if name.startswith(prefix)
+            }
+            chosen = {"metric": str(args.metric_for_best_model).removeprefix(f"{self.suite}_")}
+            self.events.write(
+                "evaluation", step=state.global_step, epoch=state.epoch, values=scores, text=self.suite, details=chosen
+            )
+        place = self.trainer.place
+        place.evaluations_without_rise = 0 if value > self.best + self.threshold else place.evaluations_without_rise + 1
+        self.best = max(self.best, value)
+        if self.patience and place.evaluations_without_rise >= self.patience and not place.finished:
+            control.should_training_stop = place.stopped_early = place.finished = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The last epoch may end before the announced number of steps; its last step is evaluated and kept all the same."""
+        if self.trainer.place.epoch + 1 < self.trainer.epochs and not control.should_training_stop:
+            return
+        self.trainer.place.finished = True
+        control.should_log = True
+        control.should_evaluate = args.eval_strategy != "no" and self._last_evaluation != state.global_step
+        control.should_save = self._last_checkpoint != state.global_step
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """A checkpoint is in its place."""
+        self._last_checkpoint = state.global_step
+        if self.events:
+            best = state.best_global_step == state.global_step
+            details = {"folder": f"checkpoint-{state.global_step}", "best": best}
+            self.events.write("checkpoint", step=state.global_step, epoch=state.epoch, details=details)
+
+
+def spent(seconds: float) -> dict[str, float]:
+    """Wall seconds, CPU seconds and peak resident bytes of this process (and its ended children)."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "train_seconds": seconds,
+        "cpu_seconds": own.ru_utime + own.ru_stime,
+        "peak_memory_bytes": own.ru_maxrss * 1024,
+    }
+
+
+@contextmanager
+def out_of_memory_named(facts: dict[str, Any]) -> Iterator[None]:
+    """Turn the several ways of running out of memory into one BatchFailed with the batch that did it."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise BatchFailed(
+            "out_of_memory", str(error).splitlines()[0] if str(error) else "out of memory", facts
+        ) from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):  # PyTorch's CPU allocator has no class of its own for this
+            raise
+        raise BatchFailed("out_of_memory", str(error).splitlines()[0], facts) from error
