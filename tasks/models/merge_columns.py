@@ -1,0 +1,74 @@
+"""Encode all columns of a batch in one forward pass, where the batch is flattened.
+
+Laid end to end, columns of different lengths cost no padding, so one pass over all of them is never more work than a
+pass for each. sentence-transformers merges padded columns only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from sentence_transformers.sentence_transformer.losses import (
+    AnglELoss,
+    CoSENTLoss,
+    CosineSimilarityLoss,
+    MultipleNegativesRankingLoss,
+    TripletLoss,
+)
+
+# Losses that are a function of the columns' embeddings alone. Cached losses bound their memory by the columns being
+# apart, and Matryoshka and its kind reach into the model's forward.
+MERGEABLE = (MultipleNegativesRankingLoss, CosineSimilarityLoss, CoSENTLoss, AnglELoss, TripletLoss)
+
+
+class MergedColumns(torch.nn.Module):
+    """The same loss, all columns encoded at once. Padded features go to the loss as they are."""
+
+    def __init__(self, loss: Any) -> None:
+        super().__init__()
+        self.loss = loss
+        self.model = loss.model
+        self.merged_batches = 0
+        """Proof that it is on."""
+
+    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: torch.Tensor | None) -> torch.Tensor:
+        """The loss of the columns' features, as the trainer calls it."""
+        columns = list(sentence_features)
+        merged = concatenate(columns)
+        if merged is None:
+            return self.loss(columns, labels)  # type: ignore[no-any-return]
+        self.merged_batches += 1
+        embeddings = self.model(merged)["sentence_embedding"]
+        rows = [column["cu_seq_lens_q"].shape[0] - 1 for column in columns]
+        return self.loss.compute_loss_from_embeddings(list(embeddings.split(rows)), labels)  # type: ignore[no-any-return]
+
+
+def merge_columns(loss: torch.nn.Module) -> torch.nn.Module:
+    """`loss` with all columns in one forward pass where that is possible, else `loss` itself."""
+    return MergedColumns(loss) if type(loss) in MERGEABLE else loss
+
+
+def concatenate(columns: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """One flattened batch out of several; None where a column is not flattened or the columns need different care."""
+    first = columns[0]
+    if len(columns) < 2 or any("cu_seq_lens_q" not in column or set(column) != set(first) for column in columns):
+        return None
+    tokens = ("input_ids", "position_ids")
+    known = {*tokens, "seq_idx", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "modality"}
+    if set(first) - known or any(column.get("modality") != first.get("modality") for column in columns):
+        return None  # prompts, tasks: each column is then read in its own way
+    boundaries, texts, offset, row = [first["cu_seq_lens_q"][:1]], [], 0, 0
+    for column in columns:
+        boundaries.append(column["cu_seq_lens_q"][1:] + offset)
+        texts.append(column["seq_idx"] + row)
+        offset += column["input_ids"].shape[1]
+        row += column["cu_seq_lens_q"].shape[0] - 1
+    joined = torch.cat(boundaries)
+    longest = max(int(column["max_length_q"]) for column in columns)
+    return first | {
+        **{name: torch.cat([column[name] for column in columns], dim=1) for name in tokens},
+        "seq_idx": torch.cat(texts, dim=1), "cu_seq_lens_q": joined, "cu_seq_lens_k": joined,
+        "max_length_q": longest, "max_length_k": longest,
+    }  # fmt: skip
