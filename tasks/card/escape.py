@@ -32,7 +32,7 @@ def clean(text: str) -> str:
 
 
 def shorten(text: str, longest: int = LONGEST_TEXT) -> str:
-    """`clean(text)`, cut to `longest` characters with an ellipsis and a remark on the full length where it is longer."""
+    """`clean(text)`, cut to `longest` characters with an ellipsis and a remark on the full length."""
     cleaned = clean(text)
     if len(cleaned) <= longest:
         return cleaned

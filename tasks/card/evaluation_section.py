@@ -315,10 +315,11 @@ def _choice(
     chooser = next((block for block in blocks if block.name == recipe.choosing_suite), None)
     if trained.best_step is None or chooser is None:
         return (sentence("No checkpoint was chosen: the weights after the last step, ", steps, ", were kept."),)
+    metric = trained.choose_metric or recipe.evaluation.choose_metric
     found = [
         sentence(
             "Of the evaluated checkpoints, step ", source.fact("training.best_step", trained.best_step, "count"),
-            " of ", steps, f" was kept: it has the highest {trained.choose_metric or recipe.evaluation.choose_metric} (",
+            " of ", steps, f" was kept: it has the highest {metric} (",
             source.fact("training.best_metric", trained.best_metric, "score"), f") on {chooser.title}, split "
             f"{chooser.split}.",
         )

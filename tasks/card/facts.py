@@ -79,8 +79,8 @@ def sentence(*parts: Fact | str) -> Sentence:
 def shown(value: JsonValue, form: Form) -> str:
     """The text of a value.
 
-    `count` 1,234; `score` 0.8512; `change` +0.0123; `share` (of 1) 12.34 %; `percent` (of 1) 95 %; `decimal` 19.70; `rate` 5e-05;
-    `p_value` 0.0123 or below 0.0001; `duration` (seconds) 1 h 02 min; `bytes` 1.5 GiB; `text` as it is.
+    `count` 1,234; `score` 0.8512; `change` +0.0123; `share` (of 1) 12.34 %; `percent` (of 1) 95 %; `decimal` 19.70;
+    `rate` 5e-05; `p_value` 0.0123 or below 0.0001; `duration` (seconds) 1 h 02 min; `bytes` 1.5 GiB; `text` as it is.
     A value that is missing or not finite is "not defined".
     """
     if form == "text":
@@ -98,7 +98,6 @@ def shown(value: JsonValue, form: Form) -> str:
         "score": f"{value:.4f}",
         "change": f"{value:+.4f}",
         "share": f"{100 * value:.2f} %",
-        "percent": f"{100 * value:.4g} %",
         "percent": f"{100 * value:.4g} %",
         "decimal": f"{value:,.2f}",
         "rate": f"{value:.4g}",

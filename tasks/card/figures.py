@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.card.evaluation_section import EvaluationSection, MetricRow
+from tasks.card.evaluation_section import EvaluationSection
 from tasks.card.facts import Fact
 from tasks.card.training_section import TrainingSection
 from tasks.files import write_bytes_atomically

@@ -52,7 +52,7 @@ def limits_section(
         evaluation.suite(headline) if headline in {item.name for item in evaluation.suites} else evaluation.suites[-1]
     )
     limits = [
-        *_length(run, data, tokens, trained),
+        *_length(run, tokens, trained),
         _languages(data, base),
         *_unseen(training),
         *_weakest(block),
@@ -68,7 +68,7 @@ def limits_section(
     )
 
 
-def _length(run: RunRef, data: PreparedData, tokens: TokenReport, trained: TrainedModel) -> list[Sentence]:
+def _length(run: RunRef, tokens: TokenReport, trained: TrainedModel) -> list[Sentence]:
     longest = trained.max_seq_length or tokens.max_seq_length
     source = FactSource(record="TokenReport", mlflow_run_id=run.mlflow_run_id)
     limit = source.fact("model.max_seq_length", longest, "count")
@@ -121,8 +121,8 @@ def _languages(data: PreparedData, base: BaseModelRef) -> Sentence:
 def _unseen(training: TrainingSection) -> list[Sentence]:
     return [
         sentence(
-            f"Of {row.title} the model saw ", row.seen, " of ", row.rows, " rows (", row.seen_share, "); the rest of it "
-            "had no part in the training.",
+            f"Of {row.title} the model saw ", row.seen, " of ", row.rows, " rows (", row.seen_share, "); the rest "
+            "of it had no part in the training.",
         )
         for row in training.exposure
         if isinstance(row.seen_share.value, int | float) and row.seen_share.value < 0.999
@@ -223,7 +223,8 @@ def _overlaps(run: RunRef, data: PreparedData) -> list[TableRow]:
 
 
 def _findings(run: RunRef, findings: Sequence[Finding]) -> list[TableRow]:
-    rows, seen = [], set()
+    rows: list[TableRow] = []
+    seen = set()
     for item in findings:
         key = (item.code, item.subject, item.message)
         if key in seen:
@@ -242,8 +243,8 @@ def _seed_note(run: RunRef, seeds: SeedSummary) -> Sentence:
     mean = sum(scores) / count
     deviation = (sum((score - mean) ** 2 for score in scores) / (count - 1)) ** 0.5
     return sentence(
-        "This model is one of ", source.fact("seeds.count", count, "count"), " runs that differ in the seed only: mean ",
-        f"{seeds.metric} on {seeds.suite} ", source.fact("seeds.mean", mean, "score"), ", standard deviation ",
+        "This model is one of ", source.fact("seeds.count", count, "count"), " runs that differ in the seed only: ",
+        f"mean {seeds.metric} on {seeds.suite} ", source.fact("seeds.mean", mean, "score"), ", standard deviation ",
         source.fact("seeds.deviation", deviation, "score"), ", this run (seed ",
         source.fact("seeds.chosen", seeds.chosen, "text"), ") ",
         source.fact("seeds.score", seeds.scores[seeds.chosen], "score"),

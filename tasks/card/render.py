@@ -85,11 +85,15 @@ def _template() -> jinja2.Template:
     environment.filters |= {
         "inline": lambda text: Markup(inline_code(text)),
         "prose": lambda text: Markup(escape_prose(text)),
-        "fence": lambda text, language="": Markup(fenced(text, language)),
+        "fence": _fence,
         "url": lambda text: Markup(text if is_plain_url(text) else ""),
         "contact": lambda text: Markup(f"<{text}>" if is_plain_url(text) else escape_text(text)),
     }
     return environment.get_template("template.md")
+
+
+def _fence(text: str, language: str = "") -> Markup:
+    return Markup(fenced(text, language))
 
 
 def _shown(value: Any) -> Markup:

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from pydantic import JsonValue
 
 from tasks.card.escape import is_plain_url, shorten
-from tasks.card.facts import Fact, FactSource, Sentence, sentence
+from tasks.card.facts import Fact, FactSource, Form, Sentence, sentence
 from tasks.card.samples import SetSamples
 from tasks.records import (
     Exposure,
@@ -228,8 +228,8 @@ def _statistics(
     here = source.model_copy(update={"record": "TokenReport"})
     labels: tuple[tuple[str, str], ...] = (
         ("min tokens", "minimum"), ("mean tokens", "mean"), ("median tokens", "median"), ("p95 tokens", "p95"),
-        ("p99 tokens", "p99"), ("max tokens", "maximum"), ("distinct texts", "distinct"), ("cut rows", "truncated_rows"),
-        ("cut share", "truncated_share"), ("unknown-token share", "unknown_share"),
+        ("p99 tokens", "p99"), ("max tokens", "maximum"), ("distinct texts", "distinct"),
+        ("cut rows", "truncated_rows"), ("cut share", "truncated_share"), ("unknown-token share", "unknown_share"),
     )  # fmt: skip
     types = TableRow(
         label="type", cells=tuple("float" if column == "score" else "string" for column in prepared.columns)
@@ -263,7 +263,7 @@ def _score_rows(source: FactSource, prepared: PreparedSet, samples: SetSamples) 
     )
 
 
-def _form(field: str) -> str:
+def _form(field: str) -> Form:
     if field.endswith("_share"):
         return "share"
     return "decimal" if field in ("mean", "median", "p95", "p99") else "count"

@@ -88,7 +88,7 @@ def sentence_transformers_code(model_id: str, sentences: Sequence[str], dimensio
 
 
 def transformers_code(
-    model_id: str, sentences: Sequence[str], max_seq_length: int, modules: ModelModules, remote_code: bool
+    model_id: str, sentences: Sequence[str], length: int, modules: ModelModules, remote_code: bool
 ) -> str | None:
     """Code that gives the same embeddings with transformers alone; None when the model has modules beyond that."""
     if modules.others or any(mode not in _POOL for mode in modules.pooling):
@@ -111,7 +111,7 @@ def transformers_code(
     if prompt:
         lines.append(f"sentences = [{json.dumps(prompt, ensure_ascii=False)} + text for text in sentences]")
     lines += [
-        f'batch = tokenizer(sentences, padding=True, truncation=True, max_length={max_seq_length}, return_tensors="pt")',
+        f'batch = tokenizer(sentences, padding=True, truncation=True, max_length={length}, return_tensors="pt")',
         "with torch.inference_mode():",
         "    tokens = model(**batch).last_hidden_state",
         'mask = batch["attention_mask"].unsqueeze(-1).to(tokens.dtype)',

@@ -38,6 +38,7 @@ from tasks.records import (
     TrainedModel,
 )
 
+REVISION = "0df0fe7d496eb61b092e022e238c2230b29f1cbc"
 METRICS = [
     f"{kind}_{by}" for by in ("cosine", "manhattan", "euclidean", "dot", "max") for kind in ("pearson", "spearman")
 ]
@@ -149,7 +150,7 @@ def _recipe() -> RunConfig:
                         "shape": {"kind": "nli_triplets"}, "language": ["ko"], "license": "cc-by-sa-4.0",
                     },
                     "korsts": {
-                        "source": {"kind": "hub", "id": "kor/sts", "revision": "0df0fe7d496eb61b092e022e238c2230b29f1cbc"},
+                        "source": {"kind": "hub", "id": "kor/sts", "revision": REVISION},
                         "title": "KorSTS", "shape": {"kind": "scored_pairs"}, "language": ["ko"],
                         "license": "cc-by-sa-4.0",
                     },
@@ -177,9 +178,10 @@ def _data(root: Path) -> PreparedData:
         PreparedSet(
             name="kornli", role="train", shape="nli_triplets", title="KorNLI", path=folder / "kornli",
             columns=("anchor", "positive", "negative"), digest="a1" * 32, rows=4998,
-            counts=RowCounts(read=7500, dropped={"empty": 2}, kept=4998, notes={"sentences_without_contradiction": 31}),
+            counts=RowCounts(read=7500, dropped={"empty": 2}, kept=4998, notes={"over_limit": 31}),
             source=SourceRef(
-                kind="files", name="xnli.dev.ko.tsv", uri="https://example.org/KorNLI/xnli.dev.ko.tsv", revision="f1" * 32
+                kind="files", name="xnli.dev.ko.tsv", uri="https://example.org/KorNLI/xnli.dev.ko.tsv",
+                revision="f1" * 32,
             ),
             language=("ko",), license="cc-by-sa-4.0",
         ),
@@ -187,14 +189,15 @@ def _data(root: Path) -> PreparedData:
             name="korsts", role="train", shape="scored_pairs", title="KorSTS", path=folder / "korsts",
             columns=("sentence1", "sentence2", "score"), digest="a2" * 32, rows=5749,
             counts=RowCounts(read=5749, kept=5749),
-            source=SourceRef(kind="hub", name="kor/sts", uri="kor/sts", revision="0df0fe7d496eb61b092e022e238c2230b29f1cbc"),
+            source=SourceRef(kind="hub", name="kor/sts", uri="kor/sts", revision=REVISION),
             language=("ko",), license="cc-by-sa-4.0",
         ),
     )  # fmt: skip
     evaluation = tuple(
         PreparedSet(
             name=name, role="evaluation", shape="scored_pairs", title=title, path=folder / name,
-            columns=("sentence1", "sentence2", "score"), digest=digest, rows=rows, counts=RowCounts(read=rows, kept=rows),
+            columns=("sentence1", "sentence2", "score"), digest=digest, rows=rows,
+            counts=RowCounts(read=rows, kept=rows),
             source=SourceRef(
                 kind="files", name=f"{name}.tsv", uri=f"KorSTS/{name}.tsv", revision="f3" * 32,
                 files=(
@@ -215,7 +218,8 @@ def _data(root: Path) -> PreparedData:
         fingerprint="fedcba9876543210" * 4, train=train, evaluation=evaluation,
         overlaps=(
             Overlap(
-                train="korsts", evaluation="sts-test", exact=OverlapCounts(pairs=2, sentences=153, rows=166, of_rows=1379),
+                train="korsts", evaluation="sts-test",
+                exact=OverlapCounts(pairs=2, sentences=153, rows=166, of_rows=1379),
                 normalised=OverlapCounts(pairs=3, sentences=158, rows=170, of_rows=1379),
             ),
         ),
@@ -230,7 +234,8 @@ def _data(root: Path) -> PreparedData:
 
 def _lengths(rows: int, mean: float, longest: int, cut: int) -> LengthStatistics:
     return LengthStatistics(
-        rows=rows, distinct=rows - 10, minimum=4, mean=mean, median=mean - 1, p95=mean * 2, p99=mean * 3, maximum=longest,
+        rows=rows, distinct=rows - 10, minimum=4, mean=mean, median=mean - 1, p95=mean * 2, p99=mean * 3,
+        maximum=longest,
         tokens=int(rows * mean), truncated_rows=cut, truncated_share=cut / rows, unknown_tokens=12,
         unknown_share=0.0002, histogram={4: rows},
     )  # fmt: skip
@@ -259,7 +264,8 @@ def _trained(run_folder: Path) -> TrainedModel:
     def exposure(name: str, rows: int, seen: int) -> Exposure:
         return Exposure(
             name=name, rows=rows, batches=1438, batches_per_epoch=719, rows_seen=11504, rows_seen_per_epoch=5752,
-            unique_rows_seen=seen, repeats=11504 - seen, seen_share=seen / rows, seen_share_per_epoch=min(1.0, 5752 / rows),
+            unique_rows_seen=seen, repeats=11504 - seen, seen_share=seen / rows,
+            seen_share_per_epoch=min(1.0, 5752 / rows),
             left_out_by_sampler=0, batch_size=8, effective_batch_size=8, in_batch_negatives=15.0,
         )  # fmt: skip
 
@@ -287,14 +293,16 @@ def _trained(run_folder: Path) -> TrainedModel:
         losses={
             "kornli": {
                 "name": "MultipleNegativesRankingLoss", "parameters": {"scale": 20.0, "similarity_fct": "cos_sim"},
-                "citation": "@misc{henderson2017efficient,\n    title={Efficient Natural Language Response Suggestion},\n}",
+                "citation": "@misc{henderson2017efficient,\n    title={Efficient Natural Language Response},\n}",
             },
             "korsts": {
-                "name": "CosineSimilarityLoss", "parameters": {"loss_fct": "torch.nn.modules.loss.MSELoss"}, "citation": "",
+                "name": "CosineSimilarityLoss", "parameters": {"loss_fct": "torch.nn.modules.loss.MSELoss"},
+                "citation": "",
             },
         },
         widget=(("내가 가서 질문할게.", '"내가 여기저기 물어볼게.', "조용히 여기 앉아 있을게."),),
-        architecture="SentenceTransformer(\n  (0): Transformer({'max_seq_length': 128})\n  (1): Pooling({'pooling_mode': 'mean'})\n)",
+        architecture="SentenceTransformer(\n  (0): Transformer({'max_seq_length': 128})\n"
+        "  (1): Pooling({'pooling_mode': 'mean'})\n)",
         dimension=384, max_seq_length=128,
         environment={
             "python": "3.11.9", "sentence-transformers": "6.2.0", "transformers": "5.23.0", "torch": "2.13.0",
@@ -319,7 +327,8 @@ def _report(model: str, digest: str, scores: dict[str, float], picture: Path, fo
             slices={
                 "length:short": {"spearman_cosine": score + 0.02, "rows": 460},
                 "length:long": {"spearman_cosine": score - 0.05, "rows": 459},
-                "score:low": {"spearman_cosine": 0.31, "rows": 400}, "score:high": {"spearman_cosine": 0.28, "rows": 300},
+                "score:low": {"spearman_cosine": 0.31, "rows": 400},
+                "score:high": {"spearman_cosine": 0.28, "rows": 300},
                 "overlap:low": {"spearman_cosine": score - 0.1, "rows": 460},
             },
             plot=picture if model == "tuned" else None,
