@@ -30,6 +30,7 @@ PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
+CUT = " … (cut)"
 PARAM_LIMIT = 6000
 """Longest value of a parameter that MLflow keeps (`MAX_PARAM_VAL_LENGTH`)."""
 
@@ -179,7 +180,7 @@ class Store:
 
         known = self.client.get_run(run_id).data.params
         params = [
-            Param(name, value if len(value) <= PARAM_LIMIT else value[: PARAM_LIMIT - 12] + " … (cut)")
+            Param(name, value if len(value) <= PARAM_LIMIT else value[: PARAM_LIMIT - len(CUT)] + CUT)
             for name, value in values.items()
             if name not in known
         ]

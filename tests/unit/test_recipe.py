@@ -25,8 +25,8 @@ data:
       shape: {kind: scored_pairs}
 evaluation:
   suites:
-    sts-dev: {split: dev, source: {kind: files, paths: [dev.tsv]}}
-    sts-test: {split: test, source: {kind: files, paths: [test.tsv]}}
+    sts-dev: {kind: sts, split: dev, source: {kind: files, paths: [dev.tsv]}}
+    sts-test: {kind: sts, split: test, source: {kind: files, paths: [test.tsv]}}
 """
 
 

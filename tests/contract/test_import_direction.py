@@ -1,0 +1,134 @@
+"""The house holds: who may import whom, read from the sources' own import statements."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ("data", "models", "tokens", "plan", "training", "evaluation", "card", "release", "tracking")
+BELOW_THE_STAGES = ("statistics", "batching", "models")
+VARIANTS = (
+    "tasks/data/sources.py", "tasks/data/shapes.py", "tasks/models/sources.py", "tasks/training/losses.py",
+    "tasks/evaluation/suites.py", "tasks/release/rules.py",
+)  # fmt: skip
+HEAVY = ("torch", "transformers", "sentence_transformers", "datasets", "pyarrow", "scipy", "matplotlib", "mlflow", "prefect")
+MODULES = sorted(path for folder in ("flows", "tasks") for path in (ROOT / folder).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path: Path, *, at_the_top: bool = False) -> Iterator[str]:
+    """Dotted names that the module imports; type-checking blocks do not count, they never run."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hidden = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    nodes = tree.body if at_the_top else list(ast.walk(tree))
+    for node in nodes:
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+def package(name: str) -> str:
+    return name.partition(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_flows_and_task_files_import_prefect(path: Path) -> None:
+    if path.is_relative_to(ROOT / "flows") or path.name == "task.py":
+        return
+    assert "prefect" not in {package(name) for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_tracking_imports_mlflow(path: Path) -> None:
+    if path.is_relative_to(ROOT / "tasks" / "tracking"):
+        return
+    assert "mlflow" not in {package(name) for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_in_tasks_imports_flows(path: Path) -> None:
+    if path.is_relative_to(ROOT / "tasks"):
+        assert "flows" not in {package(name) for name in imports(path)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_do_not_import_each_other(stage: str) -> None:
+    """They meet in records.py. Variant families are schema; statistics, batching and models lie below the stages."""
+    allowed = {stage, *BELOW_THE_STAGES}
+    if stage in BELOW_THE_STAGES:
+        allowed = {stage}
+    variants = {name.removesuffix(".py").replace("/", ".") for name in VARIANTS}
+    for path in sorted((ROOT / "tasks" / stage).rglob("*.py")):
+        if path.name == "task.py" or stage == "tracking":
+            continue
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] != "tasks" or len(parts) < 2 or parts[1] not in (*STAGES, *BELOW_THE_STAGES):
+                continue
+            if parts[1] in allowed or name in variants:
+                continue
+            pytest.fail(f"{name_of(path)} imports {name}")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variant_families_stay_light(name: str) -> None:
+    top = {package(found) for found in imports(ROOT / name, at_the_top=True)}
+    assert not top & {*HEAVY, "numpy", "pandas"}
+
+
+def test_the_config_module_does_not_load_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, tasks.config; print([m for m in ('torch','numpy','pyarrow','datasets','mlflow','prefect') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_flow_process_does_not_load_the_training_stack() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, flows.finetune, flows.__main__;"
+        "print([m for m in ('torch','transformers','sentence_transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("worker", ["tasks/training/worker.py", "tasks/evaluation/worker.py"])
+def test_workers_need_neither_prefect_nor_mlflow(worker: str) -> None:
+    """They run on a bare GPU machine: everything they can reach is followed, through every import in every function."""
+    seen: set[Path] = set()
+    todo = [ROOT / worker]
+    while todo:
+        path = todo.pop()
+        if path in seen or not path.exists():
+            continue
+        seen.add(path)
+        for name in imports(path):
+            assert package(name) not in ("prefect", "mlflow"), f"{name_of(path)} imports {name}"
+            if package(name) == "tasks":
+                module = ROOT / Path(*name.split("."))
+                todo += [module.with_suffix(".py"), module / "__init__.py"]
+
+
+def test_the_mlflow_folder_holds_no_python() -> None:
+    """An `__init__.py` there would shadow the package of that name."""
+    assert not list((ROOT / "mlflow").rglob("*.py"))

@@ -1,0 +1,94 @@
+"""On a real MLflow store: what is sent arrives once, whatever happens in between."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import PreconditionError, TrackingUnavailable
+from tasks.tracking.journal import Artifacts, DatasetInput, Finish, Journal, Metrics, Params, Tags
+from tasks.tracking.relay import Relay, require_sent
+from tasks.tracking.store import Store, check_reachable, milliseconds, without_credentials
+from tasks.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(Workspace(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture
+def run_id(store: Store) -> str:
+    return store.open_run("tests", "a run", {"k": "v"}, "what it is", datetime.now(UTC))[0]
+
+
+def test_every_kind_of_entry_arrives(store: Store, run_id: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("name: x\n", encoding="utf-8")
+    journal = Journal(tmp_path / "tracking" / "journal.jsonl")
+    journal.append(
+        Params(values={"training.epochs": "1", "long": "x" * 7000}),
+        Metrics(points=(("train/loss", 0.5, 1000, 1), ("train/loss", 0.25, 2000, 2))),
+        Tags(values={"stsflow.recipe": "x"}),
+        Artifacts(path="recipe.yaml", folder="recipe"),
+        DatasetInput(name="nli", digest="d" * 64, source="s", revision="r", context="training", rows=3, columns=("anchor",)),
+        Finish(status="FINISHED", time=milliseconds()),
+    )
+    relay = Relay(store, run_id, journal, tmp_path)
+    assert relay.flush() and journal.sent == 6
+    run = store.run(run_id)
+    assert run.data.params["training.epochs"] == "1"
+    assert len(run.data.params["long"]) == 6000 and run.data.params["long"].endswith("(cut)")
+    assert [(p.step, p.value, p.timestamp) for p in store.client.get_metric_history(run_id, "train/loss")] == [
+        (1, 0.5, 1000), (2, 0.25, 2000),
+    ]  # fmt: skip
+    assert run.inputs.dataset_inputs[0].dataset.name == "nli"
+    assert [file.path for file in store.client.list_artifacts(run_id, "recipe")] == ["recipe/recipe.yaml"]
+    assert (run.info.status, run.data.tags["stsflow.recipe"]) == ("FINISHED", "x")
+
+
+def test_metrics_whose_arrival_is_uncertain_are_not_sent_twice(store: Store, run_id: str, tmp_path: Path) -> None:
+    """The process died between sending and noting that it had sent."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append(Metrics(points=(("loss", 0.5, 1000, 1), ("loss", 0.4, 2000, 2))))
+    Relay(store, run_id, journal, tmp_path).flush()
+    journal.confirm(0)
+    journal.append(Metrics(points=(("loss", 0.3, 3000, 3),)))
+    Relay(store, run_id, journal, tmp_path).flush()
+    assert [p.step for p in store.client.get_metric_history(run_id, "loss")] == [1, 2, 3]
+
+
+def test_a_tracker_that_is_away_delays_the_record_and_raises_nothing(store: Store, run_id: str, tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append(Tags(values={"late": "yes"}))
+    away = Store(store.workspace)
+    away.client = MlflowClient(tracking_uri="http://127.0.0.1:9")
+    relay = Relay(away, run_id, journal, tmp_path)
+    assert relay.flush() is False and journal.sent == 0
+    with pytest.raises(TrackingUnavailable, match="stsflow sync my-run"):
+        require_sent(False, relay, "my-run")
+    away.client = store.client
+    assert relay.finish(patience_seconds=0.0)
+    assert store.run(run_id).data.tags["late"] == "yes"
+
+
+def test_a_server_that_does_not_answer_is_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    with pytest.raises(PreconditionError) as caught:
+        check_reachable(workspace)
+    assert "http://127.0.0.1:9 (MLFLOW_TRACKING_URI) does not answer" in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_something_that_is_no_mlflow_server_is_named(workspace, monkeypatch, http_server) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", http_server.url(""))
+    with pytest.raises(PreconditionError, match="answers /health with 404"):
+        check_reachable(workspace)
+
+
+def test_credentials_and_queries_are_taken_out_of_addresses() -> None:
+    assert without_credentials("https://me:pw@host:5000/a?token=x") == "https://host:5000/a"
+    assert without_credentials("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"

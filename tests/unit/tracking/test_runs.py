@@ -1,0 +1,120 @@
+"""Which run a start continues, and what becomes of runs whose process is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasks.config import RunConfig
+from tasks.errors import RecipeError
+from tasks.records import RunRef, RunState
+from tasks.tracking import runs
+from tasks.tracking.store import Store
+from tasks.workspace import RunFolder, Workspace
+
+RECIPE = RunConfig.model_validate(
+    {
+        "name": "small",
+        "model": {"source": {"kind": "directory", "path": "/base"}},
+        "data": {"train": {"nli": {"source": {"kind": "files", "paths": ["a.tsv"]}, "shape": {"kind": "pairs"}}}},
+        "evaluation": {"suites": {"dev": {"kind": "sts", "source": {"kind": "files", "paths": ["d.tsv"]}}}},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(Workspace(tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture
+def place(store: Store, tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+def opened(store: Store, workspace: Workspace, *, sha: str = "a" * 64, resume: str | None = None, fresh: bool = False) -> RunRef:
+    return runs.open_run(
+        store, workspace, RECIPE, sha, flow_run_id="f", started=datetime.now(UTC), tags={}, resume=resume, fresh=fresh
+    )
+
+
+def left_by_a_dead_process(run: RunRef) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    started = psutil.Process(process.pid).create_time()
+    process.wait()
+    folder = RunFolder(run.folder)
+    state = RunState.load(folder.state)
+    state.model_copy(update={"process_id": process.pid, "process_started": started}).write(folder.state)
+
+
+def test_runs_of_one_recipe_are_numbered(store: Store, place: Workspace) -> None:
+    first = opened(store, place)
+    runs.close_run(RunFolder(first.folder), "finished")
+    second = opened(store, place)
+    assert (first.name, second.name) == ("small-aaaaaaaa-001", "small-aaaaaaaa-002")
+    assert first.mlflow_run_id != second.mlflow_run_id
+
+
+@pytest.mark.parametrize("ending", ["failed", "cancelled", "crashed"])
+def test_an_unfinished_run_is_continued_in_the_same_mlflow_run(store: Store, place: Workspace, ending: str) -> None:
+    first = opened(store, place)
+    runs.close_run(RunFolder(first.folder), ending)
+    again = opened(store, place)
+    assert (again.name, again.mlflow_run_id, again.attempt) == (first.name, first.mlflow_run_id, 2)
+    assert store.run(first.mlflow_run_id).info.status == "RUNNING"
+
+
+def test_fresh_starts_anew(store: Store, place: Workspace) -> None:
+    first = opened(store, place)
+    runs.close_run(RunFolder(first.folder), "failed")
+    assert opened(store, place, fresh=True).mlflow_run_id != first.mlflow_run_id
+
+
+def test_a_run_that_somebody_alive_works_on_is_left_alone(store: Store, place: Workspace) -> None:
+    first = opened(store, place)
+    assert runs.reconcile(store, place) == []
+    assert opened(store, place).name != first.name
+
+
+def test_a_run_whose_process_is_gone_is_marked_as_crashed_everywhere(store: Store, place: Workspace) -> None:
+    run = opened(store, place)
+    left_by_a_dead_process(run)
+    (crashed,) = runs.reconcile(store, place)
+    assert crashed.status == "crashed" and "is gone" in crashed.reason
+    tracked = store.run(run.mlflow_run_id)
+    assert tracked.info.status == "FAILED" and "is gone" in tracked.data.tags["stsflow.ended_because"]
+    assert runs.reconcile(store, place) == []
+    assert opened(store, place).mlflow_run_id == run.mlflow_run_id
+
+
+def test_a_process_number_that_is_used_again_does_not_count_as_alive(store: Store, place: Workspace) -> None:
+    run = opened(store, place)
+    state = RunState.load(RunFolder(run.folder).state)
+    assert runs.holder_is_alive(state) and state.process_id == os.getpid()
+    assert not runs.holder_is_alive(state.model_copy(update={"process_started": state.process_started - 100}))
+
+
+def test_resume_with_another_recipe_is_refused(store: Store, place: Workspace) -> None:
+    run = opened(store, place)
+    runs.close_run(RunFolder(run.folder), "failed")
+    with pytest.raises(RecipeError, match="started with another recipe"):
+        opened(store, place, sha="b" * 64, resume=run.name)
+
+
+def test_resume_of_a_finished_run_is_refused(store: Store, place: Workspace) -> None:
+    run = opened(store, place)
+    runs.close_run(RunFolder(run.folder), "finished")
+    with pytest.raises(RecipeError, match="has finished"):
+        opened(store, place, resume=run.name)
+
+
+def test_resume_of_an_unknown_run_lists_the_newest(store: Store, place: Workspace) -> None:
+    run = opened(store, place)
+    with pytest.raises(RecipeError, match=f"there is no run 'nope'.*{run.name}"):
+        opened(store, place, resume="nope")
