@@ -6,10 +6,10 @@ Each step first looks at what is there, so that `stsflow deploy` may be repeated
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import yaml
@@ -17,11 +17,12 @@ from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, StateType
-from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
-from prefect.deployments.runner import RunnerDeployment
-from prefect.events.actions import ActionTypes, CallWebhook, ChangeFlowRunState
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import EntrypointType
+from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
+from prefect.schedules import Cron, Interval, Schedule
 from prefect.utilities.importtools import import_object
 from prefect.workers.process import ProcessWorker
 from pydantic import Field, SecretStr, ValidationError
@@ -31,6 +32,9 @@ from tasks.child import PROJECT_ROOT
 from tasks.config import RunConfig
 from tasks.errors import PreconditionError
 from tasks.schema import Record, Section
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration.routes import ServerRoutes
 
 FLOWS = ["finetune", "assess", "retrain"]
 QUEUES = {"checks": 1, "training": 2}
@@ -53,16 +57,14 @@ class ScheduleEntry(Section):
     timezone: str = "UTC"
     active: bool = True
 
-    def schedule(self) -> dict[str, Any]:
-        """As Prefect's client takes it; raises ValueError for an illegal cron text or an unknown time zone."""
+    def schedule(self) -> Schedule:
+        """As Prefect takes it; raises ValueError for an illegal cron text or an unknown time zone."""
         if (self.cron is None) == (self.interval is None):
             raise ValueError(f"schedule {self.slug}: give either cron or interval")
-        chosen: CronSchedule | IntervalSchedule
         if self.cron is not None:
-            chosen = CronSchedule(cron=self.cron, timezone=self.timezone)
-        else:
-            chosen = IntervalSchedule(interval=timedelta(seconds=self.interval or 0), timezone=self.timezone)
-        return {"schedule": chosen, "active": self.active, "slug": self.slug}
+            CronSchedule(cron=self.cron, timezone=self.timezone)  # checks both texts, which Cron() does not
+            return Cron(self.cron, timezone=self.timezone, active=self.active, slug=self.slug)
+        return Interval(self.interval or 0, timezone=self.timezone, active=self.active, slug=self.slug)
 
 
 class PoolEntry(Section):
@@ -113,8 +115,8 @@ def deploy(
     """Put the deployments of `prefect_file` (default: the project's prefect.yaml) for `recipe` on the Prefect server.
 
     `name` distinguishes a second recipe (`finetune-<name>`), `pool` overrides the file's work pool. Without
-    `webhook_url` no notification automation is made, and one that is there stays as it is. Raises PreconditionError when the
-    file is missing or wrong, or no server answers.
+    `webhook_url` no notification automation is made, and one that is there stays as it is. Raises PreconditionError
+    when the file is missing or wrong, or no server answers.
     """
     entries = read_deployments(prefect_file or _default_file())
     with get_client(sync_client=True) as client:
@@ -177,32 +179,29 @@ def make_pool(client: SyncPrefectClient, name: str) -> None:
                 base_job_template=ProcessWorker.get_default_base_job_template(),
             )
         )
-    present = {str(queue["name"]) for queue in _queues(client, name)}
+    present = {queue["name"] for queue in _post(client, "/work_pools/{work_pool_name}/queues/filter", name, {})}
     for queue, priority in QUEUES.items():
         if queue not in present:
-            _post(client, f"/work_pools/{name}/queues", {"name": queue, "priority": priority})
+            _post(client, "/work_pools/{work_pool_name}/queues", name, {"name": queue, "priority": priority})
 
 
 def make_deployment(entry: DeploymentEntry, recipe: RunConfig, pool: str) -> tuple[str, UUID]:
     """Create or update one deployment with `recipe` as its parameter; return its full name and id."""
     flow = import_object(entry.entrypoint)
-    deployment = RunnerDeployment(
-        name=entry.name,
-        flow_name=flow.name,
-        entrypoint=entry.entrypoint,
+    deployment = flow.to_deployment(
+        entry.name,
+        entrypoint_type=EntrypointType.MODULE_PATH,
         description=entry.description,
         tags=entry.tags,
         schedules=[schedule.schedule() for schedule in entry.schedules],
-        concurrency_limit=entry.concurrency_limit.limit if entry.concurrency_limit else None,
-        concurrency_options=_options(entry.concurrency_limit),
+        concurrency_limit=entry.concurrency_limit,
         parameters=entry.parameters | {"recipe": recipe.model_dump(mode="json")},
         enforce_parameter_schema=entry.enforce_parameter_schema,
         work_pool_name=pool,
         work_queue_name=entry.work_pool.work_queue_name,
         job_variables=entry.work_pool.job_variables,
     )
-    deployment._set_defaults_from_flow(flow)
-    return f"{flow.name}/{entry.name}", deployment.apply()  # type: ignore[return-value]
+    return f"{flow.name}/{entry.name}", deployment.apply()
 
 
 def heartbeat_automation(window_seconds: int) -> AutomationCore:
@@ -287,18 +286,8 @@ def _our_flows() -> dict[str, Any]:
     return {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
 
 
-def _options(limit: ConcurrencyLimitConfig | None) -> Any:
-    from prefect.client.schemas.objects import ConcurrencyOptions
-
-    return ConcurrencyOptions(collision_strategy=limit.collision_strategy) if limit else None
-
-
-def _queues(client: SyncPrefectClient, pool: str) -> Iterable[Mapping[str, Any]]:
-    return list(_post(client, f"/work_pools/{pool}/queues/filter", {}))
-
-
-def _post(client: SyncPrefectClient, path: Literal["/"] | str, body: Mapping[str, Any]) -> Any:
-    response = client._client.post(path, json=dict(body))
+def _post(client: SyncPrefectClient, path: ServerRoutes, pool: str, body: Mapping[str, Any]) -> Any:
+    response = client.request("POST", path, path_params={"work_pool_name": pool}, json=dict(body))
     response.raise_for_status()
     return response.json()
 

@@ -8,7 +8,7 @@ CHAMPION_CHANGED = "stsflow.champion.changed"
 
 
 def announce_champion(model: str, version: str, previous: str | None, reason: str) -> None:
-    """Tell Prefect that the alias `champion` of the registered model moved; the notification automation passes it on."""
+    """Tell Prefect that the alias `champion` of the registered model moved; an automation passes it on."""
     emit_event(
         event=CHAMPION_CHANGED,
         resource={"prefect.resource.id": f"stsflow.registered-model.{model}", "prefect.resource.name": model},

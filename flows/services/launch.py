@@ -20,7 +20,7 @@ import psutil
 
 from flows.services.guard import HOSTS_VARIABLE, ORIGINS_VARIABLE
 from flows.services.secrets import AUTH_VARIABLE, DATABASE_PASSWORD_VARIABLE, Auth, client_environment, read_auth
-from flows.services.settings import Services, mark_path, record_path
+from flows.services.settings import Services, mark_path, record_path, worker_name
 from tasks.child import PROJECT_ROOT
 from tasks.files import write_text_atomically
 from tasks.workspace import Workspace
@@ -48,7 +48,7 @@ def command_of(name: str, services: Services) -> list[str]:
     pool = name.removeprefix("worker-")
     return [
         *python, "prefect", "--no-prompt", "worker", "start", "--pool", pool, "--type", "process",
-        "--name", f"stsflow-{pool}", "--limit", str(services.worker_limit), "--install-policy", "never",
+        "--name", worker_name(pool), "--limit", str(services.worker_limit), "--install-policy", "never",
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import time
 import xmlrpc.client
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -21,10 +22,19 @@ from flows.services.database import DATABASE_VARIABLE, choose_databases, make_da
 from flows.services.secrets import (
     AUTH_VARIABLE,
     DATABASE_PASSWORD_VARIABLE,
+    Auth,
     client_environment,
     read_auth,
 )
-from flows.services.settings import MARK_SUFFIX, Services, ServicesReport, is_loopback, record_path
+from flows.services.settings import (
+    MARK_SUFFIX,
+    Services,
+    ServicesReport,
+    is_loopback,
+    mark_path,
+    record_path,
+    worker_name,
+)
 from tasks.child import last_lines
 from tasks.errors import PreconditionError
 from tasks.workspace import Workspace
@@ -32,6 +42,8 @@ from tasks.workspace import Workspace
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
 GRACE_SECONDS = 45.0
+TRIES = 2
+"""Starts of one service that `up` watches; a third one says that it will not stay."""
 
 
 def up(
@@ -75,7 +87,8 @@ def up(
         }  # fmt: skip
         given = {"prefect_port": prefect_port, "mlflow_port": mlflow_port}
         if supervisor.ask(workspace) is not None:
-            return _up_already(workspace, wanted | {k: v for k, v in given.items() if v is not None}, timeout_seconds)
+            asked = wanted | {name: port for name, port in given.items() if port is not None}
+            return _up_already(workspace, asked, auth, timeout_seconds)
         _end_leftovers(workspace)  # of a manager that was killed: they would still hold ports and databases
         services = Services.model_validate(
             wanted
@@ -94,7 +107,7 @@ def up(
             inherited[DATABASE_PASSWORD_VARIABLE] = databases.password
         supervisor.start(workspace, supervisor.write_configuration(workspace, services), inherited)
         try:
-            return _wait_until_ready(workspace, services, timeout_seconds, already=False)
+            return _wait_until_ready(workspace, services, auth, timeout_seconds, already=False)
         except BaseException:
             _down(workspace)
             raise
@@ -145,7 +158,9 @@ def connect(workspace: Workspace) -> bool:
     return bool(found)
 
 
-def _up_already(workspace: Workspace, wanted: Mapping[str, object], timeout_seconds: float) -> ServicesReport:
+def _up_already(
+    workspace: Workspace, wanted: Mapping[str, object], auth: Auth | None, timeout_seconds: float
+) -> ServicesReport:
     services = Services.load(record_path(workspace))
     differing = [key for key, value in wanted.items() if getattr(services, key) != value]
     if differing:
@@ -158,23 +173,27 @@ def _up_already(workspace: Workspace, wanted: Mapping[str, object], timeout_seco
                 manager.startProcess(name, False)
             except xmlrpc.client.Fault as fault:
                 raise PreconditionError(f"{name} does not start: {fault.faultString}") from fault
-    return _wait_until_ready(workspace, services, timeout_seconds, already=True)
+    return _wait_until_ready(workspace, services, auth, timeout_seconds, already=True)
 
 
 def _wait_until_ready(
-    workspace: Workspace, services: Services, timeout_seconds: float, *, already: bool
+    workspace: Workspace, services: Services, auth: Auth | None, timeout_seconds: float, *, already: bool
 ) -> ServicesReport:
     deadline = time.monotonic() + timeout_seconds
+    starts: dict[str, set[int]] = {name: set() for name in services.programs}
     while True:
         manager = supervisor.ask(workspace)
         if manager is None:
             raise PreconditionError(_does_not_start(workspace, "supervisord", "ended while the services started"))
         states = supervisor.states(manager)
-        for name, state in states.items():
-            if state == "FATAL":
-                raise PreconditionError(_does_not_start(workspace, name, "gave up after several tries"))
+        for name, pid in supervisor.pids(manager).items():
+            starts[name] |= {pid} - {0}
+            if states[name] == "FATAL" or len(starts[name]) > TRIES:
+                raise PreconditionError(_does_not_start(workspace, name, "ended each time it was started"))
         waiting = [name for name, state in states.items() if state != "RUNNING"]
         waiting += [name for name, url in services.health_urls.items() if name not in waiting and not _answers(url)]
+        if not waiting:
+            waiting = [f"worker-{pool}" for pool in services.pools if not _is_online(workspace, services, pool, auth)]
         if not waiting:
             return ServicesReport(
                 services=services, already=already, states=states, ready=True, logs=workspace.services
@@ -251,6 +270,22 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def _is_online(workspace: Workspace, services: Services, pool: str, auth: Auth | None) -> bool:
+    """Whether the pool's worker, this start of it, has told the Prefect server that it is there."""
+    try:
+        mark = json.loads(mark_path(workspace, f"worker-{pool}").read_text(encoding="utf-8"))
+        answer = httpx.post(
+            f"{services.prefect_api_url}/work_pools/{pool}/workers/filter",
+            json={}, timeout=5, auth=(auth.user, auth.password) if auth else None,
+        )  # fmt: skip
+    except (OSError, httpx.HTTPError):
+        return False
+    if answer.status_code != 200:
+        return False
+    beats = [worker["last_heartbeat_time"] for worker in answer.json() if worker["name"] == worker_name(pool)]
+    return any(beat and datetime.fromisoformat(beat).timestamp() >= mark["started"] for beat in beats)
 
 
 def _port(host: str, given: int | None, preferred: int, option: str) -> int:

@@ -110,6 +110,11 @@ def mark_path(workspace: Workspace, name: str) -> Path:
     return workspace.services / f"{name}{MARK_SUFFIX}"
 
 
+def worker_name(pool: str) -> str:
+    """Name under which the worker of `pool` shows in Prefect."""
+    return f"stsflow-{pool}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
     if host == "localhost":

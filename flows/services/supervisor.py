@@ -102,5 +102,10 @@ def states(supervisor: Any) -> dict[str, str]:
     return {str(entry["name"]): str(entry["statename"]) for entry in supervisor.getAllProcessInfo()}
 
 
+def pids(supervisor: Any) -> dict[str, int]:
+    """Process id of each program; 0 while it has none."""
+    return {str(entry["name"]): int(entry["pid"]) for entry in supervisor.getAllProcessInfo()}
+
+
 def _escaped(path: Path) -> str:
     return str(path).replace("%", "%%")

@@ -1,0 +1,142 @@
+"""`up` and `down` on real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from live_services import Up, free_port, start
+
+from flows.services import connect, down, running_environment, status, supervisor, up
+from flows.services.settings import mark_path
+from tasks.errors import PreconditionError
+from tasks.workspace import Workspace
+
+
+def family(running: Up) -> list[psutil.Process]:
+    manager = psutil.Process(int(supervisor.ask(running.workspace).getPID()))
+    return [manager, *manager.children(recursive=True)]
+
+
+def test_both_servers_answer_and_the_worker_is_online(servers: Up) -> None:
+    assert [httpx.get(url).status_code for url in servers.services.health_urls.values()] == [200, 200]
+    workers = httpx.post(f"{servers.services.prefect_api_url}/work_pools/cpu/workers/filter", json={}).json()
+    assert [(worker["name"], worker["status"]) for worker in workers] == [("stsflow-cpu", "ONLINE")]
+
+
+def test_up_twice_is_harmless(servers: Up) -> None:
+    before = {process.pid for process in family(servers)}
+    ports = {"prefect_port": servers.services.prefect_port, "mlflow_port": servers.services.mlflow_port}
+    assert up(servers.workspace, **ports).already
+    assert up(servers.workspace).already  # ports not given: those that run are fine
+    assert {process.pid for process in family(servers)} == before
+
+
+def test_up_with_other_settings_says_what_runs(servers: Up) -> None:
+    with pytest.raises(PreconditionError, match=r"up already with worker_limit 4 and not 9; run `stsflow down` first"):
+        up(servers.workspace, worker_limit=9)
+
+
+def test_status_and_environment_tell_where_the_servers_are(servers: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = status(servers.workspace)
+    assert report.ready and set(report.states.values()) == {"RUNNING"}
+    assert running_environment(servers.workspace) == servers.environment
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert connect(servers.workspace)
+    assert os.environ["PREFECT_API_URL"] == "http://elsewhere/api"  # what the person has set wins
+    assert os.environ["MLFLOW_TRACKING_URI"] == servers.services.mlflow_url
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+
+def test_only_the_owner_reads_what_the_services_write(servers: Up) -> None:
+    assert servers.workspace.services.stat().st_mode & 0o077 == 0
+    assert supervisor.socket_path(servers.workspace).stat().st_mode & 0o077 == 0
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PreconditionError, match=rf"port {port} is taken.*choose another one with --mlflow-port"):
+            up(Workspace(tmp_path), prefect_port=free_port(), mlflow_port=port)
+    assert status(Workspace(tmp_path)).services is None
+
+
+def test_down_where_nothing_is_up_is_harmless(tmp_path: Path) -> None:
+    assert down(Workspace(tmp_path)).ended == ()
+
+
+def test_open_servers_need_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STSFLOW_AUTH", raising=False)
+    with pytest.raises(PreconditionError, match=r"servers on 0\.0\.0\.0 can be reached .* need a password"):
+        up(Workspace(tmp_path), host="0.0.0.0")
+
+
+def test_two_at_once_are_told_apart(servers: Up) -> None:
+    from filelock import FileLock
+
+    with (
+        FileLock(servers.workspace.services / "services.lock"),
+        pytest.raises(PreconditionError, match="another `stsflow up` or `stsflow down` is at work"),
+    ):
+        down(servers.workspace)
+
+
+def test_a_server_that_cannot_start_is_shown_and_nothing_stays(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.root.mkdir()
+    workspace.mlflow_database.write_text("this is no database\n" * 100, encoding="utf-8")
+    with pytest.raises(PreconditionError, match=r"(?s)mlflow ended each time it was started.*mlflow\.log.*not a database"):
+        start(workspace.root)
+    assert status(workspace).services is None
+    assert not [p for p in psutil.process_iter(["environ"]) if belongs_to(p, workspace)]
+
+
+def test_a_life_of_services(tmp_path: Path) -> None:
+    """A server is killed, the manager is killed, everything is ended: one start pays for all of it."""
+    running = start(tmp_path / "a workspace with 100% odd name")
+    workspace = running.workspace
+
+    # A killed server is started again by its manager, and `up` waits for it.
+    mlflow = json.loads(mark_path(workspace, "mlflow").read_text())["pid"]
+    os.killpg(mlflow, signal.SIGKILL)
+    assert up(workspace).ready
+    assert json.loads(mark_path(workspace, "mlflow").read_text())["pid"] != mlflow
+
+    # A killed manager leaves its servers behind, holding ports and databases. `up` ends those and starts anew.
+    old = family(running)
+    bystander = psutil.Popen(["sleep", "600"])
+    stale = mark_path(workspace, "worker-gone")  # a mark whose process id belongs to somebody else now
+    stale.write_text(json.dumps({"pid": bystander.pid, "started": bystander.create_time() - 60}))
+    old[0].kill()
+    old[0].wait(10)
+    assert status(workspace).services is None
+    again = up(workspace, prefect_port=running.services.prefect_port, mlflow_port=running.services.mlflow_port)
+    assert again.ready and not again.already
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in old)
+
+    # `down` leaves no process of ours and touches no other.
+    everyone = family(running)
+    assert down(workspace).ended == ("mlflow", "prefect", "worker-cpu")
+    assert not any(process.is_running() for process in everyone)
+    assert not [p for p in psutil.process_iter(["environ"]) if belongs_to(p, workspace)]
+    assert bystander.is_running()
+    bystander.kill()
+    bystander.wait()
+    assert running_environment(workspace) == {}
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", running.services.prefect_port))
+
+
+def belongs_to(process: psutil.Process, workspace: Workspace) -> bool:
+    environment = process.info["environ"] or {}
+    return environment.get("STSFLOW_WORKSPACE") == str(workspace.root) and process.pid != os.getpid()
