@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.config import TrainingConfig
+from tasks.config import RunConfig, TrainingConfig
 from tasks.environment import versions
 from tasks.fingerprint import fingerprint, sha256_of_file
-from tasks.records import BaseModelRef, PreparedSet
+from tasks.models.hardware import choose_device, choose_precision
+from tasks.models.process_environment import process_environment
+from tasks.records import BaseModelRef, PreparedData, PreparedSet
 from tasks.schema import Record
 from tasks.training.losses import Loss
 
@@ -25,6 +28,7 @@ NOT_IN_THE_WEIGHTS = frozenset(
         "on_out_of_memory",
         "hang_timeout_seconds",
         "timeout_seconds",
+        "concurrency_limit",
     }
 )
 """Fields of the training section that change how a training is run and watched, and not one bit of its weights."""
@@ -80,6 +84,25 @@ class TrainingRequest(Record):
         )
 
 
+def training_request(recipe: RunConfig, data: PreparedData, base: BaseModelRef) -> TrainingRequest:
+    """What the recipe asks of the trainer, on these data and from this base model."""
+    choose = None
+    if (suite := recipe.choosing_suite) is not None:
+        choose = ChooseOn(
+            suite=suite,
+            data=data.evaluation_set(suite),
+            metric=recipe.evaluation.choose_metric,
+            batch_size=recipe.evaluation.batch_size,
+        )
+    return TrainingRequest(
+        training=recipe.training,
+        losses={item.name: recipe.loss_of(item.name) for item in data.train},
+        sets=data.train,
+        base=base,
+        choose=choose,
+    )
+
+
 class WorkerSpec(Record):
     """The file that a worker process reads."""
 
@@ -92,8 +115,6 @@ class WorkerSpec(Record):
     """Training sets whose batches are computed in this many parts, for want of memory."""
     lighter_losses: dict[str, Loss] = {}
     """Training sets whose loss runs in its lighter form, for want of memory."""
-    threads: int = 0
-    """CPU threads of each process; 0 leaves it to PyTorch."""
 
     def loss_of(self, name: str) -> Loss:
         """The loss of training set `name`, in the form that fits the memory."""
@@ -104,15 +125,19 @@ class WorkerSpec(Record):
 def _code() -> str:
     """Digest of the code that turns a request into weights."""
     here = Path(__file__).resolve().parent
-    files = [here / f"{name}.py" for name in ("losses", "arguments", "trainer", "worker")]
+    files = [here / f"{name}.py" for name in ("losses", "arguments", "batches", "trainer", "session")]
     files += sorted((here.parent / "batching").glob("*.py")) + sorted((here.parent / "models").glob("*.py"))
     return fingerprint({path.name: sha256_of_file(path) for path in files})
 
 
 def _hardware(config: TrainingConfig) -> dict[str, str]:
-    """Device and threads, as far as the order of floating-point sums depends on them."""
-    import os
+    """Device, precision and threads as they will be chosen here: the order of floating-point sums depends on them."""
+    device = choose_device(config.device).chosen
+    precision = choose_precision(config.precision, device).chosen
+    threads = process_environment(config.threads, processes=config.processes).get("OMP_NUM_THREADS")
+    # On a GPU the CPU's threads add up nothing that reaches the weights.
+    return {"device": device, "precision": precision, "threads": "" if device == "cuda" else threads or _inherited()}
 
-    gpu = config.device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*"))
-    threads = config.threads or len(os.sched_getaffinity(0))
-    return {"device": "cuda" if gpu else "cpu", "threads": "" if gpu else str(threads)}
+
+def _inherited() -> str:
+    return os.environ["OMP_NUM_THREADS"]
