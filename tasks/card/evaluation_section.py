@@ -124,17 +124,31 @@ def evaluation_section(
 ) -> EvaluationSection:
     """The section from the two reports. Suites keep the recipe's order; only paired differences of `base` and `tuned`
     count, and a metric without one shows the plain difference of the two scores."""
-    paired = {(item.suite, item.metric): item for item in differences if (item.first, item.second) == ("base", "tuned")}
-    blocks = tuple(
-        _suite_block(recipe, run, data.evaluation_set(name), base_scores.suites.get(name), scores, paired)
-        for name, scores in tuned_scores.suites.items()
-    )
+    blocks = suite_blocks(recipe, run, data.evaluation, base_scores, tuned_scores, differences)
     headline = next((block for block in blocks if block.name == recipe.headline_suite), blocks[-1])
     return EvaluationSection(
         suites=blocks,
         headline=_headline(headline),
         choice=_choice(recipe, run, trained, blocks),
         intervals=_intervals(recipe, run),
+    )
+
+
+def suite_blocks(
+    recipe: RunConfig,
+    run: RunRef,
+    data: Sequence[PreparedSet],
+    base_scores: EvaluationReport | None,
+    tuned_scores: EvaluationReport,
+    differences: Sequence[Difference],
+) -> tuple[SuiteBlock, ...]:
+    """The block of each suite that the tuned model was measured on; facts of the base model only where it was."""
+    sets = {item.name: item for item in data}
+    paired = {(item.suite, item.metric): item for item in differences if (item.first, item.second) == ("base", "tuned")}
+    before = base_scores.suites if base_scores else {}
+    return tuple(
+        _suite_block(recipe, run, sets[name], before.get(name), scores, paired)
+        for name, scores in tuned_scores.suites.items()
     )
 
 

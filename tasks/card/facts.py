@@ -105,8 +105,11 @@ def shown(value: JsonValue, form: Form) -> str:
     return patterns[form]
 
 
-def facts_in(content: BaseModel) -> dict[str, Fact]:
-    """Every fact inside `content`, by id; raises ValueError when one id stands for two values."""
+def facts_in(content: object) -> dict[str, Fact]:
+    """Every fact inside `content` (a record or a collection of records), by id.
+
+    Raises ValueError when one id stands for two values.
+    """
     found: dict[str, Fact] = {}
     for fact in _walk(content):
         if found.setdefault(fact.id, fact).value != fact.value:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tasks.card.escape import escape_prose, escape_text, fenced, inline_code, is
 from tasks.card.evidence import CardFacts, PlacedFact, line_digest, portable
 from tasks.card.facts import Fact, Sentence, facts_in
 from tasks.card.figures import draw_comparison, draw_training_curve, has_curve
-from tasks.files import write_text_atomically
+from tasks.files import write_bytes_atomically, write_text_atomically
 from tasks.fingerprint import sha256_of_file
 from tasks.records import CardRef
 
@@ -136,15 +135,14 @@ def _write_figures(content: CardContent, folder: Path) -> list[Path]:
     if content.histogram is not None:
         pictures[folder / "token-lengths.png"] = content.histogram
     for target, origin in pictures.items():
-        shutil.copyfile(origin, target)
+        write_bytes_atomically(target, origin.read_bytes())
         figures.append(target)
     return figures
 
 
 def _copy_figures(figures: list[Path], target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
     for figure in figures:
-        shutil.copyfile(figure, target / figure.name)
+        write_bytes_atomically(target / figure.name, figure.read_bytes())
 
 
 def _facts(
