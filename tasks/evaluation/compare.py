@@ -10,7 +10,6 @@ import numpy as np
 from tasks.config import EvaluationConfig
 from tasks.errors import EvaluationFailed
 from tasks.evaluation.scoring import read_parquet
-from tasks.evaluation.suites import STS_METRICS
 from tasks.records import Difference, EvaluationReport, Interval, SuiteScores
 from tasks.statistics.bootstrap import bootstrap_correlations, bootstrap_means, maximum_over, percentile_interval
 from tasks.statistics.correlation import Floats
@@ -60,12 +59,13 @@ def _difference(
 ) -> Difference:
     interval, error, p_value = None, float("nan"), None
     if config.resamples and a.pairs is not None and b.pairs is not None:
-        values = _resampled_differences(read_parquet(a.pairs), read_parquet(b.pairs), metric, config)
+        first, second = read_parquet(a.pairs), read_parquet(b.pairs)
+        values = _resampled_differences(first, second, metric, config)
         ends = percentile_interval(values, config.confidence)
         if not np.isnan(ends.low):
             interval = Interval(low=ends.low, high=ends.high, confidence=ends.confidence, resamples=ends.resamples)
             error = float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan")
-        p_value = _p_value(read_parquet(a.pairs), read_parquet(b.pairs), metric, config)
+        p_value = _p_value(first, second, metric, config)
     difference = b.metrics[metric] - a.metrics[metric]
     return Difference(
         suite=a.suite,
@@ -84,7 +84,7 @@ def _resampled_differences(
     first: Mapping[str, Any], second: Mapping[str, Any], metric: str, config: EvaluationConfig
 ) -> Floats:
     """Second minus first in each resample of the rows."""
-    if metric not in STS_METRICS:
+    if not _is_correlation(metric):
         means = bootstrap_means({"first": first[metric], "second": second[metric]}, config.resamples, config.seed)
         return means["second"] - means["first"]
     kind, similarity = _split(metric)
@@ -98,7 +98,7 @@ def _resampled_differences(
 def _p_value(
     first: Mapping[str, Any], second: Mapping[str, Any], metric: str, config: EvaluationConfig
 ) -> float | None:
-    if metric not in STS_METRICS:
+    if not _is_correlation(metric):
         return paired_mean_permutation_p(first[metric], second[metric], config.resamples, config.seed)
     kind, similarity = _split(metric)
     if similarity == "max":
@@ -107,6 +107,10 @@ def _p_value(
         first["gold"], first[similarity], second[similarity], kind, config.resamples, config.seed
     )
     return None if np.isnan(p_value) else p_value
+
+
+def _is_correlation(metric: str) -> bool:
+    return metric.startswith(("pearson_", "spearman_"))
 
 
 def _split(metric: str) -> tuple[Literal["pearson", "spearman"], str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 Embeddings = NDArray[np.float32]
 
@@ -30,10 +33,10 @@ class EmbeddedTexts:
         return int(self.matrix.shape[1])
 
 
-def embed(model: Any, texts: Iterable[str], batch_size: int) -> EmbeddedTexts:
-    """Encode each distinct text once, in float32. `model` is a SentenceTransformer."""
+def embed(model: SentenceTransformer, texts: Iterable[str], batch_size: int) -> EmbeddedTexts:
+    """Encode each distinct text once, in float32."""
+    from tasks.models.encode import encode_distinct
+
     distinct = list(dict.fromkeys(texts))
-    if not distinct:
-        return EmbeddedTexts(np.zeros((0, model.get_sentence_embedding_dimension() or 0), np.float32), {})
-    matrix = model.encode(distinct, batch_size=batch_size, convert_to_numpy=True, show_progress_bar=False)
-    return EmbeddedTexts(np.asarray(matrix, dtype=np.float32), {text: row for row, text in enumerate(distinct)})
+    matrix = encode_distinct(model, distinct, batch_size=batch_size, precision="float32")
+    return EmbeddedTexts(matrix, {text: row for row, text in enumerate(distinct)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from tasks.evaluation.suites import Suite
 from tasks.evaluation.worker import EvaluationSpec, ModelSpec, report_file
 from tasks.files import folder_made_whole, link_or_copy, write_text_atomically
 from tasks.fingerprint import fingerprint
+from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, EvaluationReport, PreparedData, PreparedSet, SuiteScores
 from tasks.workspace import Workspace
 
@@ -80,6 +82,8 @@ def evaluate_models(
         _run_worker(missing, known, config, prepared, folder)
     reports = []
     for model in models:
+        if model not in missing:
+            log.info("%s was scored before on the same data, by the same code: reused", model.name)
         stored = known[model.name]
         source = stored if stored is not None else _own_folder(folder, model)
         reports.append(_placed(source, _own_folder(folder, model), model, reused=model not in missing))
@@ -134,7 +138,9 @@ def _run_worker(
             specs.append(ModelSpec(name=model.name, path=model.path, digest=model.digest, folder=made, base=model.base))
         spec = EvaluationSpec(models=tuple(specs), config=config, data=data)
         ended = run_child(
-            python_module("tasks.evaluation.worker", str(spec.write(Path(scratch) / "spec.json"))), worker_log
+            python_module("tasks.evaluation.worker", str(spec.write(Path(scratch) / "spec.json"))),
+            worker_log,
+            environment=_environment(config),
         )
         if ended.code != 0:
             names = ", ".join(model.name for model in models)
@@ -142,11 +148,24 @@ def _run_worker(
                 f"the evaluation of {names} ended with code {ended.code}; "
                 f"the end of {worker_log}:\n{last_lines(worker_log)}"
             )
+        for model in models:
+            if stored[model.name] is None:
+                # An older evaluation of this run, made by an earlier attempt or with other settings.
+                shutil.rmtree(_own_folder(folder, model), ignore_errors=True)
+
+
+def _environment(config: EvaluationConfig) -> dict[str, str]:
+    chosen = process_environment()
+    if any(suite.source is None for suite in config.suites.values()):
+        # A suite that brings its own data may have to fetch it.
+        return {name: value for name, value in chosen.items() if name not in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")}
+    return chosen
 
 
 def _placed(source: Path, target: Path, model: ModelUnderTest, *, reused: bool) -> EvaluationReport:
     """The report in `source`, its files also at `target`, with paths and the model's name as they are there."""
     if source != target:
+        shutil.rmtree(target, ignore_errors=True)
         link_or_copy(source, target)
     found = EvaluationReport.load(report_file(source))
     suites = {name: _moved(scores, target) for name, scores in found.suites.items()}

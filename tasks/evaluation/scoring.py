@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from tasks.errors import EvaluationFailed
 from tasks.evaluation.embedded import EmbeddedTexts
 from tasks.records import Interval, PreparedSet
-from tasks.statistics.bootstrap import percentile_interval
+from tasks.statistics.bootstrap import bootstrap_means, percentile_interval
 from tasks.statistics.correlation import Floats
+
+TEXT_COLUMNS = ("sentence1", "sentence2", "anchor", "positive", "negative")
+"""Columns of prepared sets that hold texts."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Scoring:
 
     suite: str
     """Name of the suite in the recipe."""
-    data: PreparedSet
+    prepared: PreparedSet | None
+    """Its rows; None for a suite that brings its own."""
     model_name: str
     model_digest: str
     model: Any
@@ -36,6 +41,13 @@ class Scoring:
     folder: Path
 
     @property
+    def data(self) -> PreparedSet:
+        """The suite's rows, where the data stage prepared them."""
+        if self.prepared is None:
+            raise EvaluationFailed(f"the suite {self.suite} has no prepared data")
+        return self.prepared
+
+    @property
     def pairs_file(self) -> Path:
         """Where the per-row scores of this suite go."""
         return self.folder / f"{self.suite}.parquet"
@@ -44,6 +56,12 @@ class Scoring:
     def plot_file(self) -> Path:
         """Where the figure of this suite goes."""
         return self.folder / f"{self.suite}.png"
+
+    def mean_intervals(self, columns: Mapping[str, Floats]) -> dict[str, Interval]:
+        """Interval of each metric that is the mean of a column of per-row values; none without resamples."""
+        if not self.resamples:
+            return {}
+        return self.intervals(bootstrap_means(columns, self.resamples, self.seed))
 
     def intervals(self, values: Mapping[str, Floats]) -> dict[str, Interval]:
         """Interval of each metric from its bootstrap values; a metric without a defined value has none."""

@@ -1,13 +1,23 @@
-"""What a model is measured on. Each kind of suite states its data, its metrics and its primary metric."""
+"""What a model is measured on. Each kind of suite states its data, its metrics and its primary metric.
+
+| kind | data | metrics |
+|---|---|---|
+| `sts` | pairs with a gold score | Pearson and Spearman of five similarities |
+| `matryoshka` | the same | the two of the cosine, with embeddings cut to several sizes |
+| `triplets` | anchor, positive, negative | share of rows whose positive is closer than the negative |
+| `retrieval` | judged query and passage pairs | nDCG@10, MRR@10, recall |
+| `mteb` | a task of the package `mteb`, by name | that task's main score |
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from tasks.data.shapes import ScoredPairs
+from tasks.data.shapes import NliTriplets, ScoredPairs, Triplets
 from tasks.data.sources import Source
 from tasks.schema import Section
 
@@ -22,7 +32,30 @@ STS_METRICS = tuple(
 )
 
 
-class StsSuite(Section):
+class Described(Section):
+    """What every suite may say about itself."""
+
+    split: str = ""
+    """Name of the split for the card, such as `dev` or `test`; default: the suite's own name."""
+    title: str = ""
+    """Name for the card; default: the suite's own name."""
+    language: tuple[str, ...] = ()
+    """Language codes of the texts."""
+    license: str = ""
+    """Licence of the data (SPDX identifier, lower case)."""
+    expect_rows: int | None = Field(default=None, ge=1)
+    """Rows that the source must have; another number is refused."""
+
+    def texts(self, data: PreparedSet | None) -> Iterator[str]:
+        """Every text that scoring will ask embeddings for: all text columns of the data."""
+        from tasks.evaluation.scoring import TEXT_COLUMNS, read_columns
+
+        columns = {} if data is None else read_columns(data)
+        for name in TEXT_COLUMNS:
+            yield from columns.get(name, ())
+
+
+class StsSuite(Described):
     """Semantic textual similarity: correlation of the model's similarities with gold scores (ten metrics)."""
 
     kind: Literal["sts"] = "sts"
@@ -32,26 +65,8 @@ class StsSuite(Section):
     """Where the rows come from."""
     shape: ScoredPairs = ScoredPairs()
     """Which columns hold the pair and its score."""
-    split: str = ""
-    """Name of the split for the card, such as `dev` or `test`; default: the suite's own name."""
-    title: str = ""
-    """Name for the card; default: the suite's own name."""
-    language: tuple[str, ...] = ()
-    """Language codes of the texts."""
-    license: str = ""
-    """Licence of the data (SPDX identifier, lower case)."""
     subsets_by: str | None = None
     """A kept column (see `shape.keep`), such as `genre`, whose values are scored apart as well."""
-    expect_rows: int | None = Field(default=None, ge=1)
-    """Rows that the source must have; another number is refused."""
-
-    def texts(self, data: PreparedSet) -> Iterator[str]:
-        """Every sentence that scoring will ask embeddings for."""
-        from tasks.evaluation.scoring import read_columns
-
-        columns = read_columns(data)
-        yield from columns["sentence1"]
-        yield from columns["sentence2"]
 
     def score(self, scoring: Scoring) -> SuiteScores:
         """Score one model on this suite."""
@@ -60,4 +75,113 @@ class StsSuite(Section):
         return score_sts(self, scoring)
 
 
-Suite = Annotated[StsSuite, Field()]
+class MatryoshkaSuite(Described):
+    """Semantic textual similarity with embeddings cut to their first numbers: what a smaller index would cost.
+
+    Metrics are `pearson_cosine_<size>` and `spearman_cosine_<size>`; the largest size gives the primary one.
+    """
+
+    kind: Literal["matryoshka"] = "matryoshka"
+    source: Source
+    """Where the rows come from."""
+    shape: ScoredPairs = ScoredPairs()
+    """Which columns hold the pair and its score."""
+    dimensions: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    """Sizes to cut embeddings to; none may exceed the model's own."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics, largest size first."""
+        sizes = sorted(set(self.dimensions), reverse=True)
+        return tuple(f"{kind}_cosine_{size}" for size in sizes for kind in ("pearson", "spearman"))
+
+    @property
+    def primary(self) -> str:
+        """Name of the primary metric."""
+        return f"spearman_cosine_{max(self.dimensions)}"
+
+    def score(self, scoring: Scoring) -> SuiteScores:
+        """Score one model on this suite."""
+        from tasks.evaluation.matryoshka import score_matryoshka
+
+        return score_matryoshka(self, scoring)
+
+
+class TripletSuite(Described):
+    """Triplet accuracy: the share of rows whose positive is strictly closer to the anchor than the negative is."""
+
+    kind: Literal["triplets"] = "triplets"
+    metrics: ClassVar[tuple[str, ...]] = tuple(f"accuracy_{s}" for s in ("cosine", "manhattan", "euclidean", "dot"))
+    primary: ClassVar[str] = "accuracy_cosine"
+    source: Source
+    """Where the rows come from."""
+    shape: Annotated[Triplets | NliTriplets, Field(discriminator="kind")] = Triplets()
+    """Which columns hold the triplet, or how triplets are made of inference rows."""
+
+    def score(self, scoring: Scoring) -> SuiteScores:
+        """Score one model on this suite."""
+        from tasks.evaluation.triplets import score_triplets
+
+        return score_triplets(self, scoring)
+
+
+class RetrievalSuite(Described):
+    """Retrieval over a small corpus, from judged pairs: a query, a passage, and how relevant it is.
+
+    The corpus is every distinct passage of the source; passages that nobody asks for go in as rows of relevance 0. A
+    pair that is not in the source counts as not relevant. Passages are ranked by cosine similarity, the whole corpus
+    for every query.
+    """
+
+    kind: Literal["retrieval"] = "retrieval"
+    metrics: ClassVar[tuple[str, ...]] = ("ndcg_at_10", "mrr_at_10", "recall_at_1", "recall_at_10", "recall_at_100")
+    primary: ClassVar[str] = "ndcg_at_10"
+    source: Source
+    """Where the judged pairs come from."""
+    shape: ScoredPairs = ScoredPairs(sentence1="query", sentence2="passage", score="relevance", score_range=(0.0, 1.0))
+    """Which columns hold query (`sentence1`), passage (`sentence2`) and relevance (`score`)."""
+    query_prompt: str = ""
+    """Text put before every query, as some models want it."""
+    passage_prompt: str = ""
+    """Text put before every passage."""
+
+    def texts(self, data: PreparedSet | None) -> Iterator[str]:
+        """Queries and passages, each with its prompt."""
+        from tasks.evaluation.scoring import read_columns
+
+        columns = {"sentence1": [], "sentence2": []} if data is None else read_columns(data)
+        yield from (self.query_prompt + text for text in columns["sentence1"])
+        yield from (self.passage_prompt + text for text in columns["sentence2"])
+
+    def score(self, scoring: Scoring) -> SuiteScores:
+        """Score one model on this suite."""
+        from tasks.evaluation.retrieval import score_retrieval
+
+        return score_retrieval(self, scoring)
+
+
+class MtebSuite(Described):
+    """A task of the Massive Text Embedding Benchmark by its name, scored by the package `mteb` itself.
+
+    Needs the extra `mteb`. The data comes from the hub at the revision that the task names, or from a local folder in
+    the hub's format (parquet, csv or json files that `datasets.load_dataset` reads).
+    """
+
+    kind: Literal["mteb"] = "mteb"
+    metrics: ClassVar[tuple[str, ...]] = ("main_score",)
+    primary: ClassVar[str] = "main_score"
+    source: ClassVar[None] = None
+    """The package fetches its own data; the data stage prepares none."""
+    task: str
+    """Name of the task, such as `KorSTS`."""
+    folder: Path | None = None
+    """Local folder with the task's data; default: the hub."""
+
+    def score(self, scoring: Scoring) -> SuiteScores:
+        """Score one model on this suite."""
+        from tasks.evaluation.mteb_task import score_mteb
+
+        return score_mteb(self, scoring)
+
+
+Suite = Annotated[StsSuite | MatryoshkaSuite | TripletSuite | RetrievalSuite | MtebSuite, Field(discriminator="kind")]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.child import guard, read_spec
 from tasks.config import EvaluationConfig
@@ -20,7 +20,10 @@ from tasks.records import BaseModelRef, EvaluationReport, PreparedSet
 from tasks.schema import Record
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from tasks.evaluation.embedded import EmbeddedTexts
+    from tasks.evaluation.scoring import Scoring
 
 log = logging.getLogger("stsflow.evaluation")
 
@@ -44,12 +47,10 @@ class EvaluationSpec(Record):
     """Its suites are those to score on."""
     data: tuple[PreparedSet, ...]
     """Prepared data of the suites."""
-    threads: int = 0
-    """CPU threads; 0 leaves it to torch."""
 
-    def data_of(self, suite: str) -> PreparedSet:
-        """The prepared data of a suite."""
-        return next(item for item in self.data if item.name == suite)
+    def data_of(self, suite: str) -> PreparedSet | None:
+        """The prepared data of a suite; None for one that brings its own."""
+        return next((item for item in self.data if item.name == suite), None)
 
 
 def report_file(folder: Path) -> Path:
@@ -81,17 +82,17 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
     return report
 
 
-def load(model: ModelSpec) -> Any:
-    """The SentenceTransformer in float32, from the local disk: as it was saved, or as the recipe wants its base."""
-    from sentence_transformers import SentenceTransformer
+def load(model: ModelSpec) -> SentenceTransformer:
+    """The model in float32 from the local disk: as it was saved, or as the recipe wants its base."""
+    from tasks.models.hardware import choose_device
+    from tasks.models.loading import load_encoder
 
-    loaded = SentenceTransformer(str(model.path), local_files_only=True)
-    if model.base is not None:
-        loaded.max_seq_length = model.base.max_seq_length
-    return loaded.float().eval()
+    pooling = "keep" if model.base is None else model.base.pooling
+    device = choose_device("auto").chosen
+    return load_encoder(model.path if model.base is None else model.base, device=device, pooling=pooling)
 
 
-def embed_all(spec: EvaluationSpec, model: Any) -> EmbeddedTexts:
+def embed_all(spec: EvaluationSpec, model: SentenceTransformer) -> EmbeddedTexts:
     """Embeddings of the distinct texts of all suites together."""
     from tasks.evaluation.embedded import embed
 
@@ -99,7 +100,7 @@ def embed_all(spec: EvaluationSpec, model: Any) -> EmbeddedTexts:
     return embed(model, texts, spec.config.batch_size)
 
 
-def measure_latency(model: Any, texts: Sequence[str], count: int = 32) -> float | None:
+def measure_latency(model: SentenceTransformer, texts: Sequence[str], count: int = 32) -> float | None:
     """Median milliseconds to encode one text alone, over `count` texts spread over `texts`; None without texts."""
     chosen = texts[:: max(1, len(texts) // count)][:count]
     seconds = []
@@ -110,12 +111,14 @@ def measure_latency(model: Any, texts: Sequence[str], count: int = 32) -> float 
     return 1000.0 * median(seconds) if seconds else None
 
 
-def _scoring(spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: Any, embedded: EmbeddedTexts) -> Any:
+def _scoring(
+    spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: SentenceTransformer, embedded: EmbeddedTexts
+) -> Scoring:
     from tasks.evaluation.scoring import Scoring
 
     return Scoring(
         suite=suite,
-        data=spec.data_of(suite),
+        prepared=spec.data_of(suite),
         model_name=model.name,
         model_digest=model.digest,
         model=loaded,
@@ -132,10 +135,6 @@ def main() -> None:
     """Read the spec that the command line names and evaluate its models, one after another."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     spec = EvaluationSpec.model_validate(read_spec(sys.argv[1:]))
-    if spec.threads:
-        import torch
-
-        torch.set_num_threads(spec.threads)
     for model in spec.models:
         evaluate(spec, model)
 

@@ -1,0 +1,95 @@
+"""Scoring of retrieval: every query against the whole corpus, ranked by cosine similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tasks.errors import EvaluationFailed
+from tasks.evaluation.embedded import Embeddings
+from tasks.evaluation.scoring import Scoring, read_columns, write_parquet
+from tasks.evaluation.suites import RetrievalSuite
+from tasks.records import SuiteScores
+from tasks.statistics.correlation import Floats
+
+RECALL_AT = (1, 10, 100)
+# Similarities of this many queries with the whole corpus are held at a time.
+QUERIES_AT_A_TIME = 256
+
+
+def score_retrieval(suite: RetrievalSuite, scoring: Scoring) -> SuiteScores:
+    """Means over the queries that have a relevant passage; writes `<suite>.parquet`, one row a query.
+
+    Raises EvaluationFailed when no query has one.
+    """
+    columns = read_columns(scoring.data)
+    relevance = judgements(columns["sentence1"], columns["sentence2"], columns["score"])
+    if not relevance:
+        raise EvaluationFailed(f"the suite {scoring.suite} has no query with a relevant passage (score above 0)")
+    queries = list(relevance)
+    corpus = list(dict.fromkeys(columns["sentence2"]))
+    ranked = rank(
+        scoring.embedded.of([suite.query_prompt + query for query in queries]),
+        scoring.embedded.of([suite.passage_prompt + passage for passage in corpus]),
+        max(RECALL_AT),
+    )
+    found = [query_metrics([corpus[i] for i in order], relevance[q]) for q, order in zip(queries, ranked, strict=True)]
+    values = {name: np.array([row[name] for row in found]) for name in suite.metrics}
+    write_parquet(scoring.pairs_file, {"row": list(range(len(queries))), "query": queries, **values})
+    return SuiteScores(
+        suite=scoring.suite,
+        kind=suite.kind,
+        title=suite.title or scoring.data.title,
+        split=suite.split or scoring.suite,
+        rows=len(queries),
+        data_digest=scoring.data.digest,
+        model_digest=scoring.model_digest,
+        primary=suite.primary,
+        metrics={name: float(column.mean()) for name, column in values.items()},
+        intervals=scoring.mean_intervals(values),
+        pairs=scoring.pairs_file,
+    )
+
+
+def judgements(queries: Sequence[str], passages: Sequence[str], scores: Sequence[float]) -> dict[str, dict[str, float]]:
+    """Relevance of each relevant passage by query; queries without one are left out. The highest of several counts."""
+    found: dict[str, dict[str, float]] = {}
+    for query, passage, score in zip(queries, passages, scores, strict=True):
+        if score > 0:
+            known = found.setdefault(query, {})
+            known[passage] = max(score, known.get(passage, 0.0))
+    return found
+
+
+def rank(queries: Embeddings, corpus: Embeddings, depth: int) -> list[np.ndarray[Any, Any]]:
+    """For each query the numbers of its `depth` nearest passages by cosine, nearest first; ties in corpus order."""
+    units = _unit(corpus)
+    ranked: list[np.ndarray[Any, Any]] = []
+    for start in range(0, len(queries), QUERIES_AT_A_TIME):
+        similarities = _unit(queries[start : start + QUERIES_AT_A_TIME]) @ units.T
+        ranked.extend(np.argsort(-similarities, axis=1, kind="stable")[:, :depth])
+    return ranked
+
+
+def query_metrics(ranked: Sequence[str], relevance: Mapping[str, float]) -> dict[str, float]:
+    """nDCG@10 (gain = relevance, discount log2(rank + 1)), MRR@10 and recall of one query's ranking."""
+    gains = [relevance.get(passage, 0.0) for passage in ranked]
+    hits = [rank for rank, gain in enumerate(gains, start=1) if gain > 0]
+    return {
+        "ndcg_at_10": _discounted(gains[:10]) / _discounted(sorted(relevance.values(), reverse=True)[:10]),
+        "mrr_at_10": 1.0 / hits[0] if hits and hits[0] <= 10 else 0.0,
+        **{f"recall_at_{k}": sum(hit <= k for hit in hits) / len(relevance) for k in RECALL_AT},
+    }
+
+
+def _discounted(gains: Sequence[float]) -> float:
+    return float(sum(gain / np.log2(rank + 1) for rank, gain in enumerate(gains, start=1)))
+
+
+def _unit(embeddings: Embeddings) -> Floats:
+    wide = embeddings.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit: Floats = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
+    return unit
