@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from tasks.batching.epoch import BatchSource, IntArray
+from tasks.batching.lengths import estimate_tokens
 from tasks.batching.multi import TrainingBatches
 from tasks.batching.no_duplicates import NoDuplicateBatches
 from tasks.batching.plain import RandomBatches, TokenBudgetBatches
 from tasks.batching.texts import open_table, text_numbers
 from tasks.config import TrainingConfig
-from tasks.records import PreparedSet, SetTokens, TokenReport
+from tasks.records import BaseModelRef, PreparedSet
 
 TEXT_COLUMNS = ("anchor", "positive", "negative", "sentence1", "sentence2")
 
@@ -36,28 +33,39 @@ def read_sets(
     prepared: Sequence[PreparedSet],
     training: TrainingConfig,
     *,
-    tokens: TokenReport | None = None,
+    base: BaseModelRef | None = None,
     fixed_rows: Collection[str] = (),
 ) -> list[SetForBatching]:
     """The training sets as the samplers see them, in the order of `prepared`.
 
-    `tokens` is needed with `training.batch_tokens`. `fixed_rows` names sets whose batches keep `batch_size` rows all
-    the same, because their loss is cached and its mini-batches bear the token budget (see `plain.token_slices`).
+    `base` (its tokenizer and length limit) is needed with `training.batch_tokens`. `fixed_rows` names sets whose
+    batches keep `batch_size` rows all the same, because their loss is cached and its mini-batches bear the token budget
+    (see `plain.token_slices`).
     """
     sets = []
     for item in prepared:
         table = open_table(item.path)
-        columns = [name for name in item.columns if name in TEXT_COLUMNS]
+        columns = text_columns(item)
         texts = row_tokens = None
         if training.batch_sampler == "no_duplicates":
             texts = text_numbers(table, columns, normalise=training.normalise_duplicates)
         if training.batch_tokens is not None and item.name not in fixed_rows:
-            if tokens is None:
-                raise ValueError("batch_tokens needs the token report of the training sets")
-            statistics = next(entry for entry in tokens.sets if entry.name == item.name and entry.role == "train")
-            row_tokens = estimate_row_tokens(table, statistics, tokens.max_seq_length)
+            if base is None:
+                raise ValueError("batch_tokens needs the base model: its tokenizer and its length limit")
+            row_tokens = set_tokens(item, base).sum(axis=1)
         sets.append(SetForBatching(item.name, table.num_rows, texts, row_tokens))
     return sets
+
+
+def text_columns(prepared: PreparedSet) -> list[str]:
+    """The columns of a set that hold texts, in order."""
+    return [name for name in prepared.columns if name in TEXT_COLUMNS]
+
+
+def set_tokens(prepared: PreparedSet, base: BaseModelRef) -> IntArray:
+    """(rows, text columns) estimated token counts of a set, each cut at the model's limit."""
+    tokenizer = base.path / "tokenizer.json"
+    return estimate_tokens(open_table(prepared.path), text_columns(prepared), tokenizer, base.max_seq_length)
 
 
 def build_batches(sets: Sequence[SetForBatching], training: TrainingConfig, world_size: int) -> TrainingBatches:
@@ -76,20 +84,6 @@ def build_batches(sets: Sequence[SetForBatching], training: TrainingConfig, worl
         drop_last=drop_last,
         seed=training.seed,
     )
-
-
-def estimate_row_tokens(table: pa.Table, statistics: SetTokens, max_seq_length: int) -> IntArray:
-    """Tokens of each row, all text columns together, each cut at `max_seq_length`.
-
-    Estimated from the number of characters and the column's own tokens per character, so that the sum over a column
-    without cuts is right and a single row is off by some per cent: enough to fill batches by, without tokenising.
-    """
-    total = np.zeros(table.num_rows, dtype=np.int64)
-    for name, column in statistics.columns.items():
-        characters = pc.utf8_length(table.column(name)).to_numpy().astype(np.float64)
-        per_character = column.tokens / max(1.0, float(characters.sum()))
-        total += np.clip(np.rint(characters * per_character), 1, max_seq_length).astype(np.int64)
-    return total
 
 
 def _source(item: SetForBatching, number: int, training: TrainingConfig, drop_last: bool) -> BatchSource:

@@ -1,42 +1,23 @@
 """What the model was really fed, counted where the loss is computed, and compared with what was planned.
 
-The number of a row travels with the row: `with_row_numbers` adds a column, the collator takes it out of the rows with
-`take_row_numbers` and puts it into the batch under `ROWS`, and the trainer's `compute_loss` takes it out of the batch
-and calls `Ledger.feed`. Counting at the loss, and not where batches are drawn, is what makes the count true: the
-loader draws a batch ahead that a run which stops never trains on, and after a resume it draws, or skips, batches whose
-work the checkpoint already holds. For the same reason the ledger is saved and loaded with the checkpoint: what was
-done after the checkpoint and lost with the process is not part of the model.
+The number of a row travels with the row through loader and collator into the batch, and is counted when the batch is
+trained on. Counting there, and not where batches are drawn, is what makes the count true: the loader draws a batch
+ahead that a run which stops never trains on, and after a resume it draws, or skips, batches whose work the checkpoint
+already holds. For the same reason the ledger is saved and loaded with the checkpoint: what was done after the
+checkpoint and lost with the process is not part of the model.
 """
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tasks.batching.epoch import IntArray
 from tasks.files import write_bytes_atomically
 from tasks.records import Exposure, Finding
-
-ROW_COLUMN = "row_number"
-"""Column of the data set."""
-ROWS = "row_numbers"
-"""Key of the batch."""
-
-
-def with_row_numbers(dataset: Any) -> Any:
-    """The `datasets.Dataset` with a column `row_number`: 0, 1, …"""
-    return dataset.add_column(ROW_COLUMN, np.arange(len(dataset), dtype=np.int32))
-
-
-def take_row_numbers(rows: Sequence[dict[str, Any]]) -> list[int]:
-    """Remove `row_number` from every row of a batch about to be collated; return the numbers."""
-    return [int(row.pop(ROW_COLUMN)) for row in rows]
 
 
 class Ledger:
@@ -45,58 +26,45 @@ class Ledger:
     def __init__(self, rows: Mapping[str, int]) -> None:
         """`rows`: rows of each training set, by name."""
         self.rows = dict(rows)
-        self.rows_seen = dict.fromkeys(rows, 0)
+        self.rows_fed = dict.fromkeys(rows, 0)
         self.batches = dict.fromkeys(rows, 0)
-        self.steps = 0
         self._seen = {name: np.zeros(count, dtype=np.bool_) for name, count in rows.items()}
 
-    def feed(self, name: str, rows: Sequence[int] | IntArray) -> None:
-        """Count one batch of training set `name`: its row numbers."""
-        self.rows_seen[name] += len(rows)
+    def count(self, name: str, rows: Sequence[int] | IntArray) -> None:
+        """Note a batch of set `name`: its row numbers, from 0."""
+        self.rows_fed[name] += len(rows)
         self.batches[name] += 1
         self._seen[name][np.asarray(rows)] = True
 
-    def unique_rows_seen(self, name: str) -> int:
+    def unique(self, name: str) -> int:
         """Distinct rows of set `name` that were fed."""
-        return int(self._seen[name].sum())
+        return int(np.count_nonzero(self._seen[name]))
 
-    def save(self, path: Path, *, steps: int) -> Path:
-        """Write the state after `steps` optimiser steps, all or nothing: one bit a row, and the counters."""
-        self.steps = steps
-        counters = {"rows": self.rows, "rows_seen": self.rows_seen, "batches": self.batches, "steps": steps}
+    def save(self, path: Path) -> None:
+        """Write the ledger to `path` (.npz, no pickled objects), all or nothing: one bit a row, and the counters."""
+        arrays = {f"seen_{number}": np.packbits(seen) for number, seen in enumerate(self._seen.values())}
+        counts = np.array([[self.rows[name], self.rows_fed[name], self.batches[name]] for name in self.rows], np.int64)
         stream = io.BytesIO()
-        arrays = {f"seen/{name}": np.packbits(seen) for name, seen in self._seen.items()}
-        np.savez_compressed(stream, counters=np.array(json.dumps(counters)), **arrays)  # type: ignore[arg-type]
-        return write_bytes_atomically(path, stream.getvalue())
+        np.savez_compressed(stream, allow_pickle=False, counts=counts, names=np.array(list(self.rows)), **arrays)
+        write_bytes_atomically(path, stream.getvalue())
 
-    @classmethod
-    def load(cls, path: Path) -> Ledger:
-        """The ledger that `save` left at `path`."""
+    def load(self, path: Path) -> None:
+        """Take over what `save` wrote for the same sets; raises ValueError when it was for others."""
         with np.load(path, allow_pickle=False) as stored:
-            counters = json.loads(str(stored["counters"]))
-            ledger = cls(counters["rows"])
-            ledger.rows_seen, ledger.batches = counters["rows_seen"], counters["batches"]
-            ledger.steps = counters["steps"]
-            for name, count in ledger.rows.items():
-                ledger._seen[name] = np.unpackbits(stored[f"seen/{name}"], count=count).astype(np.bool_)
-        return ledger
+            counts = stored["counts"].tolist()
+            found = dict(zip(stored["names"].tolist(), (rows for rows, _, _ in counts), strict=True))
+            if found != self.rows:
+                raise ValueError(f"{path}: the ledger is of {found}, the training sets are {self.rows}")
+            for number, name in enumerate(self.rows):
+                _, self.rows_fed[name], self.batches[name] = counts[number]
+                self._seen[name] = np.unpackbits(stored[f"seen_{number}"], count=self.rows[name]).astype(np.bool_)
 
-    @classmethod
-    def merged(cls, ledgers: Iterable[Ledger]) -> Ledger:
-        """One ledger for the processes of one training."""
-        first, *others = ledgers
-        total = cls(first.rows)
-        for ledger in (first, *others):
-            total.steps = max(total.steps, ledger.steps)
-            for name in total.rows:
-                total.rows_seen[name] += ledger.rows_seen[name]
-                total.batches[name] += ledger.batches[name]
-                total._seen[name] |= ledger._seen[name]
-        return total
-
-    def seen(self, name: str) -> npt.NDArray[np.bool_]:
-        """For each row of set `name` whether it was fed."""
-        return self._seen[name].copy()
+    def add(self, other: Ledger) -> None:
+        """Add what another process of the same training was fed."""
+        for name in self.rows:
+            self.rows_fed[name] += other.rows_fed[name]
+            self.batches[name] += other.batches[name]
+            self._seen[name] |= other._seen[name]
 
     def actual(self, planned: Sequence[Exposure]) -> tuple[Exposure, ...]:
         """The planned exposures with what was counted in place of what was planned for the run."""
@@ -135,13 +103,13 @@ class Ledger:
         return tuple(findings)
 
     def _counted(self, plan: Exposure) -> Exposure:
-        name, unique = plan.name, self.unique_rows_seen(plan.name)
+        name, unique = plan.name, self.unique(plan.name)
         return plan.model_copy(
             update={
                 "batches": self.batches[name],
-                "rows_seen": self.rows_seen[name],
+                "rows_seen": self.rows_fed[name],
                 "unique_rows_seen": unique,
-                "repeats": self.rows_seen[name] - unique,
+                "repeats": self.rows_fed[name] - unique,
                 "seen_share": unique / plan.rows if plan.rows else 0.0,
             }
         )

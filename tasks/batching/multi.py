@@ -50,6 +50,15 @@ class EpochOrder:
     def __iter__(self) -> Iterator[tuple[int, IntArray]]:
         return self.from_batch(0)
 
+    def fed_rows(self, number: int, count: int) -> tuple[IntArray, IntArray]:
+        """Of the first `count` batches those of set `number`: their rows, one after the other, and their sizes.
+
+        The batches of a set always come in its own order, so they are its first ones.
+        """
+        batches = int(np.count_nonzero(self.set_of[:count] == number))
+        bounds = self.sets[number].bounds[: batches + 1]
+        return self.sets[number].rows[: bounds[-1]], np.diff(bounds)
+
 
 @dataclass(frozen=True)
 class TrainingBatches:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.batching.ledger import Ledger, take_row_numbers, with_row_numbers
+import pytest
+
+from tasks.batching.ledger import Ledger
 from tasks.records import Exposure
 
 
@@ -18,7 +20,7 @@ def planned(**changes: float) -> Exposure:
 def fed() -> Ledger:
     ledger = Ledger({"x": 10})
     for rows in ([0, 9], [3, 4], [9]):
-        ledger.feed("x", rows)
+        ledger.count("x", rows)
     return ledger
 
 
@@ -42,28 +44,26 @@ def test_a_difference_is_an_error_with_both_numbers() -> None:
 
 
 def test_a_resumed_ledger_goes_on_where_the_checkpoint_was(tmp_path: Path) -> None:
-    path = fed().save(tmp_path / "ledger.npz", steps=3)
-    resumed = Ledger.load(path)
-    assert resumed.steps == 3
-    resumed.feed("x", [3, 5])
-    assert (resumed.rows_seen, resumed.batches, resumed.unique_rows_seen("x")) == ({"x": 7}, {"x": 4}, 5)
+    fed().save(tmp_path / "ledger.npz")
+    resumed = Ledger({"x": 10})
+    resumed.load(tmp_path / "ledger.npz")
+    resumed.count("x", [3, 5])
+    assert (resumed.rows_fed, resumed.batches, resumed.unique("x")) == ({"x": 7}, {"x": 4}, 5)
 
 
-def test_processes_are_merged() -> None:
-    other = Ledger({"x": 10})
-    other.feed("x", [0, 1])
-    total = Ledger.merged([fed(), other])
-    assert (total.rows_seen["x"], total.batches["x"], total.unique_rows_seen("x")) == (7, 4, 5)
+def test_a_ledger_of_other_sets_is_not_taken_over(tmp_path: Path) -> None:
+    fed().save(tmp_path / "ledger.npz")
+    with pytest.raises(ValueError, match=r"the ledger is of \{'x': 10\}, the training sets are \{'x': 11\}"):
+        Ledger({"x": 11}).load(tmp_path / "ledger.npz")
+
+
+def test_processes_are_added_up() -> None:
+    total, other = fed(), Ledger({"x": 10})
+    other.count("x", [0, 1])
+    total.add(other)
+    assert (total.rows_fed["x"], total.batches["x"], total.unique("x")) == (7, 4, 5)
 
 
 def test_a_million_rows_are_a_small_file(tmp_path: Path) -> None:
-    assert Ledger({"x": 1_000_000}).save(tmp_path / "ledger.npz", steps=0).stat().st_size < 200_000
-
-
-def test_the_row_number_travels_with_the_row() -> None:
-    from datasets import Dataset
-
-    dataset = with_row_numbers(Dataset.from_dict({"anchor": ["a", "b", "c"]}))
-    rows = [dataset[2], dataset[0]]
-    assert take_row_numbers(rows) == [2, 0]
-    assert rows == [{"anchor": "c"}, {"anchor": "a"}]
+    Ledger({"x": 1_000_000}).save(tmp_path / "ledger.npz")
+    assert (tmp_path / "ledger.npz").stat().st_size < 200_000

@@ -1,0 +1,36 @@
+"""Room on the disk for a training's checkpoints and model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tasks.config import TrainingConfig
+from tasks.errors import PreconditionError
+from tasks.records import BaseModelRef
+
+_WEIGHT_BYTES = 4
+_STATE_BYTES = 12
+"""Of a checkpoint for each weight: the weight and AdamW's two moments, all float32."""
+
+
+def checkpoint_room(base: BaseModelRef, training: TrainingConfig) -> int:
+    """Bytes that a training may take at its fullest.
+
+    `keep_checkpoints` checkpoints, the best one, the one being written, and the finished model.
+    """
+    return base.parameters * (_STATE_BYTES * (training.keep_checkpoints + 2) + _WEIGHT_BYTES)
+
+
+def check_disk(base: BaseModelRef, training: TrainingConfig, folder: Path) -> None:
+    """Raise PreconditionError, with both numbers, when the disk of `folder` has less free than `checkpoint_room`."""
+    needed = checkpoint_room(base, training)
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise PreconditionError(
+            f"The disk of {folder} has {free / 2**30:.2f} GiB free; {training.keep_checkpoints + 2} checkpoints "
+            f"(training.keep_checkpoints: {training.keep_checkpoints}, the best one, and the one being written) of "
+            f"{base.parameters:,} weights and the model need {needed / 2**30:.2f} GiB. Free some, keep fewer "
+            "checkpoints, or point STSFLOW_WORKSPACE to a larger disk."
+        )

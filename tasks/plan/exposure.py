@@ -1,0 +1,174 @@
+"""What a recipe will show to the model, and whether that is what its author can have meant."""
+
+from __future__ import annotations
+
+from tasks.batching.build import build_batches, read_sets, text_columns
+from tasks.batching.exposure import keeps_row_count, planned_exposure
+from tasks.batching.multi import TrainingBatches, ends_with
+from tasks.config import RunConfig
+from tasks.plan.findings import merge_findings
+from tasks.records import BaseModelRef, Exposure, Finding, PlanReport, PreparedData
+
+_LEFT_OUT_SHARE = 0.01
+"""From this share of a set left out by the sampler on, it is a warning."""
+
+
+def plan_exposure(
+    recipe: RunConfig, data: PreparedData, world_size: int, base: BaseModelRef | None = None
+) -> PlanReport:
+    """Steps, exposure of every training set, why an epoch ends, and findings about them.
+
+    Counted from the sampler objects that the trainer will use, in its process layout; nothing is trained and no model
+    is loaded. `base` is needed where the recipe has `training.batch_tokens`.
+    """
+    training = recipe.training
+    batches = draw_batches(recipe, data, world_size, base)
+    accumulation = training.gradient_accumulation_steps
+    steps = batches.steps(training.epochs, training.max_steps, accumulation)
+    steps_per_epoch = batches.steps_per_epoch(accumulation)
+    exposure = planned_exposure(
+        batches,
+        steps,
+        accumulation,
+        {name: recipe.loss_of(name) for name in batches.names},
+        {item.name: len(text_columns(item)) for item in data.train},
+    )
+    return PlanReport(
+        steps=steps if steps_per_epoch else 0,
+        steps_per_epoch=steps_per_epoch,
+        epochs=steps / steps_per_epoch if steps_per_epoch else 0.0,
+        exposure=exposure,
+        ends_with=ends_with(batches.names, batches.sources, batches.order),
+        findings=merge_findings(exposure_findings(recipe, batches, exposure)),
+    )
+
+
+def draw_batches(
+    recipe: RunConfig, data: PreparedData, world_size: int, base: BaseModelRef | None = None
+) -> TrainingBatches:
+    """The batches of the run that `recipe` describes; the trainer builds the same."""
+    fixed = [item.name for item in data.train if keeps_row_count(recipe.loss_of(item.name))]
+    return build_batches(
+        read_sets(data.train, recipe.training, base=base, fixed_rows=fixed), recipe.training, world_size
+    )
+
+
+def exposure_findings(recipe: RunConfig, batches: TrainingBatches, exposure: tuple[Exposure, ...]) -> list[Finding]:
+    """What is wrong, or worth knowing, about the exposure."""
+    if not batches.batches_per_process:
+        return [_nothing_to_train_on(batches)]
+    findings = []
+    for number, item in enumerate(exposure):
+        if item.seen_share < recipe.plan.minimum_seen_share:
+            findings.append(_seen_too_little(recipe, batches, number, item))
+        if item.left_out_by_sampler:
+            findings.append(_left_out(recipe, item))
+        if (
+            recipe.training.batch_tokens is not None
+            and item.in_batch_negatives
+            and not keeps_row_count(recipe.loss_of(item.name))
+        ):
+            findings.append(_varying_negatives(item))
+    return findings
+
+
+def _nothing_to_train_on(batches: TrainingBatches) -> Finding:
+    empty = [
+        f"{name} ({source.rows:,} rows, batch size {source.batch_size:,})"
+        for name, source in zip(batches.names, batches.sources, strict=True)
+        if not source.batches
+    ]
+    what = f"no whole batch of {', '.join(empty)}" if empty else "fewer batches than processes"
+    return Finding(
+        severity="error",
+        code="exposure.none",
+        subject=", ".join(batches.names),
+        message=f"There is nothing to train on: {what}, with {batches.world_size} process(es).",
+        remedy="Use a smaller training.batch_size, or fewer training.processes.",
+        numbers={"batches_per_epoch": float(batches.batches_per_epoch)},
+    )
+
+
+def _seen_too_little(recipe: RunConfig, batches: TrainingBatches, number: int, item: Exposure) -> Finding:
+    cause, remedy = _cause_and_remedy(recipe, batches, number, item)
+    return Finding(
+        severity="warning",
+        code="exposure.low",
+        subject=item.name,
+        message=(
+            f"The model will see {item.unique_rows_seen:,} of the {item.rows:,} rows of {item.name} "
+            f"({item.seen_share:.2%}) in the whole run, {item.rows_seen_per_epoch:,} ({item.seen_share_per_epoch:.2%}) "
+            f"an epoch; plan.minimum_seen_share is {recipe.plan.minimum_seen_share:.0%}. Cause: {cause}."
+        ),
+        remedy=remedy,
+        numbers={
+            "rows": float(item.rows),
+            "unique_rows_seen": float(item.unique_rows_seen),
+            "seen_share": item.seen_share,
+            "rows_seen_per_epoch": float(item.rows_seen_per_epoch),
+            "seen_share_per_epoch": item.seen_share_per_epoch,
+        },
+    )
+
+
+def _cause_and_remedy(recipe: RunConfig, batches: TrainingBatches, number: int, item: Exposure) -> tuple[str, str]:
+    training, source = recipe.training, batches.sources[number]
+    steps_per_epoch = batches.steps_per_epoch(training.gradient_accumulation_steps)
+    smallest = min(other.batches for other in batches.sources)
+    if batches.order == "round_robin" and source.batches > smallest:
+        accumulated = batches.world_size * training.gradient_accumulation_steps
+        whole = -(-sum(other.batches for other in batches.sources) // accumulated)
+        return ends_with(batches.names, batches.sources, batches.order), (
+            "Set training.multi_dataset_batch_sampler: proportional, which uses every batch of every data set "
+            f"({whole:,} steps an epoch instead of {steps_per_epoch:,}); to keep the balance of round robin, give "
+            f"{item.name} larger batches (training.batch_sizes) or limit it (data.train.{item.name}.limit)."
+        )
+    if item.left_out_by_sampler > item.rows * (1 - recipe.plan.minimum_seen_share):
+        return "the sampler leaves out rows whose texts repeat too often for a batch of this size", (
+            f"Use a smaller batch size for {item.name} (training.batch_sizes), or batch_sampler: batch_sampler."
+        )
+    steps = batches.steps(training.epochs, training.max_steps, training.gradient_accumulation_steps)
+    if training.max_steps is not None:
+        return (
+            f"training.max_steps: {training.max_steps:,} ends the run after {steps / steps_per_epoch:.2f} epochs",
+            f"Raise training.max_steps to {steps_per_epoch:,} (one epoch), or remove it and use training.epochs.",
+        )
+    return (
+        f"training.epochs: {training.epochs:g} ends the run within the first epoch",
+        "Set training.epochs: 1 or more.",
+    )
+
+
+def _left_out(recipe: RunConfig, item: Exposure) -> Finding:
+    share = item.left_out_by_sampler / item.rows
+    why = "an incomplete last batch"
+    if recipe.training.batch_sampler == "no_duplicates":
+        why += ", or texts that stand in every batch already"
+    return Finding(
+        severity="warning" if share >= _LEFT_OUT_SHARE else "info",
+        code="exposure.left_out",
+        subject=item.name,
+        message=(
+            f"The sampler leaves {item.left_out_by_sampler:,} of the {item.rows:,} rows of {item.name} ({share:.2%}) "
+            f"out of an epoch: {why}."
+        ),
+        remedy="Use a smaller batch size for it (training.batch_sizes)." if share >= _LEFT_OUT_SHARE else "",
+        numbers={"left_out": float(item.left_out_by_sampler), "share": share},
+    )
+
+
+def _varying_negatives(item: Exposure) -> Finding:
+    return Finding(
+        severity="info",
+        code="exposure.negatives_vary",
+        subject=item.name,
+        message=(
+            f"With training.batch_tokens the batches of {item.name} differ in rows, and with them the in-batch "
+            f"negatives of its loss: {item.in_batch_negatives:.1f} for an anchor on average."
+        ),
+        remedy=(
+            "For a fixed number of negatives use the loss cached_multiple_negatives_ranking: its batches keep "
+            "batch_size rows, and batch_tokens limits what goes through the encoder at a time."
+        ),
+        numbers={"in_batch_negatives": item.in_batch_negatives},
+    )

@@ -1,0 +1,158 @@
+"""A few dozen steps of the real trainer, in a temporary folder, without evaluation: what a step really takes."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+from tasks.config import RunConfig, TrainingConfig
+from tasks.plan.exposure import draw_batches
+from tasks.plan.forecast import ProbeResult, forecast, forecast_findings
+from tasks.plan.work import token_work
+from tasks.records import BaseModelRef, Finding, Forecast, PlanReport, PreparedData, PreparedSet, TokenReport
+from tasks.workspace import TrainingFolder, Workspace
+
+_LIBRARY_BYTES = 500 * 2**20
+"""Resident memory of a trainer process that has imported its libraries and loaded no model yet, measured on a CPU."""
+
+
+class Request(Protocol):
+    """A request for a training, as the training stage defines it."""
+
+    @property
+    def training(self) -> TrainingConfig:
+        """Its section of the recipe."""
+        ...
+
+    @property
+    def sets(self) -> tuple[PreparedSet, ...]:
+        """The training sets."""
+        ...
+
+    @property
+    def base(self) -> BaseModelRef:
+        """The base model."""
+        ...
+
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
+        """The request with other values."""
+        ...
+
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+
+
+class StepEvent(Protocol):
+    """An event of the trainer."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def step(self) -> int | None: ...
+
+    @property
+    def values(self) -> Mapping[str, float]: ...
+
+
+def probe_forecast(
+    recipe: RunConfig,
+    request: Request,
+    tokens: TokenReport,
+    plan: PlanReport,
+    workspace: Workspace,
+    train: Callable[..., Any],
+) -> tuple[Forecast | None, tuple[Finding, ...]]:
+    """Forecast of the run of `plan`, and what it finds; `train` is the training stage's function.
+
+    None where the plan has no steps. An out-of-memory of the probe itself comes through as the trainer's error.
+    """
+    steps = min(recipe.plan.probe_steps, plan.steps)
+    if not steps:
+        return None, ()
+    probe = run_probe(request, steps, train, workspace.root / "probes")
+    data = PreparedData(fingerprint="", train=request.sets, evaluation=())
+    batches = draw_batches(recipe, data, recipe.training.processes, request.base)
+    accumulation = recipe.training.gradient_accumulation_steps
+    work = token_work(batches, request.sets, request.base, plan.steps, accumulation, padded=probe.padded)
+    size = max(source.batch_size for source in batches.sources)
+    result = forecast(probe, work, tokens, plan, request.base, recipe.plan, batch_size=size)
+    return result, forecast_findings(result, size)
+
+
+def run_probe(
+    request: Request, steps: int, train: Callable[..., Any], scratch: Path, *, memory_limit_bytes: int | None = None
+) -> ProbeResult:
+    """Train `steps` steps of `request` and return what they took; nothing is left in `scratch`.
+
+    `train(request, folder, on_event=…)` is the training stage's own. Whatever it raises comes through: a recipe whose
+    probe fails would fail the same way.
+    """
+    seen: dict[int, Mapping[str, float]] = {}
+
+    def note(events: Sequence[StepEvent]) -> None:
+        seen.update({event.step: event.values for event in events if event.kind == "progress" and event.step})
+
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=scratch) as folder:
+        trained = train(probe_request(request, steps), TrainingFolder(Path(folder)), on_event=note)
+    gpu = trained.environment.get("gpu_peak_memory_gib")
+    peak = int(float(gpu) * 2**30) if gpu else int(trained.peak_memory_bytes)
+    limit = memory_limit_bytes or memory_limit(on_gpu=gpu is not None)
+    padded = not any(lever.name == "padding_free" and lever.chosen == "on" for lever in trained.levers)
+    libraries = 0 if gpu else _LIBRARY_BYTES
+    return probe_result(seen, peak, limit, padded=padded).model_copy(update={"process_bytes": libraries})
+
+
+def probe_request(request: AnyRequest, steps: int) -> AnyRequest:
+    """The request for the probe: the same training, `steps` steps of it, every step reported, nothing evaluated."""
+    training = request.training.model_copy(
+        update={
+            "max_steps": steps,
+            "logging_steps": 1,
+            "eval_steps": None,
+            "checkpoint_steps": None,
+            "early_stopping_patience": None,
+            "on_out_of_memory": "fail",
+        }
+    )
+    return request.model_copy(update={"training": training, "choose": None})
+
+
+def probe_result(seen: Mapping[int, Mapping[str, float]], peak: int, limit: int, *, padded: bool = True) -> ProbeResult:
+    """Time of each step, from the running totals that the trainer reports after each of them."""
+    steps = sorted(seen)
+    wall = [seen[step]["train_seconds"] for step in steps]
+    cpu = [seen[step]["cpu_seconds"] for step in steps]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(steps)]
+
+    def per_step(totals: Sequence[float]) -> tuple[float, ...]:
+        spans = zip(totals, totals[1:], gaps, strict=False)
+        each = [(later - earlier) / gap for earlier, later, gap in spans for _ in range(gap)]
+        return (each[0], *each) if each else tuple(totals)  # the first step has no total before it
+
+    return ProbeResult(
+        step_seconds=per_step(wall), cpu_seconds=per_step(cpu), peak_memory_bytes=peak, memory_limit_bytes=limit,
+        padded=padded,
+    )  # fmt: skip
+
+
+def memory_limit(*, on_gpu: bool) -> int:
+    """Bytes of the first GPU's memory, or of the machine's as far as this process may use it."""
+    if on_gpu:
+        import subprocess
+
+        command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        return int(shown.splitlines()[0]) * 2**20
+    import psutil
+
+    total = int(psutil.virtual_memory().total)
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        limit = Path(path)
+        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
+            total = min(total, int(text))
+    return total

@@ -1,0 +1,140 @@
+"""The plan for people: one page in a terminal, rows of a table artifact, and Markdown."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tasks.records import Finding, Forecast, PlanReport
+
+_MARKS = {"error": ("error", "bold red"), "warning": ("warning", "yellow"), "info": ("note", "cyan")}
+
+
+def print_plan(report: PlanReport, console: Console) -> None:
+    """Print the page: problems first, each with its remedy, then what the model will see, then the forecast."""
+    for finding in report.findings:
+        _print_finding(finding, console)
+    if report.findings:
+        console.print()
+    console.print(_headline(report), highlight=False)
+    console.print(_ending(report), highlight=False)
+    console.print(_exposure_table(report))
+    if report.forecast:
+        console.print(_forecast_table(report.forecast))
+
+
+def exposure_table(report: PlanReport) -> list[dict[str, str]]:
+    """One row for each training set, as text ready to show."""
+    return [
+        {
+            "data set": item.name,
+            "rows": f"{item.rows:,}",
+            "seen": f"{item.unique_rows_seen:,}",
+            "seen share": f"{item.seen_share:.2%}",
+            "an epoch": f"{item.rows_seen_per_epoch:,} ({item.seen_share_per_epoch:.2%})",
+            "repeats": f"{item.repeats:,}",
+            "left out": f"{item.left_out_by_sampler:,}",
+            "batches": f"{item.batches:,} x {item.batch_size}",
+            "effective batch": f"{item.effective_batch_size:,}",
+            "negatives": f"{item.in_batch_negatives:.1f}",
+        }
+        for item in report.exposure
+    ]
+
+
+def forecast_rows(forecast: Forecast) -> list[tuple[str, str]]:
+    """Name and value of each line of a forecast."""
+    low, high = duration(forecast.train_seconds_low), duration(forecast.train_seconds_high)
+    rows = [
+        ("training time", f"{duration(forecast.train_seconds)} ({low} to {high}), evaluations not counted"),
+        ("CPU time", duration(forecast.cpu_seconds)),
+        ("peak memory", f"{_gib(forecast.peak_memory_bytes)} of {_gib(forecast.memory_limit_bytes)}"),
+        ("padding", f"{forecast.padding_share:.0%} of the tokens of padded batches"),
+        (
+            "max_seq_length that suffices",
+            f"{forecast.suggested_max_seq_length} (cuts {forecast.suggested_cut_share:.2%} of the training texts)",
+        ),
+        (
+            "largest batch size that fits",
+            "none" if forecast.suggested_batch_size is None else f"{forecast.suggested_batch_size:,}",
+        ),
+    ]
+    if forecast.cost is not None:
+        rows.append(("cost", f"{forecast.cost:.2f} {forecast.currency}"))
+    return [*rows, ("measured on", f"{forecast.probe_steps} steps of the real trainer")]
+
+
+def plan_markdown(report: PlanReport) -> str:
+    """The same page as Markdown (tables of GitHub's kind)."""
+    parts = ["# Plan", _headline(report), _ending(report)]
+    if report.findings:
+        rows = [
+            [_MARKS[item.severity][0], item.subject, f"{item.message} {item.remedy}".strip()]
+            for item in report.findings
+        ]
+        parts.append(_markdown_table(["", "about", "finding"], rows))
+    table = exposure_table(report)
+    if table:
+        parts += [
+            "## What the model will see",
+            _markdown_table(list(table[0]), [list(row.values()) for row in table]),
+        ]
+    if report.forecast:
+        parts += ["## Forecast", _markdown_table(["", ""], [list(row) for row in forecast_rows(report.forecast)])]
+    return "\n\n".join(parts) + "\n"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that say something: `45 s`, `12 min 5 s`, `3 h 20 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def _headline(report: PlanReport) -> str:
+    return f"{report.steps:,} steps: {report.epochs:.4g} epochs of {report.steps_per_epoch:,}."
+
+
+def _ending(report: PlanReport) -> str:
+    return f"An epoch ends there: {report.ends_with}."
+
+
+def _print_finding(finding: Finding, console: Console) -> None:
+    mark, style = _MARKS[finding.severity]
+    line = Text(f"{mark}: ", style=style)
+    line.append(finding.message, style="default")
+    console.print(line, highlight=False)
+    if finding.remedy:
+        console.print(Text(f"  remedy: {finding.remedy}", style="dim"), highlight=False)
+
+
+def _exposure_table(report: PlanReport) -> Table:
+    table = Table(title="What the model will see", title_justify="left")
+    rows = exposure_table(report)
+    for name in rows[0] if rows else ():
+        table.add_column(name, justify="left" if name == "data set" else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row.values()))
+    return table
+
+
+def _forecast_table(forecast: Forecast) -> Table:
+    table = Table(title="Forecast", title_justify="left", show_header=False)
+    for name, value in forecast_rows(forecast):
+        table.add_row(name, value)
+    return table
+
+
+def _markdown_table(names: list[str], rows: list[list[str]]) -> str:
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    return "\n".join([line(names), line(["---"] * len(names)), *map(line, rows)])
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
