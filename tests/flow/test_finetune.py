@@ -1,0 +1,143 @@
+"""The main job as its user runs it: the command line, a real model, real Prefect, real MLflow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from small_recipe import result_of, stsflow, write_small_recipe
+
+from tasks.tracking.store import Store
+from tasks.workspace import Workspace
+
+STS_METRICS = [f"{c}_{s}" for s in ("cosine", "manhattan", "euclidean", "dot", "max") for c in ("pearson", "spearman")]
+
+
+@dataclass
+class Finished:
+    workspace: Path
+    recipe: Path
+    summary: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.summary["run_dir"])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Finished:
+    place = tmp_path_factory.mktemp("flow")
+    recipe = write_small_recipe(place / "small.yaml", tiny_bert)
+    done = stsflow(place / ".stsflow", "run", str(recipe), "--json")
+    return Finished(place / ".stsflow", recipe, result_of(done))
+
+
+@pytest.fixture(scope="module")
+def store(finished: Finished) -> Store:
+    return Store(Workspace(finished.workspace))
+
+
+def test_the_result_names_what_the_contract_promises(finished: Finished) -> None:
+    summary = finished.summary
+    assert summary["status"] == "finished" and summary["reused"] is False
+    assert {"mlflow_run_id", "flow_run_id", "tracking_uri", "model_dir", "card", "metrics"} <= set(summary)
+    assert Path(summary["model_dir"], "model.safetensors").is_file() and Path(summary["card"]).is_file()
+    assert {f"{m}/{s}/{x}" for m in ("base", "tuned") for s in ("sts-dev", "sts-test") for x in STS_METRICS} <= set(
+        summary["metrics"]
+    )
+
+
+def test_mlflow_holds_params_metrics_inputs_artifacts_and_model(finished: Finished, store: Store) -> None:
+    run = store.run(finished.summary["mlflow_run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["training.learning_rate"] == "0.001"
+    assert run.data.params["data.train.nli.shape.kind"] == "nli_triplets"
+    assert run.data.metrics["tuned/sts-test/spearman_cosine"] == finished.summary["metrics"]["tuned/sts-test/spearman_cosine"]
+    history = store.client.get_metric_history(run.info.run_id, "train/loss")
+    assert [point.step for point in history] == list(range(2, 21, 2))
+    assert [p.step for p in store.client.get_metric_history(run.info.run_id, "eval/sts-dev/spearman_cosine")] == [5, 10, 15, 20]
+    assert {item.dataset.name for item in run.inputs.dataset_inputs} == {"nli", "sts", "sts-dev", "sts-test"}
+    assert run.data.tags["stsflow.recipe"] == "small" and run.data.tags["prefect.flow_run_id"] == finished.summary["flow_run_id"]
+    folders = {file.path for file in store.client.list_artifacts(run.info.run_id)}
+    assert {"recipe", "data", "tokens", "plan", "training", "evaluation", "card"} <= folders
+    assert len(run.outputs.model_outputs) == 1
+    assert store.version_of_run("small-model", run.info.run_id) == "1"
+
+
+def test_the_first_version_becomes_champion(finished: Finished, store: Store) -> None:
+    assert finished.summary["promoted"] is True
+    assert str(store.alias("small-model", "champion").version) == "1"  # type: ignore[union-attr]
+
+
+def test_the_runs_folder_is_what_a_person_opens(finished: Finished) -> None:
+    for name in ("run.json", "recipe.yaml", "model/config.json", "training/events.jsonl", "evaluation/sts-test.json", "card/README.md"):
+        assert (finished.folder / name).exists(), name
+    assert list(finished.folder.glob("evaluation/**/*.png")) and list(finished.folder.glob("evaluation/**/*.parquet"))
+    locked = yaml.safe_load((finished.folder / "recipe.yaml").read_text(encoding="utf-8"))
+    assert locked["model"]["weights_sha256"] and locked["data"]["train"]["nli"]["expect_rows"] == 240
+
+
+def test_the_card_states_the_scores_of_the_run(finished: Finished) -> None:
+    card = Path(finished.summary["card"]).read_text(encoding="utf-8")
+    assert f"{finished.summary['metrics']['tuned/sts-test/spearman_cosine']:.4f}" in card
+    assert "Unknown" not in card and "Unnamed" not in card and "<!--" not in card
+    assert (Path(finished.summary["model_dir"]) / "README.md").read_text(encoding="utf-8") == card
+
+
+def test_prefect_shows_each_stage_as_a_task(finished: Finished) -> None:
+    import sqlite3
+
+    with sqlite3.connect(finished.workspace / "prefect" / "prefect.db") as database:
+        names = {row[0] for row in database.execute("select name from task_run")}
+        (state,) = database.execute("select state_type from flow_run").fetchone()
+        keys = {row[0] for row in database.execute("select key from artifact where key is not null")}
+    assert state == "COMPLETED"
+    for stage in ("fetch base model", "prepare data", "profile tokens", "plan", "train", "evaluate", "write model card"):
+        assert any(name.startswith(stage) for name in names), stage
+    assert {"tokens", "exposure", "scores", "model-card"} <= keys
+
+
+def test_the_same_recipe_again_is_a_new_run_that_reuses_the_training(finished: Finished, store: Store) -> None:
+    again = result_of(stsflow(finished.workspace, "run", str(finished.recipe), "--json"))
+    assert again["reused"] is True and again["mlflow_run_id"] != finished.summary["mlflow_run_id"]
+    assert again["metrics"] == finished.summary["metrics"]
+    run = store.run(again["mlflow_run_id"])
+    assert run.data.tags["stsflow.reused_from"]
+    assert [p.step for p in store.client.get_metric_history(run.info.run_id, "train/loss")] == list(range(2, 21, 2))
+    assert again["promoted"] is False and "champion itself" in again["release"]
+
+
+def test_a_mistake_is_one_message_and_exit_code_2(finished: Finished) -> None:
+    done = stsflow(finished.workspace, "run", str(finished.recipe), "--set", "training.epoch=1", "--json")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "training.epoch: unknown key (did you mean 'epochs'?)" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_dead_tracking_server_is_found_before_anything_is_done(finished: Finished) -> None:
+    uri = "http://127.0.0.1:9"
+    done = stsflow(finished.workspace, "run", str(finished.recipe), "--json", MLFLOW_TRACKING_URI=uri)
+    assert done.returncode == 2
+    assert f"the MLflow server at {uri} (MLFLOW_TRACKING_URI) does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_model_loads_back_from_the_registry_and_gives_the_same_embeddings(finished: Finished) -> None:
+    code = (
+        "import json, sys, mlflow, numpy; from sentence_transformers import SentenceTransformer;"
+        "mlflow.set_tracking_uri(sys.argv[1]); texts = ['A man is playing a guitar.', '아이들이 점심을 먹는다.'];"
+        "a = mlflow.sentence_transformers.load_model('models:/small-model@champion').encode(texts);"
+        "b = SentenceTransformer(sys.argv[2], device='cpu').encode(texts);"
+        "print(json.dumps(bool(numpy.array_equal(a, b))))"
+    )
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, finished.summary["tracking_uri"], finished.summary["model_dir"]],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout.strip().splitlines()[-1]) is True
