@@ -22,7 +22,7 @@ from tasks.models.padding_free import (
 )
 
 TOKENS_OF_A_ROW = 32
-"""A batch of `batch_size` rows is allowed this many tokens for each: short texts come in more rows, long ones in fewer."""
+"""A batch of `batch_size` rows has this many tokens for each: short texts come in more rows, long ones in fewer."""
 
 
 def encode_distinct(

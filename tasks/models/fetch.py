@@ -56,9 +56,9 @@ def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder:
     reference = BaseModelRef(
         name=name, kind=model.source.kind, path=path, revision=revision or digest, digest=digest,
         weights_sha256=weights_sha256, architecture=folder.architecture, parameters=parameters,
-        dimension=folder.dimension(model.pooling), position_limit=folder.position_limit, max_seq_length=_max_seq_length(model, folder, name),
-        pooling=model.pooling, trust_remote_code=model.trust_remote_code, language=model.language,
-        license=model.license,
+        dimension=folder.dimension(model.pooling), position_limit=folder.position_limit,
+        max_seq_length=_max_seq_length(model, folder, name), pooling=model.pooling,
+        trust_remote_code=model.trust_remote_code, language=model.language, license=model.license,
     )  # fmt: skip
     logger.info(
         "base model %s: %s, %s parameters, dimension %d, up to %d tokens", name, folder.architecture,
