@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 from datasets import Dataset, load_from_disk
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler
 
+from tasks.batching.multi import TrainingBatches
 from tasks.data.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
 from tasks.records import PreparedSet
 
@@ -51,6 +53,29 @@ class NumberedRows(TorchDataset[dict[str, Any]]):
             {name: columns[name][i] for name in names} | {"dataset_name": self.names[which], ROW_NUMBER: number}
             for i, number in enumerate(numbers)
         ]
+
+
+class PlannedBatches(Sampler[list[int]]):
+    """The batches of all processes together, as positions in NumberedRows; the same for the same epoch."""
+
+    batch_size = None  # batches differ in size; accelerate takes a number here for the size of every one of them
+    drop_last = False
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        self.batches = batches
+        self.starts = [0, *accumulate(batches.rows)]
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch the next iteration is of."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for number, rows in self.batches.epoch(self.epoch):
+            yield (rows + self.starts[number]).tolist()
+
+    def __len__(self) -> int:
+        return self.batches.batches_per_epoch
 
 
 class Collator:

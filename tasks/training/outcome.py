@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
+from tasks.batching.build import text_columns
+from tasks.batching.exposure import planned_exposure
+from tasks.batching.ledger import Ledger
 from tasks.environment import hardware, versions
 from tasks.fingerprint import fingerprint, sha256_of_file, sha256_of_model
+from tasks.models.merge_columns import MergedColumns
 from tasks.records import Exposure, Finding, LeverState, LogRow, TrainedModel
 from tasks.training.batches import open_set
+from tasks.training.checkpoints import checkpoint_folder
 from tasks.training.events import Event, read_events
-from tasks.training.ledger import Ledger
 from tasks.training.request import TrainingRequest, WorkerSpec
 from tasks.training.trainer import Trainer
 from tasks.workspace import TrainingFolder
@@ -22,18 +25,13 @@ WIDGETS = 5
 WIDGET_SENTENCES = 4
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """What the attempt that finished leaves in memory."""
-
-    trainer: Trainer
-    levers: tuple[LeverState, ...]
-
-
-def trained_model(spec: WorkerSpec, folder: TrainingFolder, attempt: Attempt) -> TrainedModel:
+def trained_model(
+    spec: WorkerSpec, folder: TrainingFolder, trainer: Trainer, levers: tuple[LeverState, ...]
+) -> TrainedModel:
     """The record. `model/` is written already; nothing is left to do but to keep this."""
-    trainer, state, request = attempt.trainer, attempt.trainer.state, spec.request
+    state, request = trainer.state, spec.request
     events = read_events(folder.events)
+    exposure, differences = exposures(request, trainer)
     arguments, non_default = hyperparameters(trainer, request)
     return TrainedModel(
         fingerprint=spec.fingerprint,
@@ -51,11 +49,11 @@ def trained_model(spec: WorkerSpec, folder: TrainingFolder, attempt: Attempt) ->
         cpu_seconds=over_attempts(events, "cpu_seconds", sum),
         peak_memory_bytes=int(over_attempts(events, "peak_memory_bytes", max)),
         log=log_rows(events),
-        exposure=exposures(spec, trainer),
-        levers=attempt.levers,
+        exposure=exposure,
+        levers=levers,
         hyperparameters=arguments,
         non_default=non_default,
-        losses={name: loss.describe(trainer.loss[name]) for name, loss in request.losses.items()},
+        losses={name: loss.describe(unmerged(trainer.loss[name])) for name, loss in request.losses.items()},
         widget=widgets(request),
         architecture=str(trainer.model),
         dimension=int(trainer.model.get_embedding_dimension() or 0),
@@ -65,7 +63,7 @@ def trained_model(spec: WorkerSpec, folder: TrainingFolder, attempt: Attempt) ->
         attempts=spec.attempt,
         resumed_from=resumed_from(events),
         stopped_early=trainer.place.stopped_early,
-        findings=findings(spec, events),
+        findings=findings(events) + differences,
     )
 
 
@@ -89,6 +87,11 @@ NOT_ABOUT_LEARNING = frozenset({"disable_tqdm", "report_to", "run_name", "loggin
 """Arguments that stsflow sets for its own ways of working; a reader who compares two cards gains nothing from them."""
 
 
+def unmerged(loss: Any) -> Any:
+    """The loss itself, without the wrapper that encodes all columns at once."""
+    return loss.loss if isinstance(loss, MergedColumns) else loss
+
+
 def log_rows(events: Sequence[Event]) -> tuple[LogRow, ...]:
     """The card's training log: steps that have a training loss, the choosing metric, or both."""
     rows: dict[int, dict[str, Any]] = {}
@@ -103,59 +106,22 @@ def log_rows(events: Sequence[Event]) -> tuple[LogRow, ...]:
     return tuple(LogRow(**rows[step]) for step in sorted(rows))
 
 
-def exposures(spec: WorkerSpec, trainer: Trainer) -> tuple[Exposure, ...]:
-    """What the model was fed of each set, counted from the batches."""
-    ledger, state, request = all_ledgers(trainer), trainer.state, spec.request
-    epochs = max(float(state.epoch or 0.0), 1.0)
-    return tuple(exposure(request, name, ledger, epochs) for name in ledger.times)
-
-
-def exposure(request: TrainingRequest, name: str, ledger: Ledger, epochs: float) -> Exposure:
-    """Counts of one set. A run shorter than an epoch counts as one."""
-    config = request.training
-    rows, fed, unique, batches = (
-        len(ledger.times[name]),
-        ledger.rows_fed[name],
-        ledger.unique(name),
-        ledger.batches[name],
-    )
-    size = config.batch_sizes.get(name, config.batch_size)
-    mean_size = fed / batches if batches else 0.0
-    return Exposure(
-        name=name,
-        rows=rows,
-        batches=batches,
-        batches_per_epoch=round(batches / epochs),
-        rows_seen=fed,
-        rows_seen_per_epoch=round(fed / epochs),
-        unique_rows_seen=unique,
-        repeats=fed - unique,
-        seen_share=unique / rows,
-        seen_share_per_epoch=fed / epochs / rows,
-        left_out_by_sampler=0,
-        batch_size=size,
-        effective_batch_size=size * config.processes * config.gradient_accumulation_steps,
-        in_batch_negatives=negatives(request, name, mean_size),
-    )
-
-
-def negatives(request: TrainingRequest, name: str, rows: float) -> float:
-    """Mean number of negatives that an anchor of this set met in its batch."""
-    loss = request.losses[name]
-    kind = loss.loss.kind if loss.kind == "matryoshka" else loss.kind
-    if not kind.endswith("multiple_negatives_ranking") or not rows:
-        return 0.0
-    shape = next(item.shape for item in request.sets if item.name == name)
-    return rows - 1 if shape == "pairs" else 2 * rows - 1
+def exposures(request: TrainingRequest, trainer: Trainer) -> tuple[tuple[Exposure, ...], tuple[Finding, ...]]:
+    """What the model was fed of each set, counted from the batches, and where that differs from the plan."""
+    columns = {item.name: len(text_columns(item)) for item in request.sets}
+    accumulation = request.training.gradient_accumulation_steps
+    planned = planned_exposure(trainer.batches, trainer.state.global_step, accumulation, request.losses, columns)
+    ledger = all_ledgers(trainer)
+    return ledger.actual(planned), ledger.differences(planned)
 
 
 def all_ledgers(trainer: Trainer) -> Ledger:
     """The ledgers of all processes together, from the last checkpoint where there are several."""
     if trainer.args.world_size == 1:
         return trainer.ledger
-    total = Ledger({name: len(times) for name, times in trainer.ledger.times.items()})
-    for path in sorted((trainer.checkpoints / f"checkpoint-{trainer.state.global_step}").glob("ledger_*.npz")):
-        one = Ledger({name: len(times) for name, times in trainer.ledger.times.items()})
+    total = Ledger(trainer.ledger.rows)
+    for path in sorted(checkpoint_folder(trainer.checkpoints, trainer.state.global_step).glob("ledger_*.npz")):
+        one = Ledger(trainer.ledger.rows)
         one.load(path)
         total.add(one)
     return total
@@ -176,7 +142,7 @@ def resumed_from(events: Sequence[Event]) -> tuple[int, ...]:
     return tuple(int(str(event.details.get("resumed_from", 0))) for event in starts)
 
 
-def findings(spec: WorkerSpec, events: Sequence[Event]) -> tuple[Finding, ...]:
+def findings(events: Sequence[Event]) -> tuple[Finding, ...]:
     """What the attempts came across, once each."""
     found: dict[str, Finding] = {}
     for event in events:

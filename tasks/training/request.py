@@ -103,6 +103,21 @@ def training_request(recipe: RunConfig, data: PreparedData, base: BaseModelRef) 
     )
 
 
+def training_request(recipe: RunConfig, data: PreparedData, base: BaseModelRef) -> TrainingRequest:
+    """The training that a recipe asks for, over its prepared data and base model."""
+    suite = recipe.choosing_suite
+    choose = None
+    if suite is not None:
+        choose = ChooseOn(
+            suite=suite,
+            data=data.evaluation_set(suite),
+            metric=recipe.evaluation.choose_metric,
+            batch_size=recipe.evaluation.batch_size,
+        )
+    losses = {item.name: recipe.loss_of(item.name) for item in data.train}
+    return TrainingRequest(training=recipe.training, losses=losses, sets=data.train, base=base, choose=choose)
+
+
 class WorkerSpec(Record):
     """The file that a worker process reads."""
 

@@ -26,6 +26,7 @@ from tasks.errors import (
     TrainingFailed,
 )
 from tasks.fingerprint import sha256_of_model
+from tasks.models.process_environment import process_environment
 from tasks.records import TrainedModel
 from tasks.training.checkpoints import steps_of
 from tasks.training.events import Event, EventLog, EventReader, read_events
@@ -122,7 +123,6 @@ def first_spec(request: TrainingRequest, folder: TrainingFolder) -> WorkerSpec:
         attempt=next_attempt(folder),
         parts=earlier.parts if earlier and same else {},
         lighter_losses=earlier.lighter_losses if earlier and same else {},
-        threads=request.training.threads,
     )
 
 
@@ -192,10 +192,8 @@ def attempt(spec: WorkerSpec, folder: TrainingFolder, watch: Watch) -> Ended:
 
 def worker_environment(spec: WorkerSpec) -> dict[str, str]:
     """Variables for the trainer process."""
-    environment = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "WANDB_DISABLED": "true"}
-    if spec.threads:
-        environment["OMP_NUM_THREADS"] = str(spec.threads)
-    return environment
+    config = spec.request.training
+    return process_environment(config.threads, processes=config.processes)
 
 
 def failure(spec: WorkerSpec, folder: TrainingFolder, ended: Ended, hung: bool) -> RunFailed | Refused:

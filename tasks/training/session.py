@@ -3,29 +3,62 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from datasets import DatasetDict
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+from transformers import set_seed
 
+from tasks.batching.build import build_batches, read_sets
+from tasks.batching.ledger import Ledger
+from tasks.errors import PreconditionError
 from tasks.files import folder_made_whole
+from tasks.models.hardware import choose_device, choose_precision
+from tasks.models.loading import load_encoder
+from tasks.models.merge_columns import MergedColumns, merge_columns
+from tasks.models.padding_free import Precision, counters, enable_padding_free, is_padding_free
 from tasks.records import LeverState
 from tasks.training.arguments import Pace, trainer_arguments
 from tasks.training.batches import open_set
 from tasks.training.checkpoints import drop_unfinished, last_whole
 from tasks.training.events import EventLog
-from tasks.training.ledger import Ledger
-from tasks.training.outcome import Attempt, trained_model
-from tasks.training.request import ChooseOn, WorkerSpec
+from tasks.training.outcome import trained_model
+from tasks.training.processes import join
+from tasks.training.request import ChooseOn, TrainingRequest, WorkerSpec
 from tasks.training.trainer import Reporter, Trainer, spent
 from tasks.workspace import TrainingFolder
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one attempt works with."""
+
+    trainer: Trainer
+    reporter: Reporter
+    levers: tuple[LeverState, ...]
+    merged: dict[str, MergedColumns]
+
+    def levers_with_proof(self) -> tuple[LeverState, ...]:
+        """The levers with what their own counters say, now that the training is done (this attempt alone)."""
+        proofs = {
+            "padding_free": counters(self.trainer.model),
+            "merge_columns": {"merged_batches": float(sum(loss.merged_batches for loss in self.merged.values()))},
+        }
+        return tuple(
+            lever.model_copy(update={"proof": lever.proof | proofs.get(lever.name, {})})
+            if lever.chosen == "on" else lever
+            for lever in self.levers
+        )  # fmt: skip
 
 
 def run_session(spec: WorkerSpec, folder: TrainingFolder, rank: int = 0) -> None:
@@ -42,12 +75,12 @@ def run_session(spec: WorkerSpec, folder: TrainingFolder, rank: int = 0) -> None
     for sentence in passed_over:
         if events:
             events.write("finding", text=sentence, details={"code": "checkpoint.not_whole"})
-    trainer, reporter, levers = prepare(spec, folder, events, resume)
+    session = prepare(spec, folder, events, resume)
     phase(events, "train", resumed_from=int(resume.name.rpartition("-")[2]) if resume else 0)
-    train(trainer, reporter, resume)
+    train(session.trainer, session.reporter, resume)
     if events:
-        finish(spec, folder, trainer, levers, events, reporter)
-    trainer.accelerator.wait_for_everyone()
+        finish(spec, folder, session, events)
+    session.trainer.accelerator.wait_for_everyone()
 
 
 def phase(events: EventLog | None, name: str, **details: Any) -> None:
@@ -56,79 +89,80 @@ def phase(events: EventLog | None, name: str, **details: Any) -> None:
         events.write("phase", text=name, details={"process_id": os.getpid()} | details)
 
 
-def prepare(
-    spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, resume: Path | None
-) -> tuple[Trainer, Reporter, tuple[LeverState, ...]]:
-    """The trainer, ready to start, with what the speed levers came to."""
-    import torch
-    from transformers import set_seed
-
+def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, resume: Path | None) -> Session:
+    """The trainer, ready to start."""
     request, config = spec.request, spec.request.training
-    if spec.threads:
-        torch.set_num_threads(spec.threads)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device.chosen)
+    join(cuda=device.chosen == "cuda")
     set_seed(config.seed)  # a fresh head, where there is one, is drawn before the trainer seeds again
-    device, precision, levers = choose_hardware(spec)
-    model = load_base(spec, device)
-    levers += padding_free(spec, model, device, precision)
+    model = load_encoder(request.base, device=device.chosen, pooling=request.base.pooling)
+    flattening = enable_padding_free(model, config.padding_free, device.chosen, cast("Precision", precision.chosen))
+    losses, merged, merging = build_losses(spec, model)
     arguments = SentenceTransformerTrainingArguments(
         **trainer_arguments(
             config,
             folder.checkpoints,
             pace=Pace.of(config, chooses=request.choose is not None),
             metric=request.choose.full_metric if request.choose else None,
-            cuda=device == "cuda",
-            precision=precision,
+            cuda=device.chosen == "cuda",
+            precision=precision.chosen,
             eval_batch=request.choose.batch_size if request.choose else 8,
         )
     )
     sets = DatasetDict({prepared.name: open_set(prepared) for prepared in request.sets})
+    batches = build_batches(
+        read_sets(request.sets, config, base=request.base, fixed_rows=cached(request)), config, config.processes
+    )
     trainer = Trainer(
         checkpoints=folder.checkpoints,
         keep=config.keep_checkpoints,
         ledger=Ledger({name: len(rows) for name, rows in sets.items()}),
-        batch_sizes=config.batch_sizes,
+        batches=batches,
         parts=spec.parts,
         resume=resume,
         model=model,
         args=arguments,
         train_dataset=sets,
-        loss=build_losses(spec, model),
+        loss=losses,
         evaluator=build_evaluator(request.choose) if request.choose else None,
     )
-    reporter = Reporter(trainer, events, config.early_stopping_patience, config.early_stopping_threshold)
-    if request.choose:
-        reporter.suite = request.choose.suite
+    suite = request.choose.suite if request.choose else ""
+    reporter = Reporter(trainer, events, suite, config.early_stopping_patience, config.early_stopping_threshold)
     trainer.add_callback(reporter)
-    return trainer, reporter, levers
+    return Session(trainer, reporter, (device, precision, flattening, merging), merged)
 
 
-def choose_hardware(spec: WorkerSpec) -> tuple[str, str, tuple[LeverState, ...]]:
-    """Device (`cpu`, `cuda`) and precision (`float32`, `bf16`, `fp16`) of this training, and why."""
-    import torch
-
-    config = spec.request.training
-    device = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    precision = config.precision if config.precision != "auto" else "float32"
-    state = LeverState(name="precision", asked=config.precision, chosen=precision, reason="")
-    return device, precision, (state,)
+def cached(request: TrainingRequest) -> list[str]:
+    """Training sets whose loss bounds its own memory, so that a token budget is for its mini-batches."""
+    kinds = {name: loss.loss.kind if loss.kind == "matryoshka" else loss.kind for name, loss in request.losses.items()}
+    return [name for name, kind in kinds.items() if kind == "cached_multiple_negatives_ranking"]
 
 
-def load_base(spec: WorkerSpec, device: str) -> SentenceTransformer:
-    """The base model, with the recipe's length limit."""
-    base = spec.request.base
-    model = SentenceTransformer(str(base.path), device=device, trust_remote_code=base.trust_remote_code)
-    model.max_seq_length = base.max_seq_length
-    return model
+def build_losses(
+    spec: WorkerSpec, model: SentenceTransformer
+) -> tuple[dict[str, nn.Module], dict[str, MergedColumns], LeverState]:
+    """A loss for each training set over the same model, and those of them that encode all columns at once."""
+    built = {prepared.name: spec.loss_of(prepared.name).build(model) for prepared in spec.request.sets}
+    asked = spec.request.training.merge_columns
+    if asked == "off":
+        return built, {}, _merge_state(asked, "off", "the recipe says off")
+    if not is_padding_free(model):
+        reason = "batches are padded, and a padded batch of all columns is more work than one for each"
+        return built, {}, _merge_state(asked, "off", reason)
+    losses = {name: merge_columns(loss) for name, loss in built.items()}
+    merged = {name: loss for name, loss in losses.items() if isinstance(loss, MergedColumns)}
+    if not merged:
+        return built, {}, _merge_state(asked, "off", "no loss of this training can be given its embeddings at once")
+    return losses, merged, _merge_state(asked, "on", f"one flattened forward pass for {', '.join(merged)}")
 
 
-def padding_free(spec: WorkerSpec, model: SentenceTransformer, device: str, precision: str) -> tuple[LeverState, ...]:
-    """Open the padding-free path where the recipe and the architecture allow it."""
-    return ()
-
-
-def build_losses(spec: WorkerSpec, model: SentenceTransformer) -> dict[str, nn.Module]:
-    """A loss for each training set, all over the same model."""
-    return {prepared.name: spec.loss_of(prepared.name).build(model) for prepared in spec.request.sets}
+def _merge_state(asked: str, chosen: str, reason: str) -> LeverState:
+    if asked == "on" and chosen == "off":
+        raise PreconditionError(f"training.merge_columns is `on`, but {reason}; set it to `auto` or `off`.")
+    return LeverState(name="merge_columns", asked=asked, chosen=chosen, reason=reason)
 
 
 def build_evaluator(choose: ChooseOn) -> EmbeddingSimilarityEvaluator:
@@ -152,23 +186,18 @@ def train(trainer: Trainer, reporter: Reporter, resume: Path | None) -> None:
         trainer.load_best()
 
 
-def finish(
-    spec: WorkerSpec, folder: TrainingFolder, trainer: Trainer, levers: tuple[LeverState, ...], events: EventLog,
-    reporter: Reporter,
-) -> None:  # fmt: skip
+def finish(spec: WorkerSpec, folder: TrainingFolder, session: Session, events: EventLog) -> None:
     """Write the model whole, then the result, then the last event."""
+    trainer = session.trainer
     phase(events, "save")
     if folder.model.exists():
-        import shutil
-
         shutil.rmtree(folder.model)  # without a result beside it, nobody uses it
     with folder_made_whole(folder.model) as target:
         trainer.model.save_pretrained(str(target), create_model_card=False)
-    seconds = time.monotonic() - reporter.started
-    values = spent(seconds)
     # Before the record is made: it adds up the attempts from the log.
+    values = spent(time.monotonic() - session.reporter.started)
     events.write("progress", step=trainer.state.global_step, epoch=trainer.state.epoch, values=values)
-    result = trained_model(spec, folder, Attempt(trainer, levers))
+    result = trained_model(spec, folder, trainer, session.levers_with_proof())
     result.write(folder.result)
     best = {} if result.best_metric is None else {"best_metric": result.best_metric}
     events.write("done", step=result.steps, epoch=result.epochs, values={"train_loss": result.train_loss} | best)

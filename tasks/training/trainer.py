@@ -23,15 +23,16 @@ from typing import Any
 
 import torch
 from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
-from torch.utils.data import ConcatDataset, DataLoader
+from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from tasks.batching.ledger import Ledger
+from tasks.batching.multi import TrainingBatches
 from tasks.files import write_text_atomically
-from tasks.training.batches import Collator, NumberedRows
+from tasks.training.batches import Collator, NumberedRows, PlannedBatches
 from tasks.training.checkpoints import checkpoint_folder, prune, seal, staging_folder, steps_of
 from tasks.training.events import EventLog
-from tasks.training.ledger import Ledger
 
 PROGRESS_SECONDS = 0.5
 STATE = "stsflow.json"
@@ -69,7 +70,7 @@ class Place:
 
 
 class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library has no types
-    """See the module. `sets` by name; `batch_sizes` and `parts` where a set differs from the arguments."""
+    """See the module. `batches` are fed in their order; `parts` says for which sets a batch is computed in parts."""
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
         checkpoints: Path,
         keep: int,
         ledger: Ledger,
-        batch_sizes: Mapping[str, int],
+        batches: TrainingBatches,
         parts: Mapping[str, int],
         resume: Path | None,
         **library: Any,
@@ -85,7 +86,7 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
         self.checkpoints = checkpoints
         self.keep = keep
         self.ledger = ledger
-        self.batch_sizes = dict(batch_sizes)
+        self.batches = batches
         self.place = Place.of(resume) if resume else Place()
         self.resume = resume
         self.steps_in_epoch = 0
@@ -101,35 +102,21 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
         """Leave the library's card out: stsflow writes its own, and this one asks the hub for data sets."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Batches of the training sets, each with a batch size of its own, in the order of the recipe's samplers."""
+        """The planned batches, each row with its number."""
         self.accelerator.even_batches = False  # repeated rows would be counted and trained twice
-        generator = torch.Generator()
-        generator.manual_seed(self.args.seed)
-        samplers = [
-            self.get_batch_sampler(
-                one,
-                batch_size=self.batch_sizes.get(name, self.args.train_batch_size),
-                drop_last=self.args.dataloader_drop_last,
-                valid_label_columns=self.data_collator.valid_label_columns,
-                generator=generator,
-                seed=self.args.seed,
-            )
-            for name, one in self.train_dataset.items()
-        ]
-        sampler = self.get_multi_dataset_batch_sampler(
-            dataset=ConcatDataset(self.train_dataset.values()), batch_samplers=samplers, generator=generator,
-            seed=self.args.seed,
-        )  # fmt: skip
+        self.sampler = PlannedBatches(self.batches)
+        self.sampler.drop_last = self.args.dataloader_drop_last
         loader: DataLoader[Any] = DataLoader(
             NumberedRows(self.train_dataset),
-            batch_sampler=sampler,
+            batch_sampler=self.sampler,
             collate_fn=self.collate,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
             persistent_workers=self.args.dataloader_persistent_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor,
         )
-        return self.accelerator.prepare(loader)
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
 
     def set_initial_training_values(self, args: Any, dataloader: Any) -> Any:
         """The library's numbers; epochs and batches in an epoch are kept for the end of the run."""
@@ -166,6 +153,9 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
     def _run_epoch(self, **kwargs: Any) -> None:
         if kwargs["epoch"] != self.place.epoch:
             self.place.epoch, self.place.batches_in_epoch = kwargs["epoch"], 0
+        # The library's own call does not reach a sampler behind two wrappers, which is what a resume with several
+        # processes makes of it.
+        self.sampler.set_epoch(kwargs["epoch"])
         super()._run_epoch(**kwargs)
 
     # --------------------------------------------------------------------------------------------- checkpoints
@@ -261,13 +251,15 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
 class Reporter(TrainerCallback):  # type: ignore[misc]  # the library has no types
     """Writes the event log, stops early, and gives the last step its evaluation, log point and checkpoint."""
 
-    def __init__(self, trainer: Trainer, events: EventLog | None, patience: int | None, threshold: float) -> None:
+    def __init__(
+        self, trainer: Trainer, events: EventLog | None, suite: str, patience: int | None, threshold: float
+    ) -> None:
         self.trainer = trainer
         self.events = events
         self.patience = patience
         self.threshold = threshold
         self.best = -math.inf
-        self.suite = ""
+        self.suite = suite
         self.started = 0.0
         self.first_step = 0
         self._last_progress = 0.0
