@@ -1,0 +1,60 @@
+"""A task of the Massive Text Embedding Benchmark from a local folder, and what is said when it cannot be had."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from tasks.errors import EvaluationFailed
+from tasks.evaluation.mteb_task import find_task
+from tasks.evaluation.suites import MtebSuite
+from tasks.evaluation.worker import EvaluationSpec, evaluate
+
+Spec = Callable[..., EvaluationSpec]
+
+
+def test_sts_task_from_a_local_folder_gives_the_spearman_of_the_cosine(
+    spec: Spec, tmp_path: Path, pair_columns: dict[str, list[Any]], small_model: Path
+) -> None:
+    pytest.importorskip("mteb", reason="the extra mteb is not installed")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import pairwise_cos_sim
+
+    folder = tmp_path / "kor-sts"
+    folder.mkdir()
+    with (folder / "test.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["sentence1", "sentence2", "score"])
+        writer.writerows(zip(pair_columns["sentence1"], pair_columns["sentence2"], pair_columns["score"], strict=True))
+    made = spec({"mteb": MtebSuite(task="KorSTS", folder=folder)})
+    scores = evaluate(made, made.models[0]).suites["mteb"]
+    model = SentenceTransformer(str(small_model), device="cpu")
+    cosine = pairwise_cos_sim(model.encode(pair_columns["sentence1"]), model.encode(pair_columns["sentence2"]))
+    expected = stats.spearmanr(cosine.numpy(), pair_columns["score"]).statistic
+    assert scores.metrics == {"main_score": pytest.approx(expected, abs=1e-4)}
+    assert (scores.rows, scores.split, scores.title) == (60, "test", "MTEB KorSTS")
+    written = json.loads((made.models[0].folder / "mteb.mteb.json").read_text(encoding="utf-8"))
+    assert written["task_name"] == "KorSTS"
+
+
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mteb", None)
+    with pytest.raises(
+        EvaluationFailed, match=r"suites\.board: the package mteb is not installed; pip install 'stsflow\[mteb\]'"
+    ):
+        find_task(MtebSuite(task="KorSTS"), "board")
+
+
+def test_unknown_task_and_missing_folder_are_named(tmp_path: Path) -> None:
+    pytest.importorskip("mteb", reason="the extra mteb is not installed")
+    with pytest.raises(EvaluationFailed, match=r"suites\.board\.task: .*KorSTSS"):
+        find_task(MtebSuite(task="KorSTSS"), "board")
+    with pytest.raises(EvaluationFailed, match=r"suites\.board\.folder: there is no folder .*gone"):
+        find_task(MtebSuite(task="KorSTS", folder=tmp_path / "gone"), "board")

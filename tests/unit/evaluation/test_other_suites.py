@@ -1,0 +1,152 @@
+"""Triplets, retrieval and cut dimensions: by hand, and by sentence-transformers' own evaluators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from models import SENTENCES
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.data.sources import FilesSource
+from tasks.errors import EvaluationFailed
+from tasks.evaluation.retrieval import judgements, query_metrics, rank
+from tasks.evaluation.suites import MatryoshkaSuite, RetrievalSuite, Suite, TripletSuite
+from tasks.evaluation.worker import EvaluationSpec, evaluate
+from tasks.records import PreparedSet
+
+SOURCE = FilesSource(paths=("rows.tsv",))
+Prepare = Callable[..., PreparedSet]
+Spec = Callable[..., EvaluationSpec]
+
+
+def test_triplet_accuracy_equals_sentence_transformers_evaluator(
+    prepare: Prepare, spec: Spec, small_model: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.evaluation import TripletEvaluator
+
+    texts = list(SENTENCES)
+    columns = {"anchor": texts, "positive": texts[1:] + texts[:1], "negative": texts[5:] + texts[:5]}
+    made = spec({"nli": TripletSuite(source=SOURCE)}, prepare("nli", columns, clean=[0, 1, 2, 3]))
+    scores = evaluate(made, made.models[0]).suites["nli"]
+    evaluator = TripletEvaluator(
+        **{f"{k}s": v for k, v in columns.items()}, main_similarity_function="cosine", write_csv=False
+    )
+    expected = evaluator(SentenceTransformer(str(small_model), device="cpu"))
+    assert scores.metrics["accuracy_cosine"] == pytest.approx(expected["cosine_accuracy"])
+    assert 0 < scores.metrics["accuracy_cosine"] < 1
+    assert scores.pairs is not None
+    rows = np.array(pq.read_table(scores.pairs)["accuracy_cosine"].to_pylist())
+    assert scores.clean["accuracy_cosine"] == rows[:4].mean()
+    assert scores.intervals["accuracy_cosine"].low <= rows.mean() <= scores.intervals["accuracy_cosine"].high
+
+
+def test_a_tie_counts_as_wrong(prepare: Prepare, spec: Spec) -> None:
+    columns = {"anchor": [SENTENCES[0]], "positive": [SENTENCES[1]], "negative": [SENTENCES[1]]}
+    made = spec({"tie": TripletSuite(source=SOURCE)}, prepare("tie", columns))
+    assert evaluate(made, made.models[0]).suites["tie"].metrics["accuracy_cosine"] == 0
+
+
+def test_metrics_of_one_ranking_worked_by_hand() -> None:
+    # Relevant: b (1.0) and d (0.5). Ranked a, b, c, d: gains 0, 1, 0, .5 at discounts log2 of 2, 3, 4, 5.
+    found = query_metrics(["a", "b", "c", "d"], {"b": 1.0, "d": 0.5})
+    ideal = 1 / math.log2(2) + 0.5 / math.log2(3)
+    assert found["ndcg_at_10"] == pytest.approx((1 / math.log2(3) + 0.5 / math.log2(5)) / ideal)
+    assert found["mrr_at_10"] == 1 / 2
+    assert (found["recall_at_1"], found["recall_at_10"]) == (0.0, 1.0)
+
+
+def test_relevant_passage_beyond_rank_ten_counts_for_recall_at_100_alone() -> None:
+    found = query_metrics([f"p{n}" for n in range(50)], {"p10": 1.0})
+    assert found == {"ndcg_at_10": 0, "mrr_at_10": 0, "recall_at_1": 0, "recall_at_10": 0, "recall_at_100": 1}
+
+
+def test_queries_without_a_relevant_passage_are_left_out_and_the_highest_judgement_counts() -> None:
+    found = judgements(["q", "q", "r"], ["a", "a", "a"], [0.5, 1.0, 0.0])
+    assert found == {"q": {"a": 1.0}}
+
+
+def test_ranking_is_by_cosine_not_by_length() -> None:
+    corpus = np.array([[10.0, 10.0], [0.1, 0.0], [0.0, 0.0]], dtype=np.float32)
+    (order,) = rank(np.array([[1.0, 0.0]], dtype=np.float32), corpus, depth=3)
+    assert order.tolist() == [1, 0, 2]
+
+
+def test_retrieval_equals_sentence_transformers_evaluator(prepare: Prepare, spec: Spec, small_model: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+
+    queries, corpus = list(SENTENCES[:6]), list(SENTENCES[6:])
+    relevant = {query: corpus[(3 * number) % len(corpus)] for number, query in enumerate(queries)}
+    columns: dict[str, list[Any]] = {"sentence1": [], "sentence2": [], "score": []}
+    for query, passage in [*relevant.items(), *((queries[0], passage) for passage in corpus)]:
+        columns["sentence1"].append(query)
+        columns["sentence2"].append(passage)
+        columns["score"].append(1.0 if relevant[query] == passage else 0.0)
+    made = spec({"search": RetrievalSuite(source=SOURCE)}, prepare("search", columns))
+    scores = evaluate(made, made.models[0]).suites["search"]
+    evaluator = InformationRetrievalEvaluator(
+        dict(enumerate(queries)), dict(enumerate(corpus)),
+        {number: {corpus.index(relevant[query])} for number, query in enumerate(queries)}, write_csv=False,
+    )  # fmt: skip
+    expected = evaluator(SentenceTransformer(str(small_model), device="cpu"))
+    assert scores.rows == 6
+    for mine, theirs in (
+        ("ndcg_at_10", "cosine_ndcg@10"),
+        ("mrr_at_10", "cosine_mrr@10"),
+        ("recall_at_1", "cosine_recall@1"),
+    ):
+        assert scores.metrics[mine] == pytest.approx(expected[theirs]), mine
+
+
+def test_prompts_go_before_queries_and_passages(prepare: Prepare) -> None:
+    suite = RetrievalSuite(source=SOURCE, query_prompt="query: ", passage_prompt="passage: ")
+    data = prepare("search", {"sentence1": ["a"], "sentence2": ["b"], "score": [1.0]})
+    assert list(suite.texts(data)) == ["query: a", "passage: b"]
+
+
+def test_retrieval_without_a_relevant_passage_says_so(prepare: Prepare, spec: Spec) -> None:
+    columns = {"sentence1": [SENTENCES[0]], "sentence2": [SENTENCES[1]], "score": [0.0]}
+    made = spec({"search": RetrievalSuite(source=SOURCE)}, prepare("search", columns))
+    with pytest.raises(EvaluationFailed, match="the suite search has no query with a relevant passage"):
+        evaluate(made, made.models[0])
+
+
+def test_cut_dimensions_equal_sentence_transformers_truncation(
+    prepare: Prepare, spec: Spec, small_model: Path, pair_columns: dict[str, list[Any]]
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
+
+    made = spec({"sweep": MatryoshkaSuite(source=SOURCE, dimensions=(8, 32))}, prepare("sweep", pair_columns))
+    scores = evaluate(made, made.models[0]).suites["sweep"]
+    assert list(scores.metrics) == ["pearson_cosine_32", "spearman_cosine_32", "pearson_cosine_8", "spearman_cosine_8"]
+    assert set(scores.intervals) == set(scores.metrics)
+    evaluator = EmbeddingSimilarityEvaluator(
+        pair_columns["sentence1"], pair_columns["sentence2"], pair_columns["score"],
+        main_similarity="cosine", write_csv=False, truncate_dim=8,
+    )  # fmt: skip
+    expected = evaluator(SentenceTransformer(str(small_model), device="cpu"))
+    assert scores.metrics["spearman_cosine_8"] == pytest.approx(expected["spearman_cosine"], abs=1e-4)
+
+
+def test_size_beyond_the_models_own_is_refused(
+    prepare: Prepare, spec: Spec, pair_columns: dict[str, list[Any]]
+) -> None:
+    made = spec({"sweep": MatryoshkaSuite(source=SOURCE, dimensions=(64,))}, prepare("sweep", pair_columns))
+    with pytest.raises(EvaluationFailed, match=r"sweep\.dimensions: found 64; embeddings of base have 32 numbers"):
+        evaluate(made, made.models[0])
+
+
+def test_suites_are_told_apart_by_kind_and_refuse_each_others_fields() -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(Suite)
+    source = {"kind": "files", "paths": ["rows.tsv"]}
+    assert adapter.validate_python({"kind": "triplets", "source": source}).metrics[0] == "accuracy_cosine"
+    with pytest.raises(ValidationError, match="dimensions"):
+        adapter.validate_python({"kind": "sts", "source": source, "dimensions": [8]})

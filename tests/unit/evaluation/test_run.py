@@ -1,0 +1,145 @@
+"""Evaluation through the child process: reuse by content, several models, failures; and paired comparison of reports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.config import EvaluationConfig
+from tasks.data.sources import FilesSource
+from tasks.errors import EvaluationFailed
+from tasks.evaluation.compare import compare
+from tasks.evaluation.plots import plot_comparison
+from tasks.evaluation.run import ModelUnderTest, evaluate_models, scores_fingerprint
+from tasks.evaluation.suites import StsSuite, TripletSuite
+from tasks.records import EvaluationReport, PreparedData, PreparedSet
+from tasks.workspace import Workspace
+
+SOURCE = FilesSource(paths=("rows.tsv",))
+Prepare = Callable[..., PreparedSet]
+
+
+@pytest.fixture
+def data(prepare: Prepare, pair_columns: dict[str, list[Any]]) -> PreparedData:
+    triplets = {name: pair_columns[column] for name, column in (("anchor", "sentence1"), ("positive", "sentence2"))}
+    triplets["negative"] = triplets["positive"][7:] + triplets["positive"][:7]
+    sets = (prepare("sts-dev", pair_columns), prepare("nli", triplets))
+    return PreparedData(fingerprint="data", train=(), evaluation=sets)
+
+
+@pytest.fixture
+def config() -> EvaluationConfig:
+    return EvaluationConfig(
+        suites={"sts-dev": StsSuite(source=SOURCE), "nli": TripletSuite(source=SOURCE)}, resamples=100
+    )
+
+
+def test_two_models_in_one_child_then_reused_then_compared(
+    data: PreparedData, config: EvaluationConfig, small_model: Path, other_model: Path, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    models = [ModelUnderTest("base", small_model, "digest-1"), ModelUnderTest("tuned", other_model, "digest-2")]
+    folder = tmp_path / "run-1"
+    base, tuned = evaluate_models(models, config.suites, data, config, folder, workspace=workspace)
+    assert (base.model, tuned.model, base.reused, tuned.reused) == ("base", "tuned", False, False)
+    assert base.suites["sts-dev"].metrics != tuned.suites["sts-dev"].metrics
+    for report in (base, tuned):
+        assert EvaluationReport.load(folder / report.model / "report.json") == report
+        assert report.suites["sts-dev"].pairs == folder / report.model / "sts-dev.parquet"
+    both = json.loads((folder / "sts-dev.json").read_text(encoding="utf-8"))
+    assert both["tuned"]["metrics"] == tuned.suites["sts-dev"].metrics
+
+    again = [ModelUnderTest("champion", other_model, "digest-2")]
+    (champion,) = evaluate_models(again, config.suites, data, config, tmp_path / "run-2", workspace=workspace)
+    assert (champion.model, champion.reused) == ("champion", True)
+    assert champion.suites["sts-dev"].pairs == tmp_path / "run-2" / "champion" / "sts-dev.parquet"
+    assert champion.suites["sts-dev"].pairs.is_file()
+    (once_more,) = evaluate_models(again, config.suites, data, config, tmp_path / "run-2", workspace=workspace)
+    assert once_more == champion
+
+    differences = compare(base, tuned, config, metrics=["pearson_dot", "spearman_max", "accuracy_dot"])
+    assert [(d.suite, d.metric) for d in differences] == [
+        ("sts-dev", "spearman_cosine"), ("sts-dev", "pearson_dot"), ("sts-dev", "spearman_max"),
+        ("nli", "accuracy_cosine"), ("nli", "accuracy_dot"),
+    ]  # fmt: skip
+    for found in differences:
+        before, after = (report.suites[found.suite].metrics[found.metric] for report in (base, tuned))
+        assert found.difference == pytest.approx(after - before)
+        assert found.interval is not None and found.interval.low <= found.interval.high
+    assert [d.p_value is None for d in differences] == [False, False, True, False, False]
+    assert plot_comparison([base, tuned], tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_failing_child_leaves_no_folder_and_its_last_words(
+    data: PreparedData, config: EvaluationConfig, tmp_path: Path
+) -> None:
+    broken = tmp_path / "not-a-model"
+    broken.mkdir()
+    model = ModelUnderTest("base", broken, "digest")
+    with pytest.raises(
+        EvaluationFailed, match=r"the evaluation of base ended with code 1; the end of .*worker\.log"
+    ) as failed:
+        evaluate_models([model], config.suites, data, config, tmp_path / "run")
+    assert "not-a-model" in str(failed.value)
+    assert not (tmp_path / "run" / "base").exists()
+
+
+def test_flow_process_does_not_import_torch() -> None:
+    code = "import tasks.evaluation.run, tasks.evaluation.compare, sys; print([m for m in ('torch', 'transformers', 'sentence_transformers', 'datasets') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_scores_are_found_by_what_determines_them(data: PreparedData, config: EvaluationConfig, tmp_path: Path) -> None:
+    model = ModelUnderTest("base", tmp_path, "digest-1")
+
+    def key(model: ModelUnderTest = model, config: EvaluationConfig = config, **change: Any) -> str:
+        sets = [item.model_copy(update=change) for item in data.evaluation]
+        return scores_fingerprint(model, config, sets)
+
+    assert key() == key(ModelUnderTest("another name", tmp_path / "elsewhere", "digest-1"))
+    assert key() == key(config=config.model_copy(update={"batch_size": 7}))
+    assert key() != key(ModelUnderTest("base", tmp_path, "digest-2"))
+    assert key() != key(config=config.model_copy(update={"resamples": 99}))
+    assert key() != key(digest="other rows")
+    clean = tmp_path / "clean.json"
+    clean.write_text("[1]", encoding="utf-8")
+    assert key() != key(clean_rows=clean)
+
+
+def test_reports_on_different_rows_are_not_compared(
+    config: EvaluationConfig, report_on: Callable[..., EvaluationReport]
+) -> None:
+    with pytest.raises(EvaluationFailed) as failed:
+        compare(report_on("champion", "rows-1"), report_on("tuned", "rows-2"), config)
+    assert str(failed.value) == (
+        "champion and tuned cannot be compared: the rows of sts-dev differ (data digest rows-1 and rows-2); "
+        "evaluate both on the same data"
+    )
+
+
+def test_suites_that_only_one_report_has_are_passed_over(
+    config: EvaluationConfig, report_on: Callable[..., EvaluationReport]
+) -> None:
+    assert compare(report_on("champion", "rows", "sts-old"), report_on("tuned", "rows"), config) == ()
+
+
+@pytest.fixture
+def report_on(tmp_path: Path) -> Callable[..., EvaluationReport]:
+    """Function that makes a report without per-row scores."""
+    from tasks.records import SuiteScores
+
+    def make(model: str, digest: str, suite: str = "sts-dev") -> EvaluationReport:
+        scores = SuiteScores(
+            suite=suite, kind="sts", title=suite, split=suite, rows=3, data_digest=digest, model_digest=model,
+            primary="spearman_cosine", metrics={"spearman_cosine": 0.5},
+        )  # fmt: skip
+        return EvaluationReport(model=model, model_path=tmp_path, model_digest=model, suites={suite: scores}, seconds=0)
+
+    return make
