@@ -82,7 +82,8 @@ FIXED = {
 HARMLESS_VALUES: dict[str, tuple[JsonValue, ...]] = {
     "push_to_hub": (False,), "report_to": ("none", []), "hub_token": (None,), "local_rank": (-1, 0),
     "auto_find_batch_size": (False,), "resume_from_checkpoint": (None,), "save_only_model": (False,),
-    "ignore_data_skip": (False,), "restore_callback_states_from_checkpoint": (False,), "greater_is_better": (None, True),
+    "ignore_data_skip": (False,), "restore_callback_states_from_checkpoint": (False,),
+    "greater_is_better": (None, True),
     "enable_jit_checkpoint": (False,), "eval_on_start": (False,), "parallelism_config": (None,),
     "fsdp": (None, "", []), "fsdp_config": (None,), "deepspeed": (None,), "ddp_backend": (None,), "run_name": (None,),
 }  # fmt: skip
@@ -123,7 +124,9 @@ REMOVED = {
 }
 """Arguments of earlier versions, each with its successor or the statement that there is none."""
 
-_PYTHON_TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str, "list": list, "dict": dict}
+_PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
+    "int": int, "float": (int, float), "bool": bool, "str": str, "list": list, "dict": dict,
+}  # fmt: skip
 
 
 @cache

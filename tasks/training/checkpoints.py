@@ -46,7 +46,7 @@ def seal(staged: Path, place: Path, step: int) -> Path:
     _sync(staged)
     if place.exists():
         shutil.rmtree(place)
-    os.rename(staged, place)
+    staged.rename(place)
     _sync(place.parent)
     return place
 
@@ -77,8 +77,8 @@ def steps_of(checkpoints: Path) -> list[int]:
 
 
 def last_whole(checkpoints: Path) -> tuple[Path | None, list[str]]:
-    """The latest checkpoint whose seal holds (None: none does), and a sentence on each later one that was passed over."""
-    passed_over = []
+    """The latest checkpoint whose seal holds (None: none does), and a sentence on each later one passed over."""
+    passed_over: list[str] = []
     for step in reversed(steps_of(checkpoints)):
         folder = checkpoint_folder(checkpoints, step)
         wrong = what_is_wrong(folder)

@@ -221,7 +221,7 @@ class Matryoshka(Section):
         return _module(MatryoshkaLoss(model, inner, list(self.dimensions), matryoshka_weights=weights))
 
     def describe(self, built: nn.Module) -> dict[str, object]:
-        """Class `name`, `parameters` and `citation` (BibTeX, the inner loss's too) of what `build` made, for the card."""
+        """Class `name`, `parameters` and `citation` (BibTeX, the inner loss's too) of what `build` made."""
         inner = self.loss.describe(cast("nn.Module", built.loss))
         parameters = {
             "loss": inner["name"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
@@ -176,7 +176,7 @@ def weights_digest(folder: TrainingFolder) -> str:
     return fingerprint({path.relative_to(folder.model).as_posix(): sha256_of_file(path) for path in files})
 
 
-def device_facts(trainer: Trainer) -> Mapping[str, str]:
+def device_facts(trainer: Trainer) -> dict[str, str]:
     """Device, threads, and the GPU with its peak memory where there is one."""
     import torch
 

@@ -64,7 +64,7 @@ class TrainingRequest(Record):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over what determines the weights: rows, base model, section, versions, code, and the hardware's class.
+        """SHA-256 over what determines the weights: rows, base, section, versions, code, and the hardware's class.
 
         Paths, names for people, paces and timeouts are left out: the same rows in another folder give the same model.
         """
@@ -101,21 +101,6 @@ def training_request(recipe: RunConfig, data: PreparedData, base: BaseModelRef) 
         base=base,
         choose=choose,
     )
-
-
-def training_request(recipe: RunConfig, data: PreparedData, base: BaseModelRef) -> TrainingRequest:
-    """The training that a recipe asks for, over its prepared data and base model."""
-    suite = recipe.choosing_suite
-    choose = None
-    if suite is not None:
-        choose = ChooseOn(
-            suite=suite,
-            data=data.evaluation_set(suite),
-            metric=recipe.evaluation.choose_metric,
-            batch_size=recipe.evaluation.batch_size,
-        )
-    losses = {item.name: recipe.loss_of(item.name) for item in data.train}
-    return TrainingRequest(training=recipe.training, losses=losses, sets=data.train, base=base, choose=choose)
 
 
 class WorkerSpec(Record):

@@ -44,7 +44,7 @@ def train(
     request: TrainingRequest,
     folder: TrainingFolder,
     *,
-    on_event: Callable[[list[Event]], None] = lambda events: None,
+    on_event: Callable[[list[Event]], None] = lambda _: None,
     should_stop: Callable[[], str | None] = lambda: None,
     after_seq: int = 0,
 ) -> TrainedModel:
@@ -103,8 +103,8 @@ def check_room(request: TrainingRequest, folder: TrainingFolder) -> None:
     free = shutil.disk_usage(folder.root).free
     if free < needed:
         raise PreconditionError(
-            f"The disk of {folder.root} has {free / 2**30:.2f} GiB free; {keep + 2} checkpoints of {one / 2**30:.2f} GiB "
-            f"(training.keep_checkpoints: {keep}, the best one, and the one being written) and the model need "
+            f"The disk of {folder.root} has {free / 2**30:.2f} GiB free; {keep + 2} checkpoints of "
+            f"{one / 2**30:.2f} GiB (training.keep_checkpoints: {keep}, the best one, and the one being written) and the model need "
             f"{needed / 2**30:.2f} GiB."
         )
 

@@ -64,7 +64,7 @@ class Session:
 def run_session(spec: WorkerSpec, folder: TrainingFolder, rank: int = 0) -> None:
     """Train what `spec` asks for, from the last whole checkpoint in `folder` or from the base model.
 
-    Leaves `model/` and then `result.json`. Raises BatchFailed, OSError, a Refused, or what the libraries raise.
+    Leaves `model/` and then `result.json`. Raises BatchFailedError, OSError, a Refused, or what the libraries raise.
     """
     events = EventLog(folder.events, spec.attempt) if rank == 0 else None
     if events:

@@ -8,6 +8,7 @@ What is added to the library's trainer, and why:
 - a loss that is not finite, or a batch that does not fit the memory, ends the training with the rows that did it.
 """
 
+# ruff: noqa: ARG002  the library decides which arguments a callback is given
 from __future__ import annotations
 
 import json
@@ -38,7 +39,7 @@ PROGRESS_SECONDS = 0.5
 STATE = "stsflow.json"
 
 
-class BatchFailed(Exception):
+class BatchFailedError(Exception):
     """A batch could not be trained on: `code` is out_of_memory or loss_not_finite, `facts` say which batch."""
 
     def __init__(self, code: str, message: str, facts: dict[str, Any]) -> None:
@@ -138,7 +139,7 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
             total = loss if total is None else total + loss
         assert total is not None
         if not math.isfinite(total.item()):
-            raise BatchFailed("loss_not_finite", f"the loss is {total.item()}", facts)
+            raise BatchFailedError("loss_not_finite", f"the loss is {total.item()}", facts)
         self.ledger.count(name, rows)
         self.place.batches_in_epoch += 1
         return total
@@ -161,7 +162,7 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
     # --------------------------------------------------------------------------------------------- checkpoints
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
-        counted = super()._init_training_state(*args, **kwargs)
+        counted: tuple[int, int] = super()._init_training_state(*args, **kwargs)
         if self.resume is None:
             return counted
         if self.place.batches_in_epoch >= self.steps_in_epoch:
@@ -172,7 +173,7 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
 
     def take_up_running_sums(self) -> None:
         """After a resume: go on with the loss sums that the checkpoint left off with."""
-        self._tr_loss = self._tr_loss + self.place.loss_since_log
+        self._tr_loss: torch.Tensor = self._tr_loss + self.place.loss_since_log
         self._total_loss_scalar = self.place.loss_logged
         self._globalstep_last_logged = self.place.last_logged_step
 
@@ -245,10 +246,10 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
         for name, weight in self.model.named_parameters():
             if not torch.isfinite(weight).all():
                 facts = {"batch": self.place.batches_in_epoch - 1, "epoch": self.place.epoch}
-                raise BatchFailed("loss_not_finite", f"the weights of {name} are not finite", facts)
+                raise BatchFailedError("loss_not_finite", f"the weights of {name} are not finite", facts)
 
 
-class Reporter(TrainerCallback):  # type: ignore[misc]  # the library has no types
+class Reporter(TrainerCallback):
     """Writes the event log, stops early, and gives the last step its evaluation, log point and checkpoint."""
 
     def __init__(
@@ -298,15 +299,17 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # the library has no typ
             values["seconds_left"] = (state.max_steps - state.global_step) / rate
         return values
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """A point of the training loss."""
+        logs: dict[str, float] = given["logs"]
         if self.events and "loss" in logs:
             names = ("loss", "learning_rate", "grad_norm")
             values = {name: float(logs[name]) for name in names if name in logs}
             self.events.write("log", step=state.global_step, epoch=state.epoch, values=values)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """An evaluation on the choosing suite: a checkpoint goes with it; stop when it has not risen for too long."""
+        metrics: dict[str, float] = given["metrics"]
         control.should_save = True
         self._last_evaluation = state.global_step
         value = float(metrics[f"eval_{args.metric_for_best_model}"])
@@ -326,7 +329,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # the library has no typ
             control.should_training_stop = place.stopped_early = place.finished = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The last epoch may end before the announced number of steps; its last step is evaluated and kept all the same."""
+        """The last epoch may end before the announced steps; its last step is evaluated and kept all the same."""
         if self.trainer.place.epoch + 1 < self.trainer.epochs and not control.should_training_stop:
             return
         self.trainer.place.finished = True
@@ -355,14 +358,14 @@ def spent(seconds: float) -> dict[str, float]:
 
 @contextmanager
 def out_of_memory_named(facts: dict[str, Any]) -> Iterator[None]:
-    """Turn the several ways of running out of memory into one BatchFailed with the batch that did it."""
+    """Turn the several ways of running out of memory into one BatchFailedError with the batch that did it."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise BatchFailed(
+        raise BatchFailedError(
             "out_of_memory", str(error).splitlines()[0] if str(error) else "out of memory", facts
         ) from error
     except RuntimeError as error:
         if "allocate memory" not in str(error):  # PyTorch's CPU allocator has no class of its own for this
             raise
-        raise BatchFailed("out_of_memory", str(error).splitlines()[0], facts) from error
+        raise BatchFailedError("out_of_memory", str(error).splitlines()[0], facts) from error
