@@ -48,8 +48,9 @@ class LeakageConfig(Section):
     """A training row with a sentence that occurs in an evaluation set."""
     near_duplicates: Literal["off", "report", "drop", "refuse"] = "off"
     """The same for sentences that are nearly equal (MinHash over character n-grams)."""
-    near_duplicate_threshold: float = Field(default=0.8, gt=0.5, le=1.0)
-    """Jaccard similarity from which two sentences count as nearly equal."""
+    near_duplicate_threshold: float = Field(default=0.6, gt=0.5, le=1.0)
+    """Jaccard similarity of character bigrams from which two sentences count as nearly equal. A sentence of eight words
+    with one of them replaced lies at about 0.7."""
     conflicting_scores: Policy = "report"
     """The same unordered pair with more than one score inside a training set."""
     duplicate_rows: Policy = "report"
