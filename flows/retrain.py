@@ -14,9 +14,10 @@ from prefect.variables import Variable
 
 from flows.finetune import finetune
 from tasks.config import RunConfig
-from tasks.data.state import source_states
+from tasks.data.sources import Access
 from tasks.fingerprint import fingerprint
 from tasks.schema import Record
+from tasks.workspace import Workspace
 
 
 class Seen(Record):
@@ -25,7 +26,7 @@ class Seen(Record):
     recipe: str
     """Fingerprint of the recipe."""
     sources: dict[str, str]
-    """State of each source, by the name of its training set or suite: revision, ETag or hash, shortened to a digest."""
+    """Digest of each source's state (revision, ETag or hash), by training set or suite."""
 
     def reasons_against(self, earlier: Seen | None) -> list[str]:
         """Why a training from this state would differ from one of `earlier`; empty when it would not."""
@@ -67,8 +68,20 @@ def retrain(recipe: RunConfig, force: bool = False) -> State[Any]:
 
 @task(name="look at sources", retries=3, retry_delay_seconds=30)
 def look_at_sources(recipe: RunConfig) -> Seen:
-    """The state of every source of training sets and suites now. Reads heads and hashes, downloads nothing large."""
-    states = source_states(recipe.data, recipe.evaluation.suites)
+    """The state of every source of training sets and suites now. Asks for heads and hashes, downloads nothing.
+
+    A source that the recipe pins (a commit, a hash) cannot change until the recipe does.
+    """
+    access = Access(
+        root=recipe.data.root,
+        downloads=Workspace.here().downloads,
+        timeout_seconds=recipe.data.download_timeout_seconds,
+        retries=recipe.data.download_retries,
+    )
+    states = {f"training set {name}": part.source.state(access) for name, part in recipe.data.train.items()}
+    for name, suite in recipe.evaluation.suites.items():
+        if suite.source is not None:
+            states[f"suite {name}"] = suite.source.state(access)
     return Seen(
         recipe=fingerprint(recipe.model_dump(mode="json")),
         sources={name: fingerprint(state)[:16] for name, state in sorted(states.items())},

@@ -39,7 +39,10 @@ def socket_path(workspace: Workspace) -> Path:
 
 def write_configuration(workspace: Workspace, services: Services) -> Path:
     """Write supervisord's configuration for `services`; return its path."""
-    folder = _escaped(workspace.services)
+    for path in (workspace.services, services.directory, Path(sys.executable)):
+        if "%" in str(path):  # supervisor 4.3 expands names of log files twice, so that no escape survives
+            raise PreconditionError(f"the path {path} holds a `%`, which the process manager cannot handle.")
+    folder = workspace.services
     control = socket_path(workspace)
     control.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if control.parent.stat().st_uid != os.getuid():
@@ -47,7 +50,7 @@ def write_configuration(workspace: Workspace, services: Services) -> Path:
             f"the folder {control.parent} belongs to another user; set TMPDIR to a folder of yours."
         )
     sections = [
-        f"[unix_http_server]\nfile={_escaped(control)}\nchmod=0600",
+        f"[unix_http_server]\nfile={control}\nchmod=0600",
         f"[supervisord]\nlogfile={folder}/supervisord.log\npidfile={folder}/supervisord.pid\n"
         f"childlogdir={folder}\nlogfile_maxbytes=5MB\nlogfile_backups=1\numask=077\nidentifier=stsflow",
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
@@ -55,8 +58,8 @@ def write_configuration(workspace: Workspace, services: Services) -> Path:
     for rank, name in enumerate(services.programs):
         sections.append(
             f"[program:{name}]\n"
-            f'command="{_escaped(Path(sys.executable))}" -m flows.services.launch {name}\n'
-            f"directory={_escaped(services.directory)}\n"
+            f'command="{sys.executable}" -m flows.services.launch {name}\n'
+            f"directory={services.directory}\n"
             f"priority={100 + rank}\n"  # stopped in reverse: workers before the servers that they talk to
             f"autorestart=true\nstartsecs=3\nstartretries=3\n"
             f"stopsignal=TERM\nstopwaitsecs=30\nstopasgroup=true\nkillasgroup=true\n"
@@ -78,8 +81,9 @@ def start(workspace: Workspace, configuration: Path, secrets: Mapping[str, str])
         env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     if started.returncode != 0:
-        lines = (started.stderr or started.stdout).strip().splitlines()
-        raise PreconditionError(f"the process manager did not start: {lines[-1] if lines else 'no message'}")
+        lines = (started.stderr or started.stdout).strip().splitlines() or ["no message"]
+        reason = next((line for line in lines if line.startswith("Error")), lines[-1])
+        raise PreconditionError(f"the process manager did not start: {reason}")
 
 
 def ask(workspace: Workspace) -> Any:
@@ -105,7 +109,3 @@ def states(supervisor: Any) -> dict[str, str]:
 def pids(supervisor: Any) -> dict[str, int]:
     """Process id of each program; 0 while it has none."""
     return {str(entry["name"]): int(entry["pid"]) for entry in supervisor.getAllProcessInfo()}
-
-
-def _escaped(path: Path) -> str:
-    return str(path).replace("%", "%%")

@@ -80,6 +80,11 @@ def test_open_servers_need_a_password(tmp_path: Path, monkeypatch: pytest.Monkey
         up(Workspace(tmp_path), host="0.0.0.0")
 
 
+def test_a_path_that_the_process_manager_cannot_handle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PreconditionError, match="holds a `%`"):
+        up(Workspace(tmp_path / "100%"))
+
+
 def test_two_at_once_are_told_apart(servers: Up) -> None:
     from filelock import FileLock
 
@@ -90,19 +95,23 @@ def test_two_at_once_are_told_apart(servers: Up) -> None:
         down(servers.workspace)
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_is_shown_and_nothing_stays(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
     workspace.root.mkdir()
     workspace.mlflow_database.write_text("this is no database\n" * 100, encoding="utf-8")
-    with pytest.raises(PreconditionError, match=r"(?s)mlflow ended each time it was started.*mlflow\.log.*not a database"):
+    with pytest.raises(
+        PreconditionError, match=r"(?s)mlflow ended each time it was started.*mlflow\.log.*not a database"
+    ):
         start(workspace.root)
     assert status(workspace).services is None
     assert not [p for p in psutil.process_iter(["environ"]) if belongs_to(p, workspace)]
 
 
+@pytest.mark.slow
 def test_a_life_of_services(tmp_path: Path) -> None:
     """A server is killed, the manager is killed, everything is ended: one start pays for all of it."""
-    running = start(tmp_path / "a workspace with 100% odd name")
+    running = start(tmp_path / "a workspace with an odd näme")
     workspace = running.workspace
 
     # A killed server is started again by its manager, and `up` waits for it.
