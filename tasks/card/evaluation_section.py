@@ -19,7 +19,10 @@ from tasks.records import (
 )
 from tasks.schema import Record
 
-_KIND_TITLES = {"sts": "Semantic Similarity", "triplets": "Triplet Accuracy", "retrieval": "Information Retrieval"}
+_KIND_TITLES = {
+    "sts": "Semantic Similarity", "matryoshka": "Semantic Similarity by Embedding Size", "triplets": "Triplet Accuracy",
+    "retrieval": "Information Retrieval", "mteb": "MTEB Task",
+}  # fmt: skip
 
 
 class MetricRow(Record):
@@ -147,7 +150,7 @@ def suite_blocks(
     paired = {(item.suite, item.metric): item for item in differences if (item.first, item.second) == ("base", "tuned")}
     before = base_scores.suites if base_scores else {}
     return tuple(
-        _suite_block(recipe, run, sets[name], before.get(name), scores, paired)
+        _suite_block(recipe, run, sets.get(name), before.get(name), scores, paired)
         for name, scores in tuned_scores.suites.items()
     )
 
@@ -155,7 +158,7 @@ def suite_blocks(
 def _suite_block(
     recipe: RunConfig,
     run: RunRef,
-    prepared: PreparedSet,
+    prepared: PreparedSet | None,
     base: SuiteScores | None,
     tuned: SuiteScores,
     paired: Mapping[tuple[str, str], Difference],
@@ -165,18 +168,18 @@ def _suite_block(
         roles.append("chose the checkpoint")
     if tuned.suite == recipe.headline_suite:
         roles.append("headline")
-    source = _source(run, "SuiteScores", tuned)
+    source, suite = _source(run, "SuiteScores", tuned), recipe.evaluation.suites.get(tuned.suite)
     return SuiteBlock(
         name=tuned.suite,
-        title=tuned.title or prepared.title or tuned.suite,
+        title=tuned.title or (prepared.title if prepared else "") or tuned.suite,
         kind=tuned.kind,
         heading=_KIND_TITLES.get(tuned.kind, tuned.kind.replace("_", " ").title()),
-        split=tuned.split or prepared.split or tuned.suite,
+        split=tuned.split or (prepared.split if prepared else "") or tuned.suite,
         rows=source.fact(f"suite.{tuned.suite}.rows", tuned.rows, "count"),
         data_digest=source.fact(f"suite.{tuned.suite}.data_digest", tuned.data_digest),
-        source=prepared.source.uri or prepared.source.name,
-        license=prepared.license,
-        language=prepared.language,
+        source=(prepared.source.uri or prepared.source.name) if prepared else "the package mteb",
+        license=suite.license if suite else "",
+        language=suite.language if suite else (),
         roles=tuple(roles),
         primary=tuned.primary,
         metrics=tuple(_metric_row(run, name, base, tuned) for name in tuned.metrics),

@@ -58,7 +58,10 @@ def card_header(
 
 
 def _result(block: SuiteBlock) -> JsonValue:
-    kinds = {"sts": "semantic-similarity"}
+    kinds = {
+        "sts": "semantic-similarity", "matryoshka": "semantic-similarity", "triplets": "triplet",
+        "retrieval": "information-retrieval",
+    }  # fmt: skip
     return {
         "task": {"type": kinds.get(block.kind, block.kind.replace("_", "-")), "name": block.heading},
         "dataset": {"name": clean(block.title), "type": block.name, "split": clean(block.split)},

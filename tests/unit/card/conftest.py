@@ -38,6 +38,7 @@ from tasks.records import (
     TrainedModel,
 )
 
+TERMS = {"language": ["ko"], "license": "cc-by-sa-4.0"}
 REVISION = "0df0fe7d496eb61b092e022e238c2230b29f1cbc"
 METRICS = [
     f"{kind}_{by}" for by in ("cosine", "manhattan", "euclidean", "dot", "max") for kind in ("pearson", "spearman")
@@ -164,8 +165,8 @@ def _recipe() -> RunConfig:
             },
             "evaluation": {
                 "suites": {
-                    "sts-dev": {"source": files, "split": "dev", "title": "KorSTS development"},
-                    "sts-test": {"source": files, "split": "test", "title": "KorSTS test"},
+                    "sts-dev": {"kind": "sts", "source": files, "split": "dev", "title": "KorSTS development", **TERMS},
+                    "sts-test": {"kind": "sts", "source": files, "split": "test", "title": "KorSTS test", **TERMS},
                 }
             },
         }

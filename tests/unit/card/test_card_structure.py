@@ -1,0 +1,143 @@
+"""The whole card: every section of the reference card, in its order, and nothing left open."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from tasks.card.render import render_card
+
+# The reference card's headings in its order; what it hides in comments is a section here.
+REFERENCE_HEADINGS = [
+    "# SentenceTransformer based on sentence-transformers/all-MiniLM-L6-v2",
+    "## Model Details", "### Model Description", "### Model Sources", "### Full Model Architecture",
+    "## Usage", "### Direct Usage (Sentence Transformers)", "### Direct Usage (Transformers)",
+    "### Downstream Usage (Sentence Transformers)", "### Out-of-Scope Use",
+    "## Evaluation", "### Metrics", "#### Semantic Similarity",
+    "## Bias, Risks and Limitations", "### Recommendations",
+    "## Training Details", "### Training Datasets", "#### KorNLI", "#### KorSTS",
+    "### Training Hyperparameters", "#### Non-Default Hyperparameters", "#### All Hyperparameters",
+    "### Training Logs", "### Framework Versions",
+    "## Citation", "### BibTeX", "#### Sentence Transformers", "#### MultipleNegativesRankingLoss",
+    "## Glossary", "## Model Card Authors", "## Model Card Contact",
+]  # fmt: skip
+
+
+def body(card: str) -> str:
+    """The card without its YAML header."""
+    return card.split("\n---\n", 1)[1]
+
+
+def table_blocks(card: str) -> list[list[str]]:
+    """Runs of lines that start with a pipe."""
+    blocks: list[list[str]] = [[]]
+    for line in card.split("\n"):
+        if line.lstrip().startswith("|"):
+            blocks[-1].append(line.strip())
+        elif blocks[-1]:
+            blocks.append([])
+    return [block for block in blocks if block]
+
+
+def test_all_sections_of_the_reference_stand_in_its_order(records: Any) -> None:
+    lines = iter(render_card(records.content()).split("\n"))
+    missing = [heading for heading in REFERENCE_HEADINGS if not any(line == heading for line in lines)]
+    assert missing == []
+
+
+def test_no_section_is_empty(records: Any) -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse(body(render_card(records.content())))
+    headings = [index for index, token in enumerate(tokens) if token.type == "heading_open"]
+    empty = []
+    for index, following in zip(headings, [*headings[1:], len(tokens)], strict=True):
+        deeper = following < len(tokens) and tokens[following].tag > tokens[index].tag
+        if following - index <= 3 and not deeper:
+            empty.append(tokens[index + 1].content)
+    assert empty == []
+
+
+@pytest.mark.parametrize("word", ["Unknown", "Unnamed", "<!--", "More Information Needed", "None stated", "Undefined"])
+def test_nothing_is_left_open(records: Any, word: str) -> None:
+    assert word not in render_card(records.content())
+
+
+def test_every_table_parses_with_all_of_its_rows(records: Any) -> None:
+    card = body(render_card(records.content()))
+    blocks = table_blocks(card)
+    tokens = MarkdownIt("commonmark").enable("table").parse(card)
+    parsed_rows = sum(token.type == "tr_open" for token in tokens)
+    assert parsed_rows == sum(len(block) - 1 for block in blocks)  # the delimiter row is no row
+    assert all(len({line.count("|") for line in block}) == 1 for block in blocks)
+
+
+def test_the_only_html_is_the_template_s_folding(records: Any) -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse(body(render_card(records.content())))
+    raw = [token for token in tokens if token.type == "html_block"]
+    raw += [child for token in tokens for child in token.children or [] if child.type == "html_inline"]
+    tags = {tag for token in raw for tag in re.findall(r"</?(\w+)", token.content)}
+    assert tags == {"details", "summary"}
+
+
+def test_missing_facts_are_said_in_words(records: Any) -> None:
+    bare = [item.model_copy(update={"language": (), "license": ""}) for item in records.data.train]
+    card = render_card(records.but(data=records.data.model_copy(update={"train": tuple(bare)})).content())
+    assert "- **Language:** the recipe does not state it" in card
+    assert "- **License:** other (see Licences below)" in card
+    assert "the recipe names no authors" in card
+    assert "The recipe names no contact" in card
+    assert "language:" not in card.split("\n---\n")[0]
+
+
+def test_the_card_says_what_the_reference_leaves_out(records: Any) -> None:
+    card = render_card(records.content())
+    for said in (
+        "Of KorNLI the model saw 95 of 4,998 rows (1.90 %)",  # exposure
+        "the base model scores 0.6587 on the same rows",
+        "The paired difference is +0.1067 (+0.0867 to +0.1267): the tuned model is better.",
+        "On the 1,213 rows that share nothing with any training set: spearman_cosine 0.7614",
+        "step 1,000 of 1,438 was kept: it has the highest sts-dev_spearman_cosine (0.8123) on KorSTS development",
+        "Of the training texts 12 of 26,492 (0.05 %) were cut in training.",  # 7 + 5 of 3 * 4998 + 2 * 5749
+        "By length, KorSTS test is weakest on length:long",
+        "| warning | korsts | 166 of 1,379 rows of sts-test share a sentence with training. |",
+        "Intervals are bootstrap percentile intervals at 95 % confidence from 10,000 resamples",
+        "- Wall time in the training loop: 12 min 34 s",  # 754.2 s
+        "| **1.3908** | **1000** | **0.2290** | **0.8123** |",
+        "the tuned model carries it and not a permissive one",
+    ):  # fmt: skip
+        assert said in card
+
+
+def test_no_folder_of_the_machine_is_published(records: Any) -> None:
+    card = render_card(records.content())
+    assert "/home/somebody" not in card
+    assert "root: KorNLUDatasets" in card
+
+
+def test_a_run_without_choice_says_that_the_last_step_was_kept(records: Any) -> None:
+    trained = records.trained.model_copy(update={"best_step": None, "best_metric": None})
+    assert "the weights after the last step, 1,438, were kept" in render_card(records.but(trained=trained).content())
+
+
+def test_a_difference_around_zero_is_not_called_better(records: Any) -> None:
+    unclear = tuple(
+        item.model_copy(update={"interval": item.interval.model_copy(update={"low": -0.001})})
+        for item in records.differences
+    )
+    card = render_card(records.but(differences=unclear).content())
+    assert "these rows do not tell the two models apart" in card
+    assert "give no reason to prefer this model to its base model" in card
+
+
+def test_the_best_of_several_seeds_is_said_to_be_inflated(records: Any) -> None:
+    from tasks.card.limits_section import SeedSummary, expected_maximum
+
+    seeds = SeedSummary(suite="sts-test", metric="spearman_cosine", scores={1: 0.76, 2: 0.77, 3: 0.78}, chosen=3)
+    card = render_card(records.but(seeds=seeds).content())
+    # Mean 0.77, sample standard deviation 0.01; the largest of three normal draws lies 0.8463 deviations above.
+    assert "one of 3 runs that differ in the seed only: mean spearman_cosine on sts-test 0.7700" in card
+    assert "lies above their mean by about 0.0085" in card
+    assert expected_maximum(5) == pytest.approx(1.16296, abs=2e-3)  # tables of normal order statistics
+    assert expected_maximum(2) == pytest.approx(0.56419, abs=2e-3)

@@ -1,0 +1,66 @@
+"""The code in the card runs, and both ways give the same embeddings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from models import SENTENCES, build_tiny_model
+
+from tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
+
+
+def run_code(code: str) -> np.ndarray:
+    names: dict[str, object] = {}
+    exec(compile(code, "card", "exec"), names)
+    return np.asarray(names["embeddings"])
+
+
+@pytest.fixture(scope="session")
+def card_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("card") / "model", "bert")
+
+
+@pytest.mark.parametrize("mode", ["mean", "mean_sqrt_len_tokens", "cls", "max", "lasttoken", ["mean", "cls"]])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_both_ways_give_the_same_embeddings(card_model: Path, mode: str | list[str], normalize: bool) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+
+    loaded = SentenceTransformer(str(card_model), device="cpu")
+    modules = [loaded[0], Pooling(32, mode), *([Normalize()] if normalize else [])]
+    folder = card_model.with_name(f"model-{'-'.join(mode) if isinstance(mode, list) else mode}-{normalize}")
+    SentenceTransformer(modules=modules, device="cpu").save(str(folder), create_model_card=False)
+    found = read_modules(folder)
+    assert (found.pooling, found.normalize) == ((mode,) if isinstance(mode, str) else tuple(mode), normalize)
+    length = loaded.max_seq_length
+    alone = transformers_code(str(folder), SENTENCES, length, found, False)
+    assert alone is not None
+    dimension = 32 * len(found.pooling)
+    together = run_code(sentence_transformers_code(str(folder), SENTENCES, dimension, False))
+    assert together.shape == (len(SENTENCES), dimension)
+    np.testing.assert_allclose(run_code(alone), together, atol=2e-6)
+
+
+def test_older_pooling_settings_are_read(tmp_path: Path) -> None:
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": 384, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True})
+    )
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize", "3_Dense": "Dense"}
+    (tmp_path / "modules.json").write_text(
+        json.dumps([{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()])
+    )
+    assert read_modules(tmp_path) == ModelModules(pooling=("mean",), normalize=True, others=("Dense",))
+
+
+def test_modules_that_transformers_lacks_are_not_papered_over() -> None:
+    assert transformers_code("a/b", ["x"], 128, ModelModules(others=("Dense",)), False) is None
+
+
+def test_remote_code_is_asked_for_only_where_the_model_needs_it() -> None:
+    code = sentence_transformers_code("a/b", ["x"], 3, True)
+    assert 'SentenceTransformer("a/b", trust_remote_code=True)' in code
+    assert "trust_remote_code" not in sentence_transformers_code("a/b", ["x"], 3, False)
