@@ -71,16 +71,16 @@ def find_task(suite: MtebSuite, name: str) -> Any:
     if suite.folder is not None:
         if not suite.folder.is_dir():
             raise EvaluationFailed(f"evaluation.suites.{name}.folder: there is no folder {suite.folder}")
-        local = {**task.metadata.dataset, "path": str(suite.folder.absolute())}
-        local.pop("revision", None)
+        # A local folder has no commits; its content stands in for the revision that mteb writes into its result.
+        content = sha256_of_folder(suite.folder)
+        local = {**task.metadata.dataset, "path": str(suite.folder.absolute()), "revision": content}
         task.metadata = task.metadata.model_copy(update={"dataset": local})
     return task
 
 
 def data_digest(suite: MtebSuite, task: Any) -> str:
     """What identifies the rows: the local folder's content, or the data set's pinned revision; with mteb's version."""
-    rows = task.metadata.dataset if suite.folder is None else sha256_of_folder(suite.folder)
-    return fingerprint(metadata.version("mteb"), suite.task, rows)
+    return fingerprint(metadata.version("mteb"), suite.task, task.metadata.dataset["revision"])
 
 
 def rows_of(task: Any, splits: list[str]) -> int:

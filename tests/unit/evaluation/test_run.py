@@ -1,4 +1,4 @@
-"""Evaluation through the child process: reuse by content, several models, failures; and paired comparison of reports."""
+"""Evaluation through the child process: reuse by content, several models, failures; and comparison of reports."""
 
 from __future__ import annotations
 
@@ -91,7 +91,10 @@ def test_failing_child_leaves_no_folder_and_its_last_words(
 
 
 def test_flow_process_does_not_import_torch() -> None:
-    code = "import tasks.evaluation.run, tasks.evaluation.compare, sys; print([m for m in ('torch', 'transformers', 'sentence_transformers', 'datasets') if m in sys.modules])"
+    heavy = ("torch", "transformers", "sentence_transformers", "datasets")
+    code = (
+        f"import tasks.evaluation.run, tasks.evaluation.compare, sys; print([m for m in {heavy} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

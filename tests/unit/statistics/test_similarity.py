@@ -67,5 +67,6 @@ def test_maximum_passes_over_what_is_not_defined() -> None:
 
 
 def test_constant_gold_gives_nan_everywhere() -> None:
-    metrics = sts_metrics(dict.fromkeys(("cosine", "manhattan", "euclidean", "dot"), [0.1, 0.2, 0.3]), [1.0, 1.0, 1.0])
+    similarities = {name: [0.1, 0.2, 0.3] for name in ("cosine", "manhattan", "euclidean", "dot")}
+    metrics = sts_metrics(similarities, [1.0, 1.0, 1.0])
     assert all(math.isnan(value) for value in metrics.values())
