@@ -13,7 +13,7 @@ from tasks.data.build import prepare_evaluation
 from tasks.errors import ModelError
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
 from tasks.evaluation.suites import StsSuite
-from tasks.fingerprint import sha256_of_folder
+from tasks.fingerprint import sha256_of_model
 from tasks.records import EvaluationReport
 from tasks.workspace import Workspace
 
@@ -58,14 +58,14 @@ def local_model(model: str, revision: str | None, workspace: Workspace) -> Model
     if folder.is_dir():
         if not (folder / "modules.json").exists() and not (folder / "config.json").exists():
             raise ModelError(f"{model}: not a model: the folder has neither modules.json nor config.json")
-        return ModelUnderTest(folder.name, folder.resolve(), sha256_of_folder(folder, ignore=("README.md",)))
+        return ModelUnderTest(folder.name, folder.resolve(), sha256_of_model(folder))
     if model.count("/") == 1 and not folder.suffix and not model.startswith((".", "/")):
         if revision is None:
             raise ModelError(f"{model}: there is no such folder; for a model on the hub, give --revision COMMIT")
         from tasks.hub import fetch_snapshot
 
         path = fetch_snapshot(model, revision, "model", workspace.downloads / "hub")
-        return ModelUnderTest(model.replace("/", "-"), path, sha256_of_folder(path, ignore=("README.md",)))
+        return ModelUnderTest(model.replace("/", "-"), path, sha256_of_model(path))
     raise ModelError(f"{model}: there is no such folder; give a folder, a hub id with --revision, or models:/name@alias")
 
 

@@ -1,0 +1,48 @@
+"""`stsflow plan`: what a recipe will do, from the same functions that a run uses, without Prefect or MLflow."""
+
+from __future__ import annotations
+
+import logging
+
+from tasks.config import RunConfig
+from tasks.data.build import prepare_data
+from tasks.models.fetch import fetch_base_model
+from tasks.models.preflight import check_base_model, sample_texts
+from tasks.plan.disk import check_disk
+from tasks.plan.exposure import plan_exposure
+from tasks.plan.findings import merge_findings
+from tasks.plan.probe import probe_forecast
+from tasks.records import PlanReport
+from tasks.tokens.lengths import measure_tokens
+from tasks.training.request import training_request
+from tasks.training.run import train
+from tasks.training.run import train
+from tasks.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
+    """Exposure, findings of every stage, and with `probe` a forecast from a few real steps.
+
+    Raises what a run would raise before its trainer starts.
+    """
+    workspace = Workspace.here()
+    base = fetch_base_model(recipe.model, workspace)
+    logger.info("base model %s: %s weights, %d dimensions", base.name, f"{base.parameters:,}", base.dimension)
+    check_disk(base, recipe.training, workspace.root)
+    data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
+    checked = check_base_model(base, sample_texts(data), workspace.preflight(base.digest))
+    sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
+    tokens = measure_tokens(
+        data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share
+    )
+    plan = plan_exposure(recipe, data, recipe.training.processes, base)
+    forecast, found = None, ()
+    if probe and recipe.plan.probe_steps:
+        logger.info("probing: %d steps of the real trainer", recipe.plan.probe_steps)
+        forecast, found = probe_forecast(
+            recipe, training_request(recipe, data, base), tokens, plan, workspace, train
+        )
+    findings = merge_findings(plan.findings, checked, data.findings, tokens.findings, found)
+    return plan.model_copy(update={"findings": findings, "forecast": forecast})
