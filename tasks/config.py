@@ -203,7 +203,8 @@ class EvaluationConfig(Section):
     suites: dict[Slug, Suite] = Field(min_length=1)
     """Suites by name."""
     choose_on: Slug | None = None
-    """Suite that chooses the checkpoint; default: the first whose split is `dev`, else none (the last step is kept)."""
+    """Suite of kind `sts` that chooses the checkpoint; default: the first whose split is `dev`, else none (the last step
+    is kept)."""
     choose_metric: str = "spearman_cosine"
     """Metric of that suite, higher is better."""
     report_on: Slug | None = None
@@ -314,7 +315,8 @@ class RunConfig(Section):
         """Name of the suite that chooses the checkpoint, or None."""
         if self.evaluation.choose_on:
             return self.evaluation.choose_on
-        return next((name for name, suite in self.evaluation.suites.items() if suite.split == "dev"), None)
+        suites = self.evaluation.suites
+        return next((name for name, suite in suites.items() if suite.split == "dev" and suite.kind == "sts"), None)
 
     @property
     def headline_suite(self) -> str:

@@ -127,6 +127,11 @@ def check_parts_fit(recipe: RunConfig) -> None:
         if (name := getattr(recipe.evaluation, field)) is not None:
             _check_names(f"evaluation.{field}", [name], suites, "suite")
     if (choosing := recipe.choosing_suite) is not None:
+        if suites[choosing].kind != "sts":
+            raise RecipeError(
+                f"evaluation.choose_on: the suite {choosing!r} is of kind {suites[choosing].kind!r}; "
+                "only a suite of kind 'sts' can choose the checkpoint"
+            )
         metrics = suites[choosing].metrics
         if recipe.evaluation.choose_metric not in metrics:
             raise RecipeError(
