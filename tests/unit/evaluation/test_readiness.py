@@ -38,10 +38,10 @@ def test_size_beyond_the_models_own_is_a_recipe_error(base: BaseModelRef) -> Non
 def test_absent_package_and_folder_are_preconditions(
     base: BaseModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.evaluation.readiness.find_spec", lambda name: None)
+    monkeypatch.setattr("tasks.evaluation.readiness.find_spec", lambda _: None)
     with pytest.raises(PreconditionError, match=r"suites\.board: the package mteb is not installed; pip install"):
         check_suites({"board": MtebSuite(task="KorSTS")}, base)
-    monkeypatch.setattr("tasks.evaluation.readiness.find_spec", lambda name: sys)
+    monkeypatch.setattr("tasks.evaluation.readiness.find_spec", lambda _: sys)
     with pytest.raises(PreconditionError, match=r"suites\.board\.folder: there is no folder .*gone"):
         check_suites({"board": MtebSuite(task="KorSTS", folder=tmp_path / "gone")}, base)
 
