@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -130,18 +129,6 @@ def counters(model: SentenceTransformer) -> dict[str, float]:
     """The counters of `Counters` since the model was enabled, by name; empty for a padded model."""
     before = _ENABLED.get(model[0])
     return {} if before is None else {name: float(value) for name, value in vars(before.counters).items()}
-
-
-@contextlib.contextmanager
-def padded(model: SentenceTransformer) -> Iterator[None]:
-    """Within the block, texts are padded; afterwards the model is as before."""
-    encoder = model[0]
-    flattens = encoder.can_flatten_inputs
-    encoder.can_flatten_inputs = False
-    try:
-        yield
-    finally:
-        encoder.can_flatten_inputs = flattens
 
 
 def why_not(model: SentenceTransformer) -> str | None:

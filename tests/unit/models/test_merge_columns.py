@@ -1,0 +1,70 @@
+"""One forward pass for all columns gives the loss and the gradients of a pass for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from models import SENTENCES
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    CosineSimilarityLoss,
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+)
+
+from tasks.models.merge_columns import MergedColumns, concatenate, merge_columns
+from tasks.models.padding_free import counters, enable_padding_free
+
+COLUMNS = [list(SENTENCES[:4]), list(SENTENCES[4:8]), list(SENTENCES[12:16])]
+
+
+@pytest.fixture
+def model(tiny_xlmr: Path) -> SentenceTransformer:
+    return SentenceTransformer(str(tiny_xlmr), device="cpu", local_files_only=True).eval()
+
+
+def loss_and_gradient(loss: torch.nn.Module, labels: torch.Tensor | None, columns: int) -> tuple[float, torch.Tensor]:
+    model = loss.model
+    model.zero_grad()
+    value = loss([model.preprocess(column) for column in COLUMNS[:columns]], labels)
+    value.backward()
+    gradients = [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
+    return value.item(), torch.cat(gradients)
+
+
+@pytest.mark.parametrize(("kind", "columns"), [(MultipleNegativesRankingLoss, 3), (CosineSimilarityLoss, 2)])
+def test_same_loss_and_gradients_in_one_forward(model: SentenceTransformer, kind: type, columns: int) -> None:
+    labels = torch.tensor([0.1, 0.9, 0.4, 0.7]) if columns == 2 else None
+    expected = loss_and_gradient(kind(model), labels, columns)
+    enable_padding_free(model, "on", "cpu", "float32")
+    loss = merge_columns(kind(model))
+    assert isinstance(loss, MergedColumns)
+    found = loss_and_gradient(loss, labels, columns)
+    assert (loss.merged_batches, counters(model)["flattened_batches"]) == (1, 1)
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    assert float((found[1] - expected[1]).norm() / expected[1].norm()) < 1e-5
+
+
+def test_padded_batches_go_to_the_loss_as_they_are(model: SentenceTransformer) -> None:
+    loss = merge_columns(MultipleNegativesRankingLoss(model))
+    assert loss_and_gradient(loss, None, 3)[0] == pytest.approx(
+        loss_and_gradient(MultipleNegativesRankingLoss(model), None, 3)[0]
+    )
+    assert isinstance(loss, MergedColumns)
+    assert loss.merged_batches == 0
+
+
+def test_losses_that_need_their_columns_apart_are_left_alone(model: SentenceTransformer) -> None:
+    for loss in (
+        CachedMultipleNegativesRankingLoss(model),
+        MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), [32, 16]),
+    ):
+        assert merge_columns(loss) is loss
+
+
+def test_columns_with_a_prompt_are_not_merged(model: SentenceTransformer) -> None:
+    enable_padding_free(model, "on", "cpu", "float32")
+    assert concatenate([model.preprocess(column, prompt="query: ") for column in COLUMNS]) is None
