@@ -94,7 +94,7 @@ class Store:
         self, experiment: str, name: str, tags: Mapping[str, str], description: str, started: datetime
     ) -> tuple[str, str]:
         """Make a run in `experiment` (made too when missing); return (run id, experiment id)."""
-        experiment_id = self._experiment(experiment)
+        experiment_id = self.experiment(experiment)
         run = self.client.create_run(
             experiment_id, start_time=int(started.timestamp() * 1000), run_name=name,
             tags={**tags, "mlflow.note.content": description, "mlflow.source.name": "stsflow", "mlflow.user": _user()},
@@ -123,7 +123,8 @@ class Store:
             self.client.set_tag(run_id, "stsflow.ended_because", reason[:4000])
         self.client.set_terminated(run_id, status=status)
 
-    def _experiment(self, name: str) -> str:
+    def experiment(self, name: str) -> str:
+        """Id of the experiment `name`, made when missing; raises PreconditionError when it is deleted."""
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(name)
