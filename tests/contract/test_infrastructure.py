@@ -1,0 +1,173 @@
+"""The files under infra/ and mlflow/ hold what their formats and their own promises ask for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+INFRA = CHECKOUT / "infra"
+REMEDY = "pip install 'stsflow[test-ops]'"
+
+
+def validator(name: str) -> str:
+    """Path of a validator's command, or skip with the remedy."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed; {REMEDY}")
+    return found
+
+
+def passes(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, dict[str, object]]:
+    content: dict[str, dict[str, object]] = yaml.safe_load((INFRA / "compose.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+def test_compose_file_is_valid() -> None:
+    passes(validator("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(INFRA / "compose.yaml"))
+
+
+def test_kubernetes_manifests_are_valid() -> None:
+    passes(validator("kubernetes-validate"), "--strict", str(INFRA / "kubernetes" / "stsflow.yaml"))
+
+
+def test_pod_of_a_run_is_valid(tmp_path: Path) -> None:
+    """The job that the worker would start, with the template's defaults filled in."""
+    template = json.loads((INFRA / "work-pools" / "kubernetes-gpu.json").read_text(encoding="utf-8"))
+    values = {name: variable.get("default") for name, variable in template["variables"]["properties"].items()}
+    values |= {"command": ["prefect", "flow-run", "execute"], "name": "run", "labels": {}, "annotations": {}}
+    values["env"] = [{"name": name, "value": value} for name, value in values["env"].items()]
+
+    def filled(node: object) -> object:
+        if isinstance(node, dict):
+            pairs = {key: filled(value) for key, value in node.items()}
+            return {key: value for key, value in pairs.items() if value is not None}
+        if isinstance(node, list):
+            return [filled(item) for item in node]
+        if isinstance(node, str) and (match := re.fullmatch(r"\{\{ (\w+) \}\}", node)):
+            return values[match[1]]
+        return re.sub(r"\{\{ (\w+) \}\}", lambda m: str(values[m[1]]), node) if isinstance(node, str) else node
+
+    job = filled(template["job_configuration"]["job_manifest"])
+    job["metadata"]["name"] = "run"  # type: ignore[index]  # the validator wants one; the worker gives generateName
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job), encoding="utf-8")
+    passes(validator("kubernetes-validate"), "--strict", str(path))
+    assert job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["cpu.json", "gpu.json", "kubernetes-gpu.json"])
+def test_work_pool_templates_use_only_their_own_variables(name: str) -> None:
+    text = (INFRA / "work-pools" / name).read_text(encoding="utf-8")
+    template = json.loads(text)
+    assert set(re.findall(r"\{\{ (\w+) \}\}", text)) <= set(template["variables"]["properties"])
+
+
+def test_dockerfile_passes_the_linter() -> None:
+    passes(validator("hadolint"), str(INFRA / "Dockerfile"))
+
+
+def test_image_is_locked_unprivileged_and_watched() -> None:
+    lines = (INFRA / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("USER 10001") for line in lines)
+    assert any(line.startswith("HEALTHCHECK") for line in lines)
+    assert any("--constraint constraints.txt" in line for line in lines)
+
+
+def test_extras_of_the_image_exist() -> None:
+    import tomllib
+
+    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    named = re.search(r'"\.\[([\w,-]+)\]"', (INFRA / "Dockerfile").read_text(encoding="utf-8"))
+    assert named is not None and set(named[1].split(",")) <= set(extras)
+
+
+def test_ports_are_open_on_loopback_only(compose: dict[str, dict[str, object]]) -> None:
+    ports = [str(port) for service in compose["services"].values() for port in service.get("ports", [])]  # type: ignore[attr-defined]
+    assert ports and all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_secrets_come_from_files_alone(compose: dict[str, dict[str, object]]) -> None:
+    assert all(set(secret) == {"file"} for secret in compose["secrets"].values())  # type: ignore[call-overload]
+    for name, service in compose["services"].items():
+        environment = service.get("environment", {})  # type: ignore[attr-defined]
+        named = [key for key in environment if re.search("PASSWORD|SECRET|TOKEN|AUTH_STRING", key)]
+        assert all(key.endswith("_FILE") for key in named), (name, named)
+
+
+def test_every_service_is_watched_or_says_why_not(compose: dict[str, dict[str, object]]) -> None:
+    """Own images carry a health check; foreign ones need one here; one-shot and portless services switch it off."""
+    for name, service in compose["services"].items():
+        own = str(service["image"]).startswith("stsflow:")  # type: ignore[index]
+        assert own or "healthcheck" in service, name
+
+
+def test_nothing_starts_before_what_it_needs(compose: dict[str, dict[str, object]]) -> None:
+    services = compose["services"]
+    for name, service in services.items():
+        for needed, how in service.get("depends_on", {}).items():  # type: ignore[attr-defined]
+            assert needed in services, name
+            one_shot = services[needed].get("restart") == "no"  # type: ignore[attr-defined]
+            assert how["condition"] == ("service_completed_successfully" if one_shot else "service_healthy")
+
+
+@pytest.mark.parametrize(
+    "script", ["infra/entrypoint.sh", "infra/bootstrap", "infra/backup.sh", "infra/restore.sh", "mlflow/start.sh"]
+)
+def test_scripts_parse_and_may_be_run(script: str) -> None:
+    path = CHECKOUT / script
+    assert path.stat().st_mode & 0o111
+    passes("sh", "-n", str(path))
+
+
+def test_bootstrap_makes_private_secrets_once(tmp_path: Path) -> None:
+    script = shutil.copy(INFRA / "bootstrap", tmp_path / "bootstrap")
+    passes("sh", str(script), "secrets")
+    folder = tmp_path / "secrets"
+    made = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    compose = yaml.safe_load((INFRA / "compose.yaml").read_text(encoding="utf-8"))
+    assert set(made) == set(compose["secrets"])
+    assert all(path.stat().st_mode & 0o077 == 0 for path in [folder, *folder.iterdir()])
+    assert (
+        json.loads(made["s3_config"])["identities"][0]["credentials"][0]["secretKey"] == made["s3_secret_key"].strip()
+    )
+    passes("sh", str(script), "secrets")
+    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == made
+
+
+def test_entrypoint_turns_files_into_environment(tmp_path: Path) -> None:
+    (tmp_path / "stsflow_auth").write_text("me:pass:word-of-mine\n", encoding="utf-8")
+    (tmp_path / "database_password").write_text("for-the-database\n", encoding="utf-8")
+
+    def environment(role: str) -> dict[str, str]:
+        done = subprocess.run(
+            [str(INFRA / "entrypoint.sh"), "env"], capture_output=True, text=True, check=True,
+            env={"PATH": "/usr/bin:/bin", "STSFLOW_SECRETS": str(tmp_path), "STSFLOW_ROLE": role},
+        )  # fmt: skip
+        return dict(line.split("=", 1) for line in done.stdout.splitlines())
+
+    assert environment("prefect")["PREFECT_SERVER_API_AUTH_STRING"] == "me:pass:word-of-mine"
+    assert environment("mlflow")["MLFLOW_AUTH_ADMIN_PASSWORD"] == "pass:word-of-mine"
+    client = environment("client")
+    assert (client["MLFLOW_TRACKING_USERNAME"], client["MLFLOW_TRACKING_PASSWORD"]) == ("me", "pass:word-of-mine")
+    assert client["PGPASSWORD"] == "for-the-database"
+
+
+def test_mlflow_folder_cannot_shadow_the_package() -> None:
+    assert not list((CHECKOUT / "mlflow").rglob("*.py"))
