@@ -19,7 +19,7 @@ from tasks.lease import lease
 from tasks.models.task import check_model, fetch_model
 from tasks.plan.task import plan_run
 from tasks.recipe import recipe_sha256
-from tasks.records import BaseModelRef, TrainedModel
+from tasks.records import BaseModelRef, SeedSummary, TrainedModel
 from tasks.tokens.task import profile_tokens
 from tasks.tracking.relay import require_sent
 from tasks.tracking.runs import relay_of
@@ -37,7 +37,13 @@ def _flow_run_name() -> str:
 
 
 @flow(name="finetune", flow_run_name=_flow_run_name)
-def finetune(recipe: RunConfig, fresh: bool = False, resume: str | None = None) -> RunSummary:
+def finetune(
+    recipe: RunConfig,
+    fresh: bool = False,
+    resume: str | None = None,
+    parent: str | None = None,
+    seeds: SeedSummary | None = None,
+) -> RunSummary:
     """Fine-tune a sentence-embedding model as the recipe says, and record all of it.
 
     Prepares the data, measures its tokens, works out what the model will see, trains, evaluates base and tuned model
@@ -47,6 +53,8 @@ def finetune(recipe: RunConfig, fresh: bool = False, resume: str | None = None) 
         recipe: The run, as a recipe states it.
         fresh: Reuse nothing: prepare, train and evaluate again.
         resume: Continue this run (folder name or MLflow run id) and no other.
+        parent: MLflow run that this one is nested in.
+        seeds: Scores under other seeds, for the card of the best of them.
     """
     started = datetime.now(UTC)
     workspace = Workspace.here()
@@ -61,19 +69,19 @@ def finetune(recipe: RunConfig, fresh: bool = False, resume: str | None = None) 
         tokens = profile_tokens(
             data, base, batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh
         )
-        request = training_request(recipe, data, base)
-        plan = plan_run(recipe, base, data, tokens, checked, request, workspace)
+        plan = plan_run(recipe, base, data, tokens, checked, workspace)
 
-        run = open_run(store, workspace, recipe, sha256, flow_run.id or "", started, resume, fresh)
+        run = open_run(store, workspace, recipe, sha256, flow_run.id or "", started, resume, fresh, parent)
         folder, relay = RunFolder(run.folder), relay_of(store, run)
         with ended_truthfully(relay, run):
             record_preparation(relay, run, recipe, base, data, tokens, plan)
+            request = training_request(recipe, data, base)
             trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
             reports = evaluate(
                 "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh
             )
             differences = compare_scores(*reports, recipe.evaluation, folder.evaluation)
-            card = write_model_card(recipe, run, data, base, tokens, plan, trained, reports, differences)
+            card = write_model_card(recipe, run, data, base, tokens, plan, trained, reports, differences, seeds)
             record_results(relay, run, recipe, trained, reports, differences, card)
             release = release_model(recipe, run, relay, data, reports, workspace)
         require_sent(relay.finish(patience_seconds=0.0), relay, run.name)

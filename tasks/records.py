@@ -447,6 +447,17 @@ class Difference(Record):
 # ------------------------------------------------------------------------------------------- card, release, run
 
 
+class SeedSummary(Record):
+    """Scores of the same recipe under several seeds, of which the best one is the model of the card."""
+
+    suite: str
+    metric: str
+    scores: dict[int, float]
+    """By seed."""
+    chosen: int
+    """Seed of the model that the card describes."""
+
+
 class CardRef(Record):
     """A written card."""
 

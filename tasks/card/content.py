@@ -15,7 +15,7 @@ from tasks.card.evaluation_section import EvaluationSection, evaluation_section
 from tasks.card.facts import Fact, FactSource
 from tasks.card.header import card_header
 from tasks.card.licences import LicenceConclusion, LicensedPart, conclude_licence
-from tasks.card.limits_section import LimitsSection, SeedSummary, limits_section
+from tasks.card.limits_section import LimitsSection, limits_section
 from tasks.card.samples import SetSamples, read_samples
 from tasks.card.training_section import TrainingSection, training_section
 from tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
@@ -28,6 +28,7 @@ from tasks.records import (
     PreparedData,
     PreparedSet,
     RunRef,
+    SeedSummary,
     TokenReport,
     TrainedModel,
 )

@@ -64,7 +64,7 @@ def conclude_licence(base: LicensedPart, data: Sequence[LicensedPart], wanted: s
         return LicenceConclusion(license=derived, reasons=(reason, *_credit(parts), _CAUTION), parts=parts)
     reasons = [f"The recipe states {wanted} for the tuned model."]
     if wanted.lower() != derived:
-        reasons.append(f"The licences of its parts point elsewhere: {_lower_first(reason)}")
+        reasons.append(f"The licences of its parts point elsewhere. {reason}")
     return LicenceConclusion(license=wanted.lower(), reasons=(*reasons, *_credit(parts), _CAUTION), parts=parts)
 
 
@@ -128,7 +128,3 @@ def _names(parts: Sequence[LicensedPart]) -> str:
 
 def _join(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]

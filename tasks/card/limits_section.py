@@ -8,19 +8,8 @@ from statistics import NormalDist
 from tasks.card.evaluation_section import EvaluationSection, GroupRow, SuiteBlock
 from tasks.card.facts import Fact, FactSource, Sentence, sentence
 from tasks.card.training_section import TableRow, TrainingSection
-from tasks.records import BaseModelRef, Finding, PreparedData, RunRef, TokenReport, TrainedModel
+from tasks.records import BaseModelRef, Finding, PreparedData, RunRef, SeedSummary, TokenReport, TrainedModel
 from tasks.schema import Record
-
-
-class SeedSummary(Record):
-    """Scores of the same recipe under several seeds, of which the best one is the model of the card."""
-
-    suite: str
-    metric: str
-    scores: dict[int, float]
-    """By seed."""
-    chosen: int
-    """Seed of the model that the card describes."""
 
 
 class LimitsSection(Record):

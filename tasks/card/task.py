@@ -16,6 +16,7 @@ from tasks.records import (
     PlanReport,
     PreparedData,
     RunRef,
+    SeedSummary,
     TokenReport,
     TrainedModel,
 )
@@ -27,13 +28,14 @@ from tasks.workspace import RunFolder
 def write_model_card(
     recipe: RunConfig, run: RunRef, data: PreparedData, base: BaseModelRef, tokens: TokenReport, plan: PlanReport,
     trained: TrainedModel, reports: list[EvaluationReport], differences: tuple[Difference, ...],
+    seeds: SeedSummary | None = None,
 ) -> CardRef:  # fmt: skip
     """The card in the run's folder and beside the weights, and as a markdown artifact in Prefect."""
     folder = RunFolder(run.folder)
     histogram = draw_histogram(tokens, folder.tokens / "token-lengths.png")
     before, after = reports
     content = gather_content(
-        recipe, run, data, base, tokens, plan, trained, before, after, differences, histogram=histogram
+        recipe, run, data, base, tokens, plan, trained, before, after, differences, histogram=histogram, seeds=seeds
     )
     card = write_card(content, folder.card, folder.model)
     text = card.path.read_text(encoding="utf-8")

@@ -42,7 +42,8 @@ _VERSION_TITLES = {
 _ENERGY = "energy_kwh"
 _MACHINE_TITLES = {
     "system": "System", "processor": "Processor", "cores": "Cores", "memory_gib": "Memory in GiB", "device": "Device",
-    "gpu": "GPU", "precision": "Precision", "code_revision": "Code revision", _ENERGY: "Energy in kWh",
+    "threads": "CPU threads", "gpu": "GPU",
+    "gpu_peak_memory_gib": "GPU peak memory in GiB", "cuda": "CUDA", "precision": "Precision", "code_revision": "Code revision", _ENERGY: "Energy in kWh",
 }  # fmt: skip
 
 

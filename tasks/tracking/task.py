@@ -45,7 +45,7 @@ def connect_tracking(workspace: Workspace) -> Store:
 @task(name="open run")
 def open_run(
     store: Store, workspace: Workspace, recipe: RunConfig, sha256: str, flow_run_id: str, started: datetime,
-    resume: str | None, fresh: bool,
+    resume: str | None, fresh: bool, parent: str | None = None,
 ) -> RunRef:  # fmt: skip
     """The MLflow run and folder of this run: a new one, or the recipe's unfinished one."""
     tags = {
@@ -53,6 +53,7 @@ def open_run(
         "stsflow.recipe_sha256": sha256,
         "prefect.flow_run_id": flow_run_id,
         "stsflow.code_revision": code_revision() or f"stsflow {versions().get('stsflow', '')}",
+        **({"mlflow.parentRunId": parent} if parent else {}),
         **recipe.tracking.tags,
     }
     run = runs.open_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 from PIL import Image
 
 from tasks.card.content import CardContent, gather_content
-from tasks.card.limits_section import SeedSummary
 from tasks.card.samples import ScoreStatistics, SetSamples
 from tasks.card.usage import ModelModules
 from tasks.config import RunConfig
@@ -31,6 +31,7 @@ from tasks.records import (
     PreparedSet,
     RowCounts,
     RunRef,
+    SeedSummary,
     SetTokens,
     SourceRef,
     SuiteScores,
@@ -90,6 +91,16 @@ class Records:
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
     """The records of one finished run in `tmp_path/workspace`."""
+    return _records(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_records() -> Callable[[Path], Records]:
+    """The same for a folder of one's own."""
+    return _records
+
+
+def _records(tmp_path: Path) -> Records:
     root = tmp_path / "workspace"
     run_folder = root / "runs" / "kornlu-small-1a2b3c4d-001"
     picture = tmp_path / "picture.png"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,54 +26,45 @@ from tasks.workspace import Workspace
 class Finished:
     """A finished run on disk, with its card, and what verification may borrow."""
 
-    def __init__(self, records: Any, tmp_path: Path) -> None:
-        self.model = records.run.folder / "model"
-        self.card = records.run.folder / "card"
-        self.workspace = Workspace(tmp_path / "workspace")
-        for name, folder in (("weights of the base", records.base.path), ("tuned weights", self.model)):
-            folder.mkdir(parents=True)
-            (folder / "config.json").write_text("{}")
-            (folder / "model.safetensors").write_bytes(name.encode() * 50)
-        evaluation = []
-        for item in records.data.evaluation:
-            file = item.source.files[0]
-            file.path.write_text(f"rows of {item.name}\n" * 20)
-            item.path.mkdir(parents=True)
-            (item.path / "data.arrow").write_text(f"rows of {item.name}")
-            files = (file.model_copy(update={"sha256": sha256_of_file(file.path)}),)
-            source = item.source.model_copy(update={"files": files})
-            evaluation.append(item.model_copy(update={"source": source, "digest": digest_rows(item)}))
-        data = records.data.model_copy(update={"evaluation": tuple(evaluation)})
-        trained = records.trained.model_copy(
-            update={
-                "model_digest": sha256_of_model(self.model),
-                "weights_sha256": sha256_of_file(self.model / "model.safetensors"),
-            }
-        )
-        self.records = records.but(data=data, trained=trained)
-        tuned = self.evaluate("tuned", self.model, trained.model_digest, {}, data, None, tmp_path)
-        base = self.evaluate("base", records.base.path, "ba" * 32, {}, data, None, tmp_path)
-        self.records = self.records.but(tuned_scores=tuned, base_scores=base)
-        trained.write(self.workspace.training(trained.fingerprint).result)
-        write_card(self.records.content(), self.card, self.model)
+    def __init__(self, records: Any, root: Path) -> None:
+        self.records, self.root = records, root
+
+    @property
+    def model(self) -> Path:
+        return self.here(self.records.run.folder / "model")
+
+    @property
+    def card(self) -> Path:
+        return self.here(self.records.run.folder / "card")
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root)
+
+    @property
+    def training_result(self) -> Path:
+        return self.workspace.training(self.records.trained.fingerprint).result
+
+    def here(self, path: Path) -> Path:
+        """`path` of the workspace in which the run was made, in the copy that a test may spoil."""
+        return self.root / path.relative_to(self.records.run.folder.parents[1])
+
+    def copied(self, root: Path) -> Finished:
+        """The whole workspace once more: facts.json knows its paths relative to the workspace."""
+        shutil.copytree(self.root, root)
+        return Finished(self.records, root)
 
     def evaluate(self, name: str, path: Path, digest: str, *rest: Any, **options: Any) -> EvaluationReport:
         """The fixture's report, moved by what the bytes of weights and rows say."""
         data = rest[1]
         assert set(options) <= {"base"}
         report = self.records.tuned_scores if name == "tuned" else self.records.base_scores
-        bytes_of_weights = (path / "model.safetensors").read_bytes()
-        moved = {}
+        weights, moved = (path / "model.safetensors").read_bytes(), {}
         for suite, scores in report.suites.items():
-            rows = (data.evaluation_set(suite).path / "data.arrow").read_bytes()
-            content = hashlib.sha256(bytes_of_weights + rows).digest()
-            shift = content[0] / 10_000
-            moved[suite] = scores.model_copy(
-                update={
-                    "metrics": {metric: 0.5 + shift + index / 100 for index, metric in enumerate(scores.metrics)},
-                    "data_digest": data.evaluation_set(suite).digest,
-                }
-            )
+            prepared = data.evaluation_set(suite)
+            content = hashlib.sha256(weights + (prepared.path / "data.arrow").read_bytes()).digest()
+            metrics = {name: 0.5 + content[0] / 10_000 + index / 100 for index, name in enumerate(scores.metrics)}
+            moved[suite] = scores.model_copy(update={"metrics": metrics, "data_digest": prepared.digest})
         return report.model_copy(update={"suites": moved, "model_digest": digest})
 
     def verify(self, folder: Path | None = None) -> VerifyResult:
@@ -83,13 +76,50 @@ class Finished:
         return [problem.place for problem in self.verify().problems]
 
 
+def finish(records: Any) -> Finished:
+    """Put weights, rows and the trainer's record of a run on disk, measure, and write the card."""
+    root = records.run.folder.parents[1]
+    model = records.run.folder / "model"
+    base = root / "base"
+    for name, folder in (("weights of the base", base), ("tuned weights", model)):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(name.encode() * 50)
+    evaluation = []
+    for item in records.data.evaluation:
+        file = root / "downloads" / f"{item.name}.tsv"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"rows of {item.name}\n" * 20)
+        item.path.mkdir(parents=True)
+        (item.path / "data.arrow").write_text(f"rows of {item.name}")
+        kept = item.source.files[0].model_copy(update={"path": file, "sha256": sha256_of_file(file)})
+        source = item.source.model_copy(update={"files": (kept,)})
+        evaluation.append(item.model_copy(update={"source": source, "digest": digest_rows(item)}))
+    data = records.data.model_copy(update={"evaluation": tuple(evaluation)})
+    digests = {"model_digest": sha256_of_model(model), "weights_sha256": sha256_of_file(model / "model.safetensors")}
+    trained = records.trained.model_copy(update=digests)
+    made = Finished(records.but(data=data, trained=trained, base=records.base.model_copy(update={"path": base})), root)
+    made.records = made.records.but(
+        tuned_scores=made.evaluate("tuned", model, trained.model_digest, {}, data),
+        base_scores=made.evaluate("base", base, "ba" * 32, {}, data),
+    )
+    trained.write(made.training_result)
+    write_card(made.records.content(), made.card, made.model)
+    return made
+
+
 def digest_rows(item: PreparedSet) -> str:
     return sha256_of_file(item.path / "data.arrow")
 
 
+@pytest.fixture(scope="module")
+def finished_once(make_records: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return finish(make_records(tmp_path_factory.mktemp("finished")))
+
+
 @pytest.fixture
-def finished(records: Any, tmp_path: Path) -> Finished:
-    return Finished(records, tmp_path)
+def finished(finished_once: Finished, tmp_path: Path) -> Finished:
+    return finished_once.copied(tmp_path / "copy")
 
 
 def change(path: Path, old: str, new: str, count: int = 1) -> None:
@@ -162,7 +192,6 @@ def test_weights_changed_together_with_their_digest_are_found(finished: Finished
     old_weights, old_digest = sha256_of_file(finished.model / "model.safetensors"), sha256_of_model(finished.model)
     (finished.model / "model.safetensors").write_bytes(b"other weights" * 50)
     new_weights, new_digest = sha256_of_file(finished.model / "model.safetensors"), sha256_of_model(finished.model)
-    result = finished.workspace.training(finished.records.trained.fingerprint).result
     for path in (finished.model / "README.md", finished.model / "facts.json"):
         change(path, old_weights, new_weights, -1)
         change(path, old_digest, new_digest, -1)
@@ -173,32 +202,32 @@ def test_weights_changed_together_with_their_digest_are_found(finished: Finished
     (finished.model / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
     with_training = finished.places()
     assert {"model.weights_sha256", "model.digest"} <= set(with_training)  # the trainer's own record disagrees
-    result.unlink()
+    finished.training_result.unlink()
     places = finished.places()
     assert "tuned.sts-test.spearman_cosine" in places
     assert "model.weights_sha256" not in places
 
 
 def test_one_row_of_the_evaluation_file_is_found(finished: Finished) -> None:
-    change(finished.records.data.evaluation[1].source.files[0].path, "rows", "Rows")
+    change(finished.root / "downloads" / "sts-test.tsv", "rows", "Rows")
     (problem,) = finished.verify().problems
     assert problem.place == "suite sts-test"
     assert "is not the one that was measured on" in problem.message
 
 
 def test_one_prepared_row_is_found(finished: Finished) -> None:
-    (finished.records.data.evaluation[0].path / "data.arrow").write_text("other rows")
+    (finished.here(finished.records.data.evaluation[0].path) / "data.arrow").write_text("other rows")
     assert {"suite.sts-dev.data_digest", "tuned.sts-dev.spearman_cosine"} <= set(finished.places())
 
 
 def test_rows_that_are_gone_are_read_again_from_the_recipe(finished: Finished) -> None:
-    folders = [item.path for item in finished.records.data.evaluation]
+    folders = [finished.here(item.path) for item in finished.records.data.evaluation]
     for folder in folders:
         folder.rename(folder.with_name(f"{folder.name}-gone"))
     without = verify_card(finished.model, finished.workspace, evaluate=finished.evaluate, digest_rows=digest_rows)
     assert [problem.place for problem in without.problems] == ["evaluation data"]
     moved = tuple(
-        item.model_copy(update={"path": item.path.with_name(f"{item.path.name}-gone")})
+        item.model_copy(update={"path": finished.here(item.path.with_name(f"{item.path.name}-gone"))})
         for item in finished.records.data.evaluation
     )
     data = finished.records.data.model_copy(update={"evaluation": moved})
@@ -213,10 +242,8 @@ def test_a_changed_figure_and_a_missing_one_are_found(finished: Finished) -> Non
 
 
 def test_what_cannot_be_looked_at_is_a_note(finished: Finished) -> None:
-    for path in sorted(finished.records.base.path.iterdir()):
-        path.unlink()
-    finished.records.base.path.rmdir()
-    finished.workspace.training(finished.records.trained.fingerprint).result.unlink()
+    shutil.rmtree(finished.here(finished.records.base.path))
+    finished.training_result.unlink()
     result = finished.verify()
     assert result.holds
     assert any("base model is not at" in note for note in result.notes)
