@@ -1,0 +1,273 @@
+"""Token statistics over every row of every set: lengths, truncation, unknown tokens, padding."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, load_from_disk
+from numpy.typing import NDArray
+
+from tasks.child import last_lines, python_module, run_child
+from tasks.config import TokensConfig
+from tasks.data.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
+from tasks.errors import ModelError
+from tasks.fingerprint import code_version, fingerprint, sha256_of_file
+from tasks.records import BaseModelRef, Finding, LengthStatistics, PreparedData, PreparedSet, SetTokens, TokenReport
+from tasks.schema import Record
+from tasks.tokens import counting, padding
+from tasks.tokens.counting import Counts, FastCounter, TokenCounter, tokenizer_file
+from tasks.tokens.padding import expected_padding_share
+from tasks.workspace import Workspace
+
+TEXT_COLUMNS = frozenset(TRIPLET_COLUMNS + PAIR_COLUMNS + SCORED_PAIR_COLUMNS) - {"score"}
+ROWS_AT_A_TIME = 20_000
+REMEMBERED_TEXTS = 1_000_000
+"""Texts whose counts are kept; beyond that the memory starts anew, which costs time and changes no number."""
+EVALUATION_BATCH_SIZE = 32
+"""Batch size that padding is stated for where a set has none of its own."""
+SLOW_TOKENIZER_FILES = ("vocab.txt", "vocab.json", "*.model", "tokenizer_config.json")
+
+
+class TokenRequest(Record):
+    """What is to be measured; the child that runs a slow tokenizer reads it."""
+
+    fingerprint: str
+    sets: tuple[PreparedSet, ...]
+    folder: Path
+    max_seq_length: int
+    position_limit: int | None
+    batch_sizes: dict[str, int]
+    maximum_truncated_share: float
+    workers: int
+
+
+def measure_tokens(
+    data: PreparedData,
+    base: BaseModelRef,
+    batch_sizes: Mapping[str, int],
+    workspace: Workspace,
+    config: TokensConfig,
+    *,
+    maximum_truncated_share: float,
+    fresh: bool = False,
+) -> TokenReport:
+    """Token statistics of all sets under the base model's tokenizer, exact over every row; found again by content.
+
+    `batch_sizes` are by training set; evaluation sets are stated for 32 rows. A column of which more than
+    `maximum_truncated_share` of the rows is cut gives a finding. Writes the report into the workspace; `fresh` measures
+    again. Raises ModelError when the folder has no tokenizer that can be read.
+    """
+    request = _request(data, base, batch_sizes, config, maximum_truncated_share)
+    path = workspace.tokens(request.fingerprint)
+    if path.is_file() and not fresh:
+        return TokenReport.load(path)
+    if tokenizer_file(base.path) is not None:
+        report = measure(request, FastCounter(base.path, config.workers))
+    else:
+        report = _measured_by_a_child(request)
+    report.write(path)
+    return report
+
+
+def _request(
+    data: PreparedData, base: BaseModelRef, batch_sizes: Mapping[str, int], config: TokensConfig, share: float
+) -> TokenRequest:
+    from tasks.tokens import lengths
+
+    sets = (*data.train, *data.evaluation)
+    file = tokenizer_file(base.path)
+    key = fingerprint(
+        [(item.name, item.role, item.digest, item.columns) for item in sets],
+        sha256_of_file(file) if file else base.digest,
+        base.digest,
+        base.max_seq_length,
+        base.position_limit,
+        dict(batch_sizes),
+        share,
+        code_version(lengths, counting, padding),
+    )
+    return TokenRequest(
+        fingerprint=key, sets=sets, folder=base.path, max_seq_length=base.max_seq_length,
+        position_limit=base.position_limit, batch_sizes=dict(batch_sizes), maximum_truncated_share=share,
+        workers=config.workers,
+    )  # fmt: skip
+
+
+def _measured_by_a_child(request: TokenRequest) -> TokenReport:
+    """The report from a process that may import transformers: only it reads tokenizers without a tokenizer.json."""
+    if not any(path for pattern in SLOW_TOKENIZER_FILES for path in request.folder.rglob(pattern)):
+        raise ModelError(
+            f"{request.folder} holds no tokenizer: neither tokenizer.json nor {', '.join(SLOW_TOKENIZER_FILES)}."
+        )
+    with tempfile.TemporaryDirectory(prefix="stsflow-tokens-") as temporary:
+        spec, result, log = (Path(temporary) / name for name in ("spec.json", "result.json", "worker.log"))
+        request.write(spec)
+        ended = run_child(python_module("tasks.tokens.worker", str(spec), str(result)), log)
+        if ended.code != 0 or not result.is_file():
+            raise ModelError(f"The tokenizer in {request.folder} cannot be used: {last_lines(log, 3)}")
+        return TokenReport.load(result)
+
+
+def measure(request: TokenRequest, counter: TokenCounter) -> TokenReport:
+    """Count every set with `counter`."""
+    remembered = _Remembered(counter)
+    sets = tuple(_measure_set(item, request, remembered) for item in request.sets)
+    return TokenReport(
+        fingerprint=request.fingerprint, tokenizer=counter.name, vocabulary=counter.vocabulary,
+        max_seq_length=request.max_seq_length, sets=sets, findings=_findings(request, sets),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------ counting
+
+
+class _Remembered:
+    """A counter that counts a text once, as long as it remembers it."""
+
+    def __init__(self, counter: TokenCounter) -> None:
+        self.counter = counter
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def count(self, texts: list[str]) -> Counts:
+        """Tokens and unknown tokens of distinct `texts`."""
+        if len(self._known) > REMEMBERED_TEXTS:
+            self._known.clear()
+        new = [text for text in texts if text not in self._known]
+        lengths, unknown = self.counter.count(new)
+        self._known.update(zip(new, zip(lengths.tolist(), unknown.tolist(), strict=True), strict=True))
+        counted = np.array([self._known[text] for text in texts], dtype=np.int64).reshape(-1, 2)
+        return counted[:, 0], counted[:, 1]
+
+
+@dataclass
+class _Tally:
+    """Sums over the rows of one column."""
+
+    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    unknown: int = 0
+
+    def add(self, lengths: NDArray[np.int64], unknown: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """Add distinct texts that stand in `rows` rows each."""
+        counts = np.bincount(lengths, weights=rows).astype(np.int64)
+        size = max(len(counts), len(self.histogram))
+        self.histogram = np.pad(self.histogram, (0, size - len(self.histogram))) + np.pad(
+            counts, (0, size - len(counts))
+        )
+        self.unknown += int((unknown * rows).sum())
+
+
+def _measure_set(data: PreparedSet, request: TokenRequest, remembered: _Remembered) -> SetTokens:
+    rows = load_from_disk(str(data.path)).with_format("arrow")
+    columns = text_columns(data, rows)
+    tallies = {name: _Tally() for name in columns}
+    for batch in rows.iter(batch_size=ROWS_AT_A_TIME):
+        for name in columns:
+            encoded = batch[name].cast(pa.large_string()).combine_chunks().dictionary_encode()
+            standing = np.bincount(encoded.indices.to_numpy(), minlength=len(encoded.dictionary))
+            tallies[name].add(*remembered.count(encoded.dictionary.to_pylist()), standing)
+    batch_size = request.batch_sizes.get(data.name, EVALUATION_BATCH_SIZE)
+    if data.role == "evaluation":
+        batch_size = EVALUATION_BATCH_SIZE
+    statistics = {
+        name: summarise(
+            tally.histogram, tally.unknown, int(pc.count_distinct(rows.data[name]).as_py()), request.max_seq_length,
+            remembered.counter.special_tokens,
+        )
+        for name, tally in tallies.items()
+    }  # fmt: skip
+    return SetTokens(
+        name=data.name, role=data.role, columns=statistics, batch_size=batch_size,
+        padding_share=expected_padding_share(
+            {name: item.histogram for name, item in statistics.items()}, batch_size, request.max_seq_length
+        ),
+    )  # fmt: skip
+
+
+def text_columns(data: PreparedSet, rows: Dataset) -> tuple[str, ...]:
+    """The columns of a set that a model encodes; of an unfamiliar shape, every column of text."""
+    familiar = tuple(name for name in data.columns if name in TEXT_COLUMNS)
+    return familiar or tuple(
+        name for name in data.columns if getattr(rows.features[name], "dtype", "") in ("string", "large_string")
+    )
+
+
+def summarise(
+    histogram: NDArray[np.int64], unknown: int, distinct: int, max_seq_length: int, special_tokens: int
+) -> LengthStatistics:
+    """Statistics of a column from its histogram (rows by token count, index = tokens)."""
+    rows = int(histogram.sum())
+    present = np.flatnonzero(histogram)
+    if not rows:
+        present = np.zeros(1, np.int64)
+    tokens = int((np.arange(len(histogram)) * histogram).sum())
+    truncated = int(histogram[max_seq_length + 1 :].sum())
+    median, p95, p99 = (quantile(histogram, share) for share in (0.5, 0.95, 0.99))
+    return LengthStatistics(
+        rows=rows,
+        distinct=distinct,
+        minimum=int(present[0]),
+        mean=tokens / max(1, rows),
+        median=median,
+        p95=p95,
+        p99=p99,
+        maximum=int(present[-1]),
+        tokens=tokens,
+        truncated_rows=truncated,
+        truncated_share=truncated / max(1, rows),
+        unknown_tokens=unknown,
+        unknown_share=unknown / max(1, tokens - special_tokens * rows),
+        histogram={int(length): int(histogram[length]) for length in np.flatnonzero(histogram)},
+    )
+
+
+def quantile(histogram: NDArray[np.int64], share: float) -> float:
+    """The quantile of the rows that the histogram counts, by linear interpolation (numpy's default definition)."""
+    ends = np.cumsum(histogram)
+    if not len(ends) or not ends[-1]:
+        return 0.0
+    position = share * (int(ends[-1]) - 1)
+    low, high = (int(np.searchsorted(ends, place, side="right")) for place in (np.floor(position), np.ceil(position)))
+    return low + (high - low) * float(position - np.floor(position))
+
+
+# ------------------------------------------------------------------------------------------------------ findings
+
+
+def _findings(request: TokenRequest, sets: tuple[SetTokens, ...]) -> tuple[Finding, ...]:
+    return tuple(
+        _truncation(request, item, name, column)
+        for item in sets
+        for name, column in item.columns.items()
+        if column.truncated_share > request.maximum_truncated_share
+    )
+
+
+def _truncation(request: TokenRequest, item: SetTokens, name: str, column: LengthStatistics) -> Finding:
+    limit = request.position_limit
+    wanted = int(np.ceil(column.p99))
+    if limit is None or wanted <= limit:
+        remedy = f"Set model.max_seq_length: {wanted} to keep 99 % of them whole, or accept the cut."
+    elif request.max_seq_length < limit:
+        remedy = (
+            f"Set model.max_seq_length: {limit}, the most this model takes, split the texts, or use a longer model."
+        )
+    else:
+        remedy = f"Split the texts, or use a base model that takes more than {limit} tokens."
+    return Finding(
+        severity="warning",
+        code="tokens.truncated",
+        subject=f"{item.name}.{name}",
+        message=(
+            f"{column.truncated_rows:,} of {column.rows:,} texts ({column.truncated_share:.1%}) in column {name} of "
+            f"{item.name} are longer than max_seq_length {request.max_seq_length} and are cut; the longest has "
+            f"{column.maximum:,} tokens."
+        ),
+        remedy=remedy,
+        numbers={"truncated_rows": float(column.truncated_rows), "truncated_share": column.truncated_share},
+    )
