@@ -43,9 +43,12 @@ def draw_training_curve(training: TrainingSection, path: Path) -> Path:
         if best is not None and best.metric is not None:
             step, score = best.step.number or 0.0, best.metric.number or 0.0
             right.plot([step], [score], "o", markersize=13, markerfacecolor="none", color=_TUNED)
+            # Towards the middle of the picture, so that the words stay inside it.
+            side = "right" if step > metrics[-1][0] / 2 else "left"
             right.annotate(
-                f"kept: step {best.step.text}, {best.metric.text}", (step, score), xytext=(0, -22),
-                textcoords="offset points", ha="center", color=_TUNED,
+                f"kept: step {best.step.text}, {best.metric.text}", (step, score), xytext=(0, -24),
+                textcoords="offset points", ha=side, color=_TUNED,
+                bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
             )  # fmt: skip
     left.grid(axis="x", alpha=0.25)
     left.set_title("Training")

@@ -66,11 +66,11 @@ def _length(run: RunRef, tokens: TokenReport, trained: TrainedModel) -> list[Sen
     if columns:
         found.append(
             sentence(
-                "Training texts are short: across the columns of the training sets the 99th percentile is at most ",
+                "Across the columns of the training sets the 99th percentile is at most ",
                 source.fact("tokens.highest_p99", max(column.p99 for column in columns), "decimal"),
                 " tokens and the longest text has ",
                 source.fact("tokens.longest", max(column.maximum for column in columns), "count"),
-                " tokens. Behaviour on longer input was neither trained nor measured."
+                " tokens; behaviour on longer input was neither trained nor measured."
             )
             if max(column.p99 for column in columns) < longest
             else sentence(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
-
-from pydantic import JsonValue
 
 from tasks.card.escape import is_plain_url, shorten
 from tasks.card.facts import Fact, FactSource, Form, Sentence, sentence
@@ -42,8 +40,8 @@ _VERSION_TITLES = {
 _ENERGY = "energy_kwh"
 _MACHINE_TITLES = {
     "system": "System", "processor": "Processor", "cores": "Cores", "memory_gib": "Memory in GiB", "device": "Device",
-    "threads": "CPU threads", "gpu": "GPU",
-    "gpu_peak_memory_gib": "GPU peak memory in GiB", "cuda": "CUDA", "precision": "Precision", "code_revision": "Code revision", _ENERGY: "Energy in kWh",
+    "threads": "CPU threads", "gpu": "GPU", "gpu_peak_memory_gib": "GPU peak memory in GiB", "cuda": "CUDA",
+    "precision": "Precision", "code_revision": "Code revision", _ENERGY: "Energy in kWh",
 }  # fmt: skip
 
 
@@ -398,10 +396,19 @@ def _loss_names(trained: TrainedModel) -> tuple[str, ...]:
 
 def _citations(trained: TrainedModel) -> tuple[Citation, ...]:
     by_text: dict[str, list[str]] = {_SBERT_CITATION: ["Sentence Transformers"]}
-    for loss in trained.losses.values():
-        text: JsonValue | object = loss.get("citation")
-        if isinstance(text, str) and text.strip():
-            names = by_text.setdefault(text.strip(), [])
-            if str(loss.get("name", "")) not in names:
-                names.append(str(loss.get("name", "")))
+    for name, text in (entry for loss in trained.losses.values() for entry in _cited(loss)):
+        names = by_text.setdefault(text, [])
+        if name not in names:
+            names.append(name)
     return tuple(Citation(title=" and ".join(names), bibtex=text) for text, names in by_text.items())
+
+
+def _cited(loss: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Name and BibTeX of a loss, and of the one inside it, whose entries stand at the end of the outer one's."""
+    text, inner = str(loss.get("citation") or "").strip(), loss.get("inner")
+    within = list(_cited(inner)) if isinstance(inner, Mapping) else []
+    for _, entry in within:
+        text = text.removesuffix(entry).strip()
+    if text:
+        yield str(loss.get("name", "")), text
+    yield from within

@@ -142,3 +142,16 @@ def test_the_best_of_several_seeds_is_said_to_be_inflated(records: Any) -> None:
     assert "lies above their mean by about 0.0085" in card
     assert expected_maximum(5) == pytest.approx(1.16296, abs=2e-3)  # tables of normal order statistics
     assert expected_maximum(2) == pytest.approx(0.56419, abs=2e-3)
+
+
+def test_a_loss_around_another_brings_both_names_and_citations(records: Any) -> None:
+    inner = {"name": "MultipleNegativesRankingLoss", "parameters": {"scale": 20.0}, "citation": "@misc{inner,\n}"}
+    outer = {
+        "name": "MatryoshkaLoss", "parameters": {"loss": "MultipleNegativesRankingLoss", "matryoshka_dims": [384, 128]},
+        "citation": "@misc{outer,\n}\n\n@misc{inner,\n}", "inner": inner,
+    }  # fmt: skip
+    trained = records.trained.model_copy(update={"losses": {"kornli": outer, "korsts": inner}})
+    card = render_card(records.but(trained=trained).content())
+    assert "- loss:MatryoshkaLoss\n- loss:MultipleNegativesRankingLoss\n" in card
+    assert "#### MatryoshkaLoss\n\n```bibtex\n@misc{outer,\n}\n```\n" in card
+    assert card.count("@misc{inner,") == 1
