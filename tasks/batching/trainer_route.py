@@ -4,8 +4,8 @@
     arguments = SentenceTransformerTrainingArguments(..., **route.arguments)
     trainer = SentenceTransformerTrainer(..., train_dataset=DatasetDict(...), callbacks=[route.callback()])
 
-Only this file needs torch; it is for the trainer process. The data sets must be a `DatasetDict` whose order is that
-of the batches' names (one set alone may also be a plain `Dataset`).
+Only this file needs torch; it is for the trainer process. The data sets must be a `DatasetDict`, one set alone too,
+whose order is that of the batches' names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TrainerRoute:
 
     def __init__(self, batches: TrainingBatches) -> None:
         self.batches = batches
-        self._samplers: list[MultiSetSampler | SingleSetSampler] = []
+        self._samplers: list[MultiSetSampler] = []
 
     @property
     def arguments(self) -> dict[str, Callable[..., Any]]:
@@ -45,10 +45,8 @@ class TrainerRoute:
         """
         return _EpochCallback(self)
 
-    def _single(self, dataset: Any, **arguments: Any) -> SingleSetSampler:
-        sampler = SingleSetSampler(self.batches, dataset, **arguments)
-        self._samplers.append(sampler)
-        return sampler
+    def _single(self, dataset: Any, **arguments: Any) -> DefaultBatchSampler:
+        return _PartOfSeveral(dataset, **arguments)
 
     def _multi(self, dataset: ConcatDataset[Any], **arguments: Any) -> MultiSetSampler:
         sampler = MultiSetSampler(self.batches, dataset, **arguments)
@@ -75,22 +73,11 @@ class MultiSetSampler(MultiDatasetDefaultBatchSampler):  # type: ignore[misc]
         return self.batches.batches_per_epoch
 
 
-class SingleSetSampler(DefaultBatchSampler):  # type: ignore[misc]
-    """The batches of the only set. Among several sets it only tells the trainer's factory about its data set."""
-
-    def __init__(self, batches: TrainingBatches, dataset: Any, **arguments: Any) -> None:
-        super().__init__(dataset, **arguments)
-        self.batches = batches
-        self.dataset = dataset
-        self.batch_size = None
+class _PartOfSeveral(DefaultBatchSampler):  # type: ignore[misc]
+    """Stands for one set until the sampler of all sets is made, which is the one that draws."""
 
     def __iter__(self) -> Iterator[list[int]]:
-        _check_rows(self.batches, [len(self.dataset)])
-        for _, rows in self.batches.epoch(self.epoch):
-            yield rows.tolist()
-
-    def __len__(self) -> int:
-        return self.batches.batches_per_epoch
+        raise TypeError("These batches are for a DatasetDict; put a single data set into one too.")
 
 
 class _EpochCallback(TrainerCallback):

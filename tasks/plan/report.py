@@ -100,7 +100,7 @@ def _headline(report: PlanReport) -> str:
 
 
 def _ending(report: PlanReport) -> str:
-    return f"An epoch ends there: {report.ends_with}."
+    return f"End of an epoch: {report.ends_with}."
 
 
 def _print_finding(finding: Finding, console: Console) -> None:

@@ -1,0 +1,254 @@
+"""Planned exposure against a count of the texts that a real, instrumented trainer put into its model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.batching.ledger import Ledger
+from tasks.batching.trainer_route import TrainerRoute
+from tasks.config import RunConfig
+from tasks.plan.exposure import draw_batches, plan_exposure
+from tasks.records import PlanReport, PreparedData
+
+Prepare = Callable[..., PreparedData]
+Recipe = Callable[..., RunConfig]
+SHAPES = {"nli": "triplets", "sts": "scored_pairs"}
+
+
+def spelled(row: int) -> str:
+    """The row's number in words that the small tokenizer knows, so that it can be read back from the tokens."""
+    words = ("man", "woman", "dogs", "children", "guitar", "piano", "river", "book", "train", "road")
+    return " ".join(words[int(digit)] for digit in str(row))
+
+
+def toy(prepare: Prepare, triplets: int = 45, pairs: int = 14) -> PreparedData:
+    """Triplets whose negatives repeat a good deal; every anchor is distinct and names its row."""
+    chooser = random.Random(5)
+    return prepare(
+        {
+            "nli": {
+                "anchor": [spelled(row) for row in range(triplets)],
+                "positive": [f"positive {row // 2}" for row in range(triplets)],
+                "negative": [f"negative {chooser.randrange(9)}" for _ in range(triplets)],
+            },
+            "sts": {
+                "sentence1": [spelled(row) for row in range(pairs)],
+                "sentence2": [f"second {row % 9}" for row in range(pairs)],
+                "score": [row / pairs for row in range(pairs)],
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    import torch
+    from models import build_tiny_model
+    from sentence_transformers import SentenceTransformer
+
+    torch.set_num_threads(1)  # matrices this small only make a second thread wait
+    return SentenceTransformer(str(build_tiny_model(tmp_path_factory.mktemp("plan") / "bert", "bert")), device="cpu")
+
+
+def texts_fed(
+    model: Any, data: PreparedData, recipe: RunConfig, folder: Path, **more: Any
+) -> dict[str, list[list[str]]]:
+    """By set, the first text of each row of each batch on which the library's trainer computed a loss."""
+    from datasets import DatasetDict, load_from_disk
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+    training = recipe.training
+    sets = DatasetDict({item.name: load_from_disk(str(item.path)) for item in data.train})
+    fed: dict[str, list[list[str]]] = {item.name: [] for item in data.train}
+
+    class Watched(SentenceTransformerTrainer):  # type: ignore[misc]
+        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            first = next(key for key in inputs if key.endswith("_input_ids"))
+            texts = model.tokenizer.batch_decode(inputs[first], skip_special_tokens=True)
+            fed[inputs["dataset_name"]].append([text.replace(" ", "") for text in texts])
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    route = TrainerRoute(draw_batches(recipe, data, world_size=1))
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(folder), num_train_epochs=training.epochs, max_steps=training.max_steps or -1, use_cpu=True,
+        gradient_accumulation_steps=training.gradient_accumulation_steps, save_strategy=more.pop("save", "no"),
+        report_to=[], disable_tqdm=True, seed=training.seed, logging_strategy="no", **more, **route.arguments,
+    )  # fmt: skip
+    trainer = Watched(
+        model=model, args=arguments, train_dataset=sets, callbacks=[route.callback()],
+        loss={name: recipe.loss_of(name).build(model) for name in sets},
+    )  # fmt: skip
+    trainer.train()
+    assert trainer.state.global_step == plan_exposure(recipe, data, 1).steps
+    return fed
+
+
+@pytest.mark.parametrize("order", ["round_robin", "proportional"])
+@pytest.mark.parametrize("sampler", ["batch_sampler", "no_duplicates"])
+@pytest.mark.parametrize("length", [{"epochs": 1}, {"epochs": 2}, {"epochs": 1.3, "gradient_accumulation_steps": 3}])
+def test_the_plan_is_what_the_trainer_is_fed(
+    prepare: Prepare, recipe: Recipe, model: Any, tmp_path: Path, order: str, sampler: str, length: dict[str, Any]
+) -> None:
+    data = toy(prepare)
+    config = recipe(SHAPES, batch_size=4, batch_sampler=sampler, multi_dataset_batch_sampler=order, **length)
+    fed = texts_fed(model, data, config, tmp_path / "trainer")
+    plan = plan_exposure(config, data, 1)
+    for item in plan.exposure:
+        batches = fed[item.name]
+        texts = [text for batch in batches for text in batch]
+        assert (item.batches, item.rows_seen) == (len(batches), len(texts))
+        assert (item.unique_rows_seen, item.repeats) == (len(set(texts)), len(texts) - len(set(texts)))
+    anchors = sum(len(batch) for batch in fed["nli"])
+    met = sum(len(batch) * (2 * len(batch) - 1) for batch in fed["nli"])  # all positives and negatives but its own
+    assert plan.exposure[0].in_batch_negatives == pytest.approx(met / anchors)
+    assert plan.exposure[1].in_batch_negatives == 0
+
+
+def test_the_ledger_agrees_with_the_plan_and_notices_one_row_too_few(prepare: Prepare, recipe: Recipe) -> None:
+    data = toy(prepare)
+    config = recipe(SHAPES, batch_size=4, epochs=2)
+    batches, plan = draw_batches(config, data, 1), plan_exposure(config, data, 1)
+    ledger, short = (Ledger(dict(zip(batches.names, batches.rows, strict=True))) for _ in range(2))
+    for order, count in batches.fed(plan.steps):
+        for number, rows in list(order)[:count]:
+            ledger.count(batches.names[number], rows)
+            short.count(batches.names[number], rows if number else rows[1:])
+    assert ledger.differences(plan.exposure) == ()
+    assert ledger.actual(plan.exposure) == plan.exposure
+    assert [finding.subject for finding in short.differences(plan.exposure)] == ["nli"]
+
+
+def brute_force(recipe: RunConfig, data: PreparedData, world_size: int, plan: PlanReport) -> dict[str, list[list[int]]]:
+    """What each process is dealt by accelerate's own shard, step by step, until the steps are done."""
+    from accelerate.data_loader import BatchSamplerShard
+    from torch.utils.data import BatchSampler
+
+    batches = draw_batches(recipe, data, world_size)
+
+    class Whole(BatchSampler):
+        batch_size, drop_last = None, True  # type: ignore[assignment]
+
+        def __init__(self, epoch: int) -> None:
+            self.epoch = epoch
+
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            return iter([(number, rows.tolist()) for number, rows in batches.epoch(self.epoch)])
+
+        def __len__(self) -> int:
+            return batches.batches_per_epoch
+
+    fed: dict[str, list[list[int]]] = {name: [] for name in batches.names}
+    for rank in range(world_size):
+        left, epoch = plan.steps, 0
+        while left:
+            loader = list(BatchSamplerShard(Whole(epoch), world_size, rank, even_batches=False))
+            accumulation = recipe.training.gradient_accumulation_steps
+            for start in range(0, len(loader), accumulation):
+                if left:
+                    left -= 1
+                    for number, rows in loader[start : start + accumulation]:
+                        fed[batches.names[number]].append(rows)
+            epoch += 1
+    return fed
+
+
+@pytest.mark.parametrize("order", ["round_robin", "proportional"])
+@pytest.mark.parametrize("sampler", ["batch_sampler", "no_duplicates"])
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_two_processes_are_planned_as_accelerate_deals_them(
+    prepare: Prepare, recipe: Recipe, order: str, sampler: str, accumulation: int
+) -> None:
+    data = toy(prepare, triplets=47)
+    config = recipe(
+        SHAPES, batch_size=4, epochs=2, batch_sampler=sampler, multi_dataset_batch_sampler=order,
+        gradient_accumulation_steps=accumulation,
+    )  # fmt: skip
+    plan = plan_exposure(config, data, 2)
+    fed = brute_force(config, data, 2, plan)
+    for item in plan.exposure:
+        rows = [row for batch in fed[item.name] for row in batch]
+        assert (item.batches, item.rows_seen, item.unique_rows_seen) == (len(fed[item.name]), len(rows), len(set(rows)))
+        assert item.effective_batch_size == 4 * 2 * accumulation
+
+
+def test_a_set_that_is_hardly_seen_is_a_warning_with_cause_and_remedy(prepare: Prepare, recipe: Recipe) -> None:
+    data = toy(prepare, triplets=200, pairs=14)
+    config = recipe(SHAPES, batch_size=4, multi_dataset_batch_sampler="round_robin")
+    plan = plan_exposure(config, data, 1)
+    (finding,) = [finding for finding in plan.findings if finding.code == "exposure.low"]
+    assert (finding.severity, finding.subject) == ("warning", "nli")
+    assert finding.message == (
+        "The model will see 16 of the 200 rows of nli (8.00%) in the whole run, 16 (8.00%) an epoch; "
+        "plan.minimum_seen_share is 50%. Cause: round robin ends with the smallest data set: sts, 4 batches."
+    )
+    assert "training.multi_dataset_batch_sampler: proportional" in finding.remedy
+    assert "(54 steps an epoch instead of 8)" in finding.remedy  # 50 + 4 batches
+    assert plan.ends_with == "round robin ends with the smallest data set: sts, 4 batches"
+
+
+def test_the_share_that_warns_is_the_recipes(prepare: Prepare, recipe: Recipe) -> None:
+    data = toy(prepare, triplets=200, pairs=14)
+    config = recipe(SHAPES, plan={"minimum_seen_share": 0.05}, batch_size=4, multi_dataset_batch_sampler="round_robin")
+    assert [finding.code for finding in plan_exposure(config, data, 1).findings] == []
+
+
+@pytest.mark.parametrize(
+    ("training", "cause"),
+    [
+        ({"max_steps": 3}, "training.max_steps: 3 ends the run after 0.19 epochs"),
+        ({"epochs": 0.25}, "training.epochs: 0.25 ends the run within the first epoch"),
+    ],
+)
+def test_a_short_run_is_named_as_the_cause(
+    prepare: Prepare, recipe: Recipe, training: dict[str, Any], cause: str
+) -> None:
+    plan = plan_exposure(recipe(SHAPES, batch_size=4, **training), toy(prepare), 1)
+    assert {finding.code for finding in plan.findings} == {"exposure.low"}
+    assert all(f"Cause: {cause}." in finding.message for finding in plan.findings)
+
+
+def test_rows_that_the_sampler_cannot_place_are_counted_and_named(prepare: Prepare, recipe: Recipe) -> None:
+    same = {"anchor": ["same"] * 20, "positive": [f"p{row}" for row in range(20)], "negative": ["n"] * 20}
+    plan = plan_exposure(recipe({"nli": "triplets"}, batch_size=4), prepare({"nli": same}), 1)
+    assert (plan.exposure[0].rows_seen, plan.exposure[0].left_out_by_sampler) == (5, 15)
+    low, left_out = plan.findings
+    assert "the sampler leaves out rows whose texts repeat too often" in low.message
+    assert left_out.message == (
+        "The sampler leaves 15 of the 20 rows of nli (75.00%) out of an epoch: an incomplete last batch, or texts that "
+        "stand in every batch already."
+    )
+
+
+def test_a_plan_without_a_batch_is_an_error(prepare: Prepare, recipe: Recipe) -> None:
+    plan = plan_exposure(recipe(SHAPES, batch_size=64), toy(prepare), 2)
+    (finding,) = plan.findings
+    assert (finding.severity, finding.code, plan.steps) == ("error", "exposure.none", 0)
+    assert "no whole batch of nli (45 rows, batch size 64), sts (14 rows, batch size 64)" in finding.message
+
+
+def test_token_budget_says_that_negatives_vary_and_leaves_cached_losses_alone(
+    prepare: Prepare, recipe: Recipe, base: Any
+) -> None:
+    data = toy(prepare)
+    varying = plan_exposure(recipe(SHAPES, batch_size=16, batch_tokens=100), data, 1, base)
+    assert "exposure.negatives_vary" in [finding.code for finding in varying.findings]
+    cached = {"nli": {"kind": "cached_multiple_negatives_ranking"}}
+    fixed = plan_exposure(recipe(SHAPES, batch_size=16, batch_tokens=100, losses=cached), data, 1, base)
+    assert "exposure.negatives_vary" not in [finding.code for finding in fixed.findings]
+    assert fixed.exposure[0].batches == 3  # 45 rows at 16
+
+
+def test_the_plan_is_made_without_the_training_stack() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; import tasks.plan.exposure, tasks.plan.report, tasks.plan.probe, tasks.plan.disk;"
+        "print(sorted({'torch', 'transformers', 'sentence_transformers', 'datasets', 'prefect'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
