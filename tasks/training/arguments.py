@@ -76,6 +76,10 @@ FIXED = {
     "fsdp_config": "training.processes is the only way to train in parallel",
     "deepspeed": "training.processes is the only way to train in parallel",
     "ddp_backend": "it follows training.device",
+    "logging_nan_inf_filter": "a loss that is not finite ends the training and is never averaged away",
+    "dataloader_drop_last": "incomplete last batches are trained on by one process and dropped by several, as planned",
+    "train_sampling_strategy": "training.batch_sampler makes the batches",
+    "data_seed": "training.seed is the seed of the data order too",
 }
 """Arguments that cannot be changed, with the reason. The library's own value is accepted, for it changes nothing."""
 
@@ -85,7 +89,8 @@ HARMLESS_VALUES: dict[str, tuple[JsonValue, ...]] = {
     "ignore_data_skip": (False,), "restore_callback_states_from_checkpoint": (False,),
     "greater_is_better": (None, True),
     "enable_jit_checkpoint": (False,), "eval_on_start": (False,), "parallelism_config": (None,),
-    "fsdp": (None, "", []), "fsdp_config": (None,), "deepspeed": (None,), "ddp_backend": (None,), "run_name": (None,),
+    "logging_nan_inf_filter": (True, False), "dataloader_drop_last": (False,), "train_sampling_strategy": ("random",),
+    "data_seed": (None,), "fsdp": (None, "", []), "fsdp_config": (None,), "deepspeed": (None,), "ddp_backend": (None,), "run_name": (None,),
 }  # fmt: skip
 
 NO_SUCCESSOR = "transformers 5 removed it and nothing takes its place"
@@ -109,7 +114,7 @@ REMOVED = {
     "fsdp_min_num_params": NO_SUCCESSOR,
     "fsdp_transformer_layer_cls_to_wrap": NO_SUCCESSOR,
     "adafactor": "transformers 5 removed it: use training.optimizer: adafactor",
-    "group_by_length": "transformers 5 renamed it: use training.arguments.train_sampling_strategy: group_by_length",
+    "group_by_length": f"{NO_SUCCESSOR} here: training.padding_free saves what it saved",
     "use_legacy_prediction_loop": NO_SUCCESSOR,
     "include_inputs_for_metrics": "transformers 5 removed it: use training.arguments.include_for_metrics",
     "push_to_hub_model_id": "transformers 5 removed it: use card.model_id",
@@ -147,13 +152,18 @@ def check_arguments(arguments: Mapping[str, JsonValue]) -> None:
             near = difflib.get_close_matches(name, [*known, *REMOVED], n=1)
             hint = f" The nearest right one is {near[0]}." if near else ""
             raise RecipeError(f"{where}: the trainer has no argument of this name.{hint}")
-        if name in HARMLESS_VALUES and value in HARMLESS_VALUES[name] and type(value) is not int:
+        if _changes_nothing(name, value):
             continue
         if name in REPLACED_BY_FIELD:
             raise RecipeError(f"{where}: stsflow sets this itself; use {REPLACED_BY_FIELD[name]}.")
         if name in FIXED:
             raise RecipeError(f"{where}: this cannot be changed: {FIXED[name]}.")
         _check_value(where, value, known[name])
+
+
+def _changes_nothing(name: str, value: JsonValue) -> bool:
+    # Types too: 0 equals False, and is not what the trainer's own card would show.
+    return any(type(value) is type(one) and value == one for one in HARMLESS_VALUES.get(name, ()))
 
 
 def _check_value(where: str, value: JsonValue, rule: Mapping[str, list[str]]) -> None:

@@ -104,8 +104,8 @@ def check_room(request: TrainingRequest, folder: TrainingFolder) -> None:
     if free < needed:
         raise PreconditionError(
             f"The disk of {folder.root} has {free / 2**30:.2f} GiB free; {keep + 2} checkpoints of "
-            f"{one / 2**30:.2f} GiB (training.keep_checkpoints: {keep}, the best one, and the one being written) and the model need "
-            f"{needed / 2**30:.2f} GiB."
+            f"{one / 2**30:.2f} GiB (training.keep_checkpoints: {keep}, the best one, and the one being written) and "
+            f"the model need {needed / 2**30:.2f} GiB."
         )
 
 

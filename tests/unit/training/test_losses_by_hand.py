@@ -1,0 +1,213 @@
+"""Every loss a recipe can name: its value against the formula worked out in numpy, and a few steps of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from models import SENTENCES
+from sentence_transformers import SentenceTransformer
+
+from tasks.training.losses import (
+    AnglE,
+    CachedMultipleNegativesRanking,
+    CoSENT,
+    CosineSimilarity,
+    Loss,
+    Matryoshka,
+    MultipleNegativesRanking,
+    TripletMargin,
+)
+
+Array = np.ndarray[Any, Any]
+TRIPLETS = (SENTENCES[0:4], SENTENCES[4:8], SENTENCES[8:12])
+PAIRS = (SENTENCES[0:5], SENTENCES[5:10])
+SCORES = np.array([0.0, 0.3, 0.3, 0.8, 1.0])
+
+
+@pytest.fixture(scope="module")
+def model(small_bert: Path) -> SentenceTransformer:
+    return SentenceTransformer(str(small_bert), device="cpu").eval()
+
+
+def unit(x: Array) -> Array:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def ranking(columns: list[Array], scale: float, similarity: str = "cosine") -> float:
+    """Mean over anchors of -log softmax(scale * similarity) at the own positive, over all positives and negatives."""
+    if similarity == "cosine":
+        columns = [unit(column) for column in columns]
+    anchors, others = columns[0], np.concatenate(columns[1:])
+    scores = scale * anchors @ others.T
+    rows = np.arange(len(anchors))
+    return float(np.mean(np.log(np.exp(scores).sum(axis=1)) - scores[rows, rows]))
+
+
+def cosine(columns: list[Array]) -> Array:
+    return (unit(columns[0]) * unit(columns[1])).sum(axis=1)
+
+
+def mean_square(columns: list[Array]) -> float:
+    return float(np.mean((cosine(columns) - SCORES) ** 2))
+
+
+def pair_ranking(values: Array, scale: float) -> float:
+    """log(1 + sum of exp(scale * (s_j - s_i)) over all i, j whose gold scores say i above j)."""
+    terms = [np.exp(scale * (values[j] - values[i])) for i in range(5) for j in range(5) if SCORES[i] > SCORES[j]]
+    return float(np.log(1 + np.sum(terms)))
+
+
+def angle(columns: list[Array]) -> Array:
+    """|sum of real and imaginary parts| of the quotient of the embeddings as complex vectors, both of them normed.
+
+    Li and Li (2023), section 3.3: the first half of a vector is its real part, the second its imaginary one.
+    """
+    half = columns[0].shape[1] // 2
+    z, w = (column[:, :half] + 1j * column[:, half:] for column in columns)
+    quotient = z * w.conj() / (np.abs(w) ** 2).sum(axis=1, keepdims=True)
+    lengths = np.linalg.norm(z, axis=1) / np.linalg.norm(w, axis=1)
+    quotient = quotient / lengths[:, None]
+    return np.abs(quotient.real.sum(axis=1) + quotient.imag.sum(axis=1))
+
+
+def margin(columns: list[Array], wanted: float, distance: str) -> float:
+    distances: dict[str, Callable[[Array, Array], Array]] = {
+        "cosine": lambda a, b: 1 - (unit(a) * unit(b)).sum(axis=1),
+        "euclidean": lambda a, b: np.sqrt(((a - b) ** 2).sum(axis=1)),
+        "manhattan": lambda a, b: np.abs(a - b).sum(axis=1),
+    }
+    measure = distances[distance]
+    gap = measure(columns[0], columns[1]) - measure(columns[0], columns[2]) + wanted
+    return float(np.mean(np.maximum(gap, 0)))
+
+
+def leading(columns: list[Array], dimension: int) -> list[Array]:
+    return [unit(column[:, :dimension]) for column in columns]
+
+
+CASES: list[tuple[Loss, Callable[[list[Array]], float]]] = [
+    (MultipleNegativesRanking(), lambda c: ranking(c, 20)),
+    (MultipleNegativesRanking(scale=5), lambda c: ranking(c, 5)),
+    (MultipleNegativesRanking(scale=0.1, similarity="dot"), lambda c: ranking(c, 0.1, "dot")),
+    (CachedMultipleNegativesRanking(mini_batch_size=3), lambda c: ranking(c, 20)),
+    (CosineSimilarity(), mean_square),
+    (CoSENT(), lambda c: pair_ranking(cosine(c), 20)),
+    (AnglE(), lambda c: pair_ranking(angle(c), 20)),
+    (TripletMargin(margin=2), lambda c: margin(c, 2, "euclidean")),
+    (TripletMargin(margin=0.1, distance="cosine"), lambda c: margin(c, 0.1, "cosine")),
+    (TripletMargin(margin=20, distance="manhattan"), lambda c: margin(c, 20, "manhattan")),
+    (
+        Matryoshka(loss=MultipleNegativesRanking(), dimensions=(32, 16, 8), weights=(1, 0.5, 0.25)),
+        lambda c: ranking(c, 20) + 0.5 * ranking(leading(c, 16), 20) + 0.25 * ranking(leading(c, 8), 20),
+    ),
+    (
+        Matryoshka(loss=CosineSimilarity(), dimensions=(32, 8)),
+        lambda c: mean_square(c) + mean_square(leading(c, 8)),
+    ),
+]  # fmt: skip
+
+
+def name_of(case: Any) -> str:
+    if not hasattr(case, "kind"):
+        return ""
+    return str(case.kind if case.kind != "matryoshka" else f"matryoshka-{case.loss.kind}")
+
+
+def columns_for(loss: Loss) -> tuple[tuple[str, ...], ...]:
+    return PAIRS if "scored_pairs" in loss.learns_from else TRIPLETS
+
+
+def value_of(loss: Loss, model: SentenceTransformer) -> torch.Tensor:
+    features = [model.preprocess(list(column)) for column in columns_for(loss)]
+    labels = torch.tensor(SCORES, dtype=torch.float32) if "scored_pairs" in loss.learns_from else None
+    value: torch.Tensor = loss.build(model)(features, labels)
+    return value
+
+
+@pytest.mark.parametrize(("loss", "by_hand"), CASES, ids=name_of)
+def test_the_value_is_that_of_the_formula(
+    loss: Loss, by_hand: Callable[[list[Array]], float], small_bert: Path, model: SentenceTransformer
+) -> None:
+    embeddings = [model.encode(list(column)).astype(np.float64) for column in columns_for(loss)]
+    fresh = SentenceTransformer(str(small_bert), device="cpu").eval()  # Matryoshka wraps the model's forward
+    assert value_of(loss, fresh).item() == pytest.approx(by_hand(embeddings), rel=2e-5, abs=2e-6)
+
+
+@pytest.mark.parametrize("loss", [case[0] for case in CASES], ids=name_of)
+def test_a_few_steps_bring_it_down(loss: Loss, small_bert: Path) -> None:
+    trained = SentenceTransformer(str(small_bert), device="cpu").eval()
+    module = loss.build(trained)
+    features = [trained.preprocess(list(column)) for column in columns_for(loss)]
+    labels = torch.tensor(SCORES, dtype=torch.float32) if "scored_pairs" in loss.learns_from else None
+    optimizer = torch.optim.SGD(trained.parameters(), lr=1e-3)
+    values = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        value = module([dict(feature) for feature in features], labels)
+        value.backward()
+        optimizer.step()
+        values.append(value.item())
+    assert values[-1] < values[0]
+
+
+@pytest.mark.parametrize("loss", [case[0] for case in CASES if case[0].is_mean_of_rows], ids=name_of)
+def test_a_mean_over_rows_is_the_weighted_mean_of_its_parts(loss: Loss, small_bert: Path) -> None:
+    fresh = SentenceTransformer(str(small_bert), device="cpu").eval()
+    module = loss.build(fresh)
+    columns, scores = columns_for(loss), torch.tensor(SCORES, dtype=torch.float32)
+    rows = len(columns[0])
+
+    def value(part: slice) -> float:
+        features = [fresh.preprocess(list(column[part])) for column in columns]
+        return float(module(features, scores[part] if "scored_pairs" in loss.learns_from else None).detach())
+
+    parts = 3 / rows * value(slice(0, 3)) + (rows - 3) / rows * value(slice(3, None))
+    assert parts == pytest.approx(value(slice(None)), rel=1e-5)
+
+
+def test_losses_that_compare_rows_are_not_means_of_rows() -> None:
+    for loss in (MultipleNegativesRanking(), CachedMultipleNegativesRanking(), CoSENT(), AnglE()):
+        assert not loss.is_mean_of_rows
+        assert not Matryoshka(loss=loss, dimensions=(8,)).is_mean_of_rows
+
+
+def test_only_a_cached_loss_has_a_lighter_form() -> None:
+    cached = CachedMultipleNegativesRanking(mini_batch_size=32)
+    assert cached.lighter() == CachedMultipleNegativesRanking(mini_batch_size=16)
+    assert CachedMultipleNegativesRanking(mini_batch_size=1).lighter() is None
+    around = Matryoshka(loss=cached, dimensions=(32, 8))
+    assert around.lighter() == Matryoshka(loss=cached.lighter(), dimensions=(32, 8))
+    assert MultipleNegativesRanking().lighter() is None
+    assert Matryoshka(loss=CoSENT(), dimensions=(8,)).lighter() is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "parameters", "cited"),
+    [
+        (MultipleNegativesRanking(), "MultipleNegativesRankingLoss", {"scale": 20.0, "similarity_fct": "cos_sim"}, "1807.03748"),
+        (CosineSimilarity(), "CosineSimilarityLoss", {"loss_fct": "torch.nn.modules.loss.MSELoss"}, ""),
+        (TripletMargin(), "TripletLoss", {"distance_metric": "TripletDistanceMetric.EUCLIDEAN", "triplet_margin": 5.0}, "1703.07737"),
+    ],
+)  # fmt: skip
+def test_a_loss_describes_itself(
+    loss: Loss, name: str, parameters: dict[str, Any], cited: str, model: SentenceTransformer
+) -> None:
+    described = loss.describe(loss.build(model))
+    assert (described["name"], described["parameters"]) == (name, parameters)
+    assert cited in str(described["citation"])
+
+
+def test_a_matryoshka_loss_cites_both(small_bert: Path) -> None:
+    loss = Matryoshka(loss=CoSENT(), dimensions=(32, 8))
+    described = loss.describe(loss.build(SentenceTransformer(str(small_bert), device="cpu")))
+    assert described["name"] == "MatryoshkaLoss"
+    assert described["parameters"] == {
+        "loss": "CoSENTLoss", "loss_parameters": {"scale": 20.0, "similarity_fct": "pairwise_cos_sim"},
+        "matryoshka_dims": [32, 8], "matryoshka_weights": [1.0, 1.0],
+    }  # fmt: skip
+    assert "Matryoshka" in str(described["citation"]) and "CoSENT" in str(described["citation"])

@@ -1,0 +1,166 @@
+"""Whatever ends a trainer, and wherever: the next one ends with the same bits, and logs nothing twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.child import run_child as real_run_child
+from tasks.errors import TrainerKilled
+from tasks.records import TrainedModel
+from tasks.training.events import Event, read_events
+from tasks.training.request import TrainingRequest
+from tasks.training.run import train
+from tasks.training.trainer import Trainer
+from tasks.workspace import TrainingFolder
+
+MakeRequest = Callable[..., TrainingRequest]
+
+
+class PowerCut(BaseException):
+    """Stands for the end of the process: nothing in the product may catch it."""
+
+
+def series(folder: TrainingFolder) -> list[tuple[str, int | None, dict[str, float]]]:
+    """What a tracker would be sent: kind, step and values of every point, in order."""
+    kinds = ("log", "evaluation")
+    return [(event.kind, event.step, event.values) for event in read_events(folder.events) if event.kind in kinds]
+
+
+def cut_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
+    """The trainer vanishes before it has trained on one batch more than `batches`."""
+    original, done = Trainer.training_step, 0
+
+    def step(self: Trainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        nonlocal done
+        if done == batches:
+            raise PowerCut
+        done += 1
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "training_step", step)
+
+
+SECTIONS: dict[str, dict[str, Any]] = {
+    "proportional": {"multi_dataset_batch_sampler": "proportional", "eval_steps": 4, "logging_steps": 3},
+    "round robin, accumulated": {
+        "multi_dataset_batch_sampler": "round_robin", "gradient_accumulation_steps": 3, "eval_steps": 2,
+        "logging_steps": 3, "epochs": 3,
+    },
+    "padded, duplicates, own pace, early stopping": {
+        "batch_sampler": "batch_sampler", "padding_free": "off", "precision": "float32", "eval_steps": 6,
+        "checkpoint_steps": 4, "logging_steps": 5, "early_stopping_patience": 3, "batch_sizes": {"sts": 6},
+    },
+    "within an epoch": {"epochs": 1.5, "checkpoint_steps": 5, "logging_steps": 4, "eval_steps": 7},
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
+def test_cut_anywhere_it_ends_with_the_same_bits(
+    section: dict[str, Any], request_of: MakeRequest, tmp_path: Path
+) -> None:
+    request = request_of(**section)
+    whole = train(request, TrainingFolder(tmp_path / "whole"))
+    folder = TrainingFolder(tmp_path / "cut")
+    for batches in (7, 10):
+        with pytest.MonkeyPatch.context() as patch:
+            cut_after(patch, batches)
+            with pytest.raises(PowerCut):
+                train(request, folder)
+    result = train(request, folder)
+    assert result.weights_sha256 == whole.weights_sha256
+    assert result.model_digest == whole.model_digest
+    assert series(folder) == series(TrainingFolder(tmp_path / "whole"))
+    same = ("steps", "epochs", "best_step", "best_metric", "log", "exposure", "stopped_early", "findings")
+    assert [getattr(result, name) for name in same] == [getattr(whole, name) for name in same]
+    assert result.train_loss == whole.train_loss
+    assert result.attempts == 3
+    assert len(result.resumed_from) == 2
+    assert 0 < result.resumed_from[-1] < whole.steps
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_cut_after_the_last_step_nothing_is_trained_again(
+    request_of: MakeRequest, training_folder: TrainingFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_of(eval_steps=10)
+    first = train(request, training_folder)
+    training_folder.result.unlink()
+    cut_after(monkeypatch, 0)
+    again = train(request, training_folder)
+    assert (again.weights_sha256, again.steps, again.best_step) == (first.weights_sha256, first.steps, first.best_step)
+    assert (again.train_loss, again.exposure, again.log) == (first.train_loss, first.exposure, first.log)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_torn_checkpoint_is_passed_over_and_said(
+    request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path
+) -> None:
+    request = request_of(eval_steps=5)
+    whole = train(request, TrainingFolder(tmp_path / "whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        cut_after(patch, 17)
+        with pytest.raises(PowerCut):
+            train(request, training_folder)
+    torn = training_folder.checkpoints / "checkpoint-15" / "optimizer.pt"
+    torn.write_bytes(torn.read_bytes()[:-100])
+    result = train(request, training_folder)
+    assert result.resumed_from == (10,)
+    assert result.weights_sha256 == whole.weights_sha256
+    assert "checkpoint of step 15 is not used: optimizer.pt has" in result.findings[0].message
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_finished_training_is_found_and_a_spoiled_model_is_not(
+    request_of: MakeRequest, training_folder: TrainingFolder
+) -> None:
+    request = request_of(eval_steps=20)
+    first = train(request, training_folder)
+    seen: list[Event] = []
+    second = train(request, training_folder, on_event=seen.extend)
+    assert second == first.model_copy(update={"reused": True})
+    assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
+    assert seen[-1].kind == "done"
+    with (training_folder.model / "model.safetensors").open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        stream.write(b"\x00")
+    third = train(request, training_folder)
+    assert (third.reused, third.weights_sha256) == (False, first.weights_sha256)
+
+
+def test_killed_in_the_middle_it_ends_with_the_same_bits(
+    request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path, in_this_process: None
+) -> None:
+    """SIGKILL of the real child, right after its second checkpoint, with the fast levers on."""
+    request = request_of(eval_steps=4)
+    whole = train(request, TrainingFolder(tmp_path / "whole"))
+
+    def kill(events: list[Event]) -> None:
+        process = next((event.details["process_id"] for event in seen + events if event.kind == "phase"), None)
+        seen.extend(events)
+        if any(event.kind == "checkpoint" and event.step == 8 for event in events):
+            os.kill(int(str(process)), signal.SIGKILL)
+
+    seen: list[Event] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.training.run.run_child", real_run_child)
+        patch.setattr("tasks.training.run.TICK_SECONDS", 0.02)
+        with pytest.raises(TrainerKilled) as error:
+            train(request, training_folder, on_event=kill)
+    assert "The trainer was ended by signal 9, which stsflow did not send" in error.value.message
+    assert "is kept: the same command goes on from there. The log is" in error.value.message
+    failure = read_events(training_folder.events)[-1]
+    assert (failure.kind, failure.details["kind"]) == ("failure", "TrainerKilled")
+    result: TrainedModel = train(request, training_folder)
+    assert result.weights_sha256 == whole.weights_sha256
+    assert series(training_folder) == series(TrainingFolder(tmp_path / "whole"))
+    assert result.attempts == 2
+    assert result.resumed_from[0] >= 8
+
