@@ -41,17 +41,10 @@ def draw_training_curve(training: TrainingSection, path: Path) -> Path:
         right.set_ylabel(training.metric, color=_TUNED)
         best = next((row for row in training.log if row.is_best), None)
         if best is not None and best.metric is not None:
-            step, score = best.step.number or 0.0, best.metric.number or 0.0
-            right.plot([step], [score], "o", markersize=13, markerfacecolor="none", color=_TUNED)
-            # Towards the middle of the picture, so that the words stay inside it.
-            side = "right" if step > metrics[-1][0] / 2 else "left"
-            right.annotate(
-                f"kept: step {best.step.text}, {best.metric.text}", (step, score), xytext=(0, -24),
-                textcoords="offset points", ha=side, color=_TUNED,
-                bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-            )  # fmt: skip
+            point = [best.step.number or 0.0], [best.metric.number or 0.0]
+            right.plot(*point, "o", markersize=13, markerfacecolor="none", color=_TUNED)
+            left.set_title(f"Kept (ring): step {best.step.text}, {best.metric.text}", color=_TUNED, fontsize="medium")
     left.grid(axis="x", alpha=0.25)
-    left.set_title("Training")
     return _save(figure, path)
 
 
