@@ -10,6 +10,7 @@ from tasks.records import LengthStatistics, SetTokens, TokenReport
 
 PANEL_HEIGHT = 2.2
 BINS = 60
+"""At most."""
 
 
 def draw_histogram(report: TokenReport, path: Path) -> Path:
@@ -26,7 +27,8 @@ def draw_histogram(report: TokenReport, path: Path) -> Path:
     for place, item in enumerate(report.sets):
         panel = figure.add_subplot(len(report.sets), 1, place + 1)
         right = max(_visible_end(column) for column in item.columns.values())
-        edges = np.linspace(0.5, right + 0.5, min(BINS, right) + 1)
+        width = -(-right // BINS)  # whole tokens, or neighbouring bins would hold different numbers of lengths
+        edges = np.arange(0.5, right + width + 0.5, width)
         for name, column in item.columns.items():
             lengths = np.array(list(column.histogram))
             weights = np.array(list(column.histogram.values())) * 100 / max(1, column.rows)
