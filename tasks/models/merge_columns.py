@@ -1,7 +1,6 @@
-"""Encode all columns of a batch in one forward pass, where the batch is flattened.
+"""Encode all columns of a batch in one forward pass, where the batch is flattened and that is less work.
 
-Laid end to end, columns of different lengths cost no padding, so one pass over all of them is never more work than a
-pass for each. sentence-transformers merges padded columns only.
+Laid end to end, columns of different lengths cost no padding. sentence-transformers merges padded columns only.
 """
 
 from __future__ import annotations
@@ -23,8 +22,13 @@ from sentence_transformers.sentence_transformer.losses import (
 MERGEABLE = (MultipleNegativesRankingLoss, CosineSimilarityLoss, CoSENTLoss, AnglELoss, TripletLoss)
 
 
+# On a CPU one pass pays until its activations fall out of the cache. Measured on all-MiniLM-L6-v2, one thread, CPU time
+# against a pass for each column: 0.87 at 480 tokens (triplets, batch 8), 1.0 at 960, 1.1 at 1,900, 1.3 at 3,800.
+MOST_TOKENS_ON_CPU = 768
+
+
 class MergedColumns(torch.nn.Module):
-    """The same loss, all columns encoded at once. Padded features go to the loss as they are."""
+    """The same loss, all columns encoded at once where that pays. Padded features go to the loss as they are."""
 
     def __init__(self, loss: Any) -> None:
         super().__init__()
@@ -36,7 +40,7 @@ class MergedColumns(torch.nn.Module):
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: torch.Tensor | None) -> torch.Tensor:
         """The loss of the columns' features, as the trainer calls it."""
         columns = list(sentence_features)
-        merged = concatenate(columns)
+        merged = concatenate(columns) if _pays(columns) else None
         if merged is None:
             return self.loss(columns, labels)  # type: ignore[no-any-return]
         self.merged_batches += 1
@@ -48,6 +52,11 @@ class MergedColumns(torch.nn.Module):
 def merge_columns(loss: torch.nn.Module) -> torch.nn.Module:
     """`loss` with all columns in one forward pass where that is possible, else `loss` itself."""
     return MergedColumns(loss) if type(loss) in MERGEABLE else loss
+
+
+def _pays(columns: list[dict[str, Any]]) -> bool:
+    ids = [column["input_ids"] for column in columns]
+    return ids[0].device.type != "cpu" or sum(int(row.shape[1]) for row in ids) <= MOST_TOKENS_ON_CPU
 
 
 def concatenate(columns: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ def test_each_text_attends_to_itself_alone(kernel: str, window: int | None) -> N
     query, key, value = (torch.tensor(item) for item in numbers)
     boundaries = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
     output = KERNELS[kernel](query, key, value, boundaries, max(lengths), 0.0, None, window).numpy()
-    for start, stop in zip(boundaries[:-1], boundaries[1:], strict=True):
+    for start, stop in pairwise(boundaries):
         for head in range(2):
             text = numbers[:, start:stop, head]
             np.testing.assert_allclose(output[start:stop, head], softmax_attention(*text, window), atol=1e-12)

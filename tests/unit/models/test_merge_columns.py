@@ -68,3 +68,12 @@ def test_losses_that_need_their_columns_apart_are_left_alone(model: SentenceTran
 def test_columns_with_a_prompt_are_not_merged(model: SentenceTransformer) -> None:
     enable_padding_free(model, "on", "cpu", "float32")
     assert concatenate([model.preprocess(column, prompt="query: ") for column in COLUMNS]) is None
+
+
+def test_large_batches_are_not_merged_on_a_cpu(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.models.merge_columns.MOST_TOKENS_ON_CPU", 10)
+    enable_padding_free(model, "on", "cpu", "float32")
+    loss = merge_columns(MultipleNegativesRankingLoss(model))
+    loss_and_gradient(loss, None, 3)
+    assert isinstance(loss, MergedColumns)
+    assert (loss.merged_batches, counters(model)["flattened_batches"]) == (0, 3)
