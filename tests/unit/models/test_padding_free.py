@@ -136,7 +136,7 @@ def test_counters_say_how_much_padding_was_saved(tiny_bert: Path) -> None:
     }  # fmt: skip
 
 
-def test_off_and_disabled_leave_no_trace(tiny_gte: Path, tmp_path: Path) -> None:
+def test_off_and_disabled_leave_no_trace(tiny_gte: Path) -> None:
     model = load(tiny_gte)
     before = embeddings_and_gradients(model)
     parameters, hooks = model[0].model_forward_params, len(model[0]._forward_pre_hooks)
@@ -221,7 +221,7 @@ def test_bf16_autocast_stays_close_and_trains(tiny_gte: Path, tmp_path: Path) ->
 
 
 def test_evaluating_first_does_not_spoil_training(tiny_modernbert: Path) -> None:
-    # Window masks are kept between calls, and one that was made under inference mode cannot take part in a backward pass.
+    # Window masks are kept between calls; one made under inference mode cannot take part in a backward pass.
     model = load(tiny_modernbert)
     enable_padding_free(model, "on", "cpu", "float32")
     model.encode(TEXTS)
