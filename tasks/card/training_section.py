@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
+from tasks.card.citations import Citation, citations, loss_names
 from tasks.card.escape import is_plain_url, shorten
 from tasks.card.facts import Fact, FactSource, Form, Sentence, sentence
 from tasks.card.samples import SetSamples
@@ -22,15 +23,6 @@ from tasks.records import (
 from tasks.schema import Record
 
 _LOSS_PAGE = "https://sbert.net/docs/package_reference/sentence_transformer/losses.html#"
-_SBERT_CITATION = """@inproceedings{reimers-2019-sentence-bert,
-    title = "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks",
-    author = "Reimers, Nils and Gurevych, Iryna",
-    booktitle = "Proceedings of the 2019 Conference on Empirical Methods in Natural Language Processing",
-    month = "11",
-    year = "2019",
-    publisher = "Association for Computational Linguistics",
-    url = "https://arxiv.org/abs/1908.10084",
-}"""
 _PRIVATE_ARGUMENTS = frozenset({"output_dir", "logging_dir", "hub_token", "push_to_hub_token", "run_name"})
 _VERSION_TITLES = {
     "python": "Python", "sentence-transformers": "Sentence Transformers", "transformers": "Transformers",
@@ -104,13 +96,6 @@ class LogLine(Record):
     is_best: bool
 
 
-class Citation(Record):
-    """A BibTeX entry and what it belongs to."""
-
-    title: str
-    bibtex: str
-
-
 class TrainingSection(Record):
     """Training as the card tells it."""
 
@@ -169,8 +154,8 @@ def training_section(
             for lever in trained.levers
         ),
         versions=_versions(source, trained),
-        losses=_loss_names(trained),
-        citations=_citations(trained),
+        losses=loss_names(trained.losses),
+        citations=citations(trained.losses),
     )
 
 
@@ -381,34 +366,3 @@ def _versions(source: FactSource, trained: TrainedModel) -> tuple[TableRow, ...]
 def _proof(source: FactSource, lever: str, proof: Mapping[str, float]) -> Fact | None:
     text = ", ".join(f"{name} {value:,.4g}" for name, value in proof.items())
     return source.fact(f"lever.{lever}.proof", text) if text else None
-
-
-def _loss_names(trained: TrainedModel) -> tuple[str, ...]:
-    names: dict[str, None] = {}
-    for loss in trained.losses.values():
-        names[str(loss.get("name", ""))] = None
-        parameters = loss.get("parameters")
-        inner = parameters.get("loss") if isinstance(parameters, dict) else None
-        if isinstance(inner, str) and inner.isidentifier():
-            names[inner] = None
-    return tuple(name for name in names if name)
-
-
-def _citations(trained: TrainedModel) -> tuple[Citation, ...]:
-    by_text: dict[str, list[str]] = {_SBERT_CITATION: ["Sentence Transformers"]}
-    for name, text in (entry for loss in trained.losses.values() for entry in _cited(loss)):
-        names = by_text.setdefault(text, [])
-        if name not in names:
-            names.append(name)
-    return tuple(Citation(title=" and ".join(names), bibtex=text) for text, names in by_text.items())
-
-
-def _cited(loss: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Name and BibTeX of a loss, and of the one inside it, whose entries stand at the end of the outer one's."""
-    text, inner = str(loss.get("citation") or "").strip(), loss.get("inner")
-    within = list(_cited(inner)) if isinstance(inner, Mapping) else []
-    for _, entry in within:
-        text = text.removesuffix(entry).strip()
-    if text:
-        yield str(loss.get("name", "")), text
-    yield from within

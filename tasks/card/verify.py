@@ -109,6 +109,7 @@ def verify_card(
         return _result(folder, model, card, "stsflow", [Problem(place="facts.json", message=message)], [], 0)
     check = _Verification(facts, evidence, recipe)
     check.problems += check_text(card, facts) + check_facts(facts) + check_figures(card.with_name("figures"), facts)
+    check.copy(model / "README.md", card)
     check.digests(model)
     check.training(workspace)
     rows = check.rows(digest_rows, prepare)
@@ -127,6 +128,13 @@ class _Verification:
         self.problems: list[Problem] = []
         self.notes: list[str] = []
         self.compared = 0
+
+    def copy(self, beside_weights: Path, card: Path) -> None:
+        """The card beside the weights, where the run's own card is the one that is looked at."""
+        if beside_weights == card or not beside_weights.is_file():
+            return
+        for problem in check_text(beside_weights, self.facts):
+            self._problem(f"model/{problem.place}", problem.message)
 
     def digests(self, model: Path) -> None:
         """The model folder against the recorded digests, and those against the card's."""

@@ -146,6 +146,12 @@ def test_one_digit_changed_in_the_card_is_named_with_its_line(finished: Finished
     assert problem.message.startswith("The line does not say exposure.kornli.unique_rows_seen = 95: ")
 
 
+def test_the_copy_beside_the_weights_is_looked_at_too(finished: Finished) -> None:
+    change(finished.model / "README.md", "| KorNLI | 4,998 | 95 |", "| KorNLI | 4,998 | 59 |")
+    (problem,) = finished.verify(finished.card.parent).problems
+    assert problem.place.startswith("model/README.md, line ")
+
+
 def test_one_digit_changed_in_the_header_is_named(finished: Finished) -> None:
     change(finished.model / "README.md", "- dataset_size:10747", "- dataset_size:10748")
     (problem,) = finished.verify().problems
