@@ -1,0 +1,106 @@
+"""Expected numbers are worked by hand beside each case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.config import PlanConfig
+from tasks.plan.forecast import ProbeResult, TokenWork, forecast, forecast_findings, suggested_length
+from tasks.plan.probe import probe_result
+from tasks.records import BaseModelRef, Forecast, LengthStatistics, PlanReport, SetTokens, TokenReport
+
+GIB = 2**30
+
+
+def token_report(histogram: dict[int, int], limit: int = 64) -> TokenReport:
+    rows = sum(histogram.values())
+    column = LengthStatistics(
+        rows=rows, distinct=rows, minimum=1, mean=1, median=1, p95=1, p99=1, maximum=max(histogram), tokens=1,
+        truncated_rows=0, truncated_share=0, unknown_tokens=0, unknown_share=0, histogram=histogram,
+    )  # fmt: skip
+    training = SetTokens(name="nli", role="train", columns={"anchor": column}, padding_share=0.5, batch_size=8)
+    evaluation = training.model_copy(update={"role": "evaluation", "name": "dev"})
+    return TokenReport(fingerprint="0", tokenizer="t", vocabulary=10, max_seq_length=limit, sets=(training, evaluation))
+
+
+def plan(steps: int) -> PlanReport:
+    return PlanReport(steps=steps, steps_per_epoch=steps, epochs=1, exposure=(), ends_with="")
+
+
+def make(base: BaseModelRef, probe: ProbeResult, work: TokenWork, config: PlanConfig | None = None) -> Forecast:
+    steps = len(work.step_tokens)
+    return forecast(probe, work, token_report({10: 99, 40: 1}), plan(steps), base, config or PlanConfig(), batch_size=8)
+
+
+def test_equal_steps_are_multiplied_and_the_margin_is_the_blind_one(base: BaseModelRef) -> None:
+    # 12 steps: the first two (the slow ones) are left out; ten of 2 s with 100 tokens each; the run has 1,000 such.
+    probe = ProbeResult(
+        step_seconds=(30.0, 9.0, *[2.0] * 10), cpu_seconds=(30.0, 9.0, *[3.0] * 10),
+        peak_memory_bytes=GIB, memory_limit_bytes=16 * GIB,
+    )  # fmt: skip
+    work = TokenWork(np.full(1000, 100), np.full(1000, 100), padding_share=0.25)
+    result = make(base, probe, work, PlanConfig(price_per_hour=1.8, currency="EUR"))
+    assert result.train_seconds == pytest.approx(2000)
+    assert (result.train_seconds_low, result.train_seconds_high) == pytest.approx((1800, 2200))  # 10 %
+    assert result.cpu_seconds == pytest.approx(3000)
+    assert (result.cost, result.currency) == (pytest.approx(1.0), "EUR")  # 2,000 s of 1.80 an hour
+    assert (result.padding_share, result.probe_steps) == (0.25, 12)
+
+
+def test_a_run_of_longer_texts_lies_between_time_a_step_and_time_a_token(base: BaseModelRef) -> None:
+    # The probe's steps have 100 tokens and take 1 s; of the run's 100 steps the later 88 have 200.
+    probe = ProbeResult(
+        step_seconds=(1.0,) * 12, cpu_seconds=(1.0,) * 12, peak_memory_bytes=GIB, memory_limit_bytes=16 * GIB
+    )
+    tokens = np.array([100] * 12 + [200] * 88)
+    result = make(base, probe, TokenWork(tokens, tokens, 0))
+    by_step, by_token = 100.0, (1200 + 17600) / 100
+    assert result.train_seconds == pytest.approx((by_step + by_token) / 2)  # 144
+    half_difference = (by_token - by_step) / 2 / 144
+    assert result.train_seconds_high == pytest.approx(144 * (1 + 0.10 + half_difference))
+
+
+def test_memory_grows_with_the_largest_batch_and_refuses_with_the_number(base: BaseModelRef) -> None:
+    # 100 M weights: 16 bytes each are 1.6e9; the probe's peak is 3.6e9, so 2e9 go with a batch of 100 tokens.
+    # The run's largest has 300: 1.6e9 + 6e9 = 7.6e9, of a limit of 5e9.
+    large = base.model_copy(update={"parameters": 100_000_000})
+    probe = ProbeResult(
+        step_seconds=(1.0,) * 12, cpu_seconds=(1.0,) * 12, peak_memory_bytes=3_600_000_000,
+        memory_limit_bytes=5_000_000_000,
+    )  # fmt: skip
+    largest = np.array([100] * 12 + [300])
+    result = make(large, probe, TokenWork(largest, largest, 0))
+    assert result.peak_memory_bytes == 7_600_000_000
+    assert result.suggested_batch_size == 2  # 1.6e9 + 6e9 / 4 = 3.1e9 fits 85 % of 5e9 (4.25e9); 4.6e9 would not
+    (finding,) = forecast_findings(result, batch_size=8)
+    assert (finding.severity, finding.code) == ("error", "forecast.out_of_memory")
+    assert finding.message == "The largest batch of the run will take about 7.1 GiB of the 4.7 GiB there are."
+    assert finding.remedy.startswith("Use batch_size: 2, model.max_seq_length: 16 (cuts 1.00% of the texts)")
+
+
+def test_a_run_that_fits_has_no_finding(base: BaseModelRef) -> None:
+    probe = ProbeResult(
+        step_seconds=(1.0,) * 12, cpu_seconds=(1.0,) * 12, peak_memory_bytes=GIB, memory_limit_bytes=16 * GIB
+    )
+    result = make(base, probe, TokenWork(np.full(20, 10), np.full(20, 10), 0))
+    assert forecast_findings(result, batch_size=8) == ()
+    assert result.suggested_batch_size == 64  # eight times the present one, and no further
+
+
+def test_suggested_length_cuts_at_most_one_per_cent() -> None:
+    assert suggested_length(token_report({5: 50, 17: 49, 60: 1})) == (24, 0.01)
+    assert suggested_length(token_report({5: 50, 17: 48, 60: 2}, limit=128)) == (64, 0.0)
+    assert suggested_length(token_report({5: 50, 100: 50}, limit=64)) == (64, 0.5)
+
+
+def test_steps_are_the_differences_of_running_totals() -> None:
+    totals: dict[int, Any] = {
+        step: {"train_seconds": seconds, "cpu_seconds": 20 + 2 * seconds}
+        for step, seconds in ((1, 5.0), (2, 6.0), (4, 9.0))
+    }
+    probe = probe_result(totals, peak=1, limit=2)
+    assert probe.step_seconds == (1.0, 1.0, 1.5, 1.5)  # step 3 was not reported: half of what 3 and 4 took
+    assert probe.cpu_seconds == (2.0, 2.0, 3.0, 3.0)

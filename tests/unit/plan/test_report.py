@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tasks.config import TrainingConfig
+from tasks.errors import PreconditionError
+from tasks.plan.disk import check_disk, checkpoint_room
+from tasks.plan.findings import merge_findings
+from tasks.plan.report import duration, exposure_table, plan_markdown, print_plan
+from tasks.records import BaseModelRef, Exposure, Finding, Forecast, PlanReport
+
+
+def finding(severity: str, code: str) -> Finding:
+    return Finding.model_validate(
+        {
+            "severity": severity,
+            "code": code,
+            "subject": "nli",
+            "message": f"About [nli] {code}.",
+            "remedy": "Mend | it.",
+        }
+    )
+
+
+def report() -> PlanReport:
+    seen = Exposure(
+        name="kornli", rows=568_640, batches=719, batches_per_epoch=719, rows_seen=5_752, rows_seen_per_epoch=5_752,
+        unique_rows_seen=5_752, repeats=0, seen_share=5_752 / 568_640, seen_share_per_epoch=5_752 / 568_640,
+        left_out_by_sampler=0, batch_size=8, effective_batch_size=8, in_batch_negatives=15.0,
+    )  # fmt: skip
+    forecast = Forecast(
+        probe_steps=24, train_seconds=4000, train_seconds_low=3000, train_seconds_high=5000, cpu_seconds=8000,
+        peak_memory_bytes=2**31, memory_limit_bytes=2**34, padding_share=0.5, suggested_max_seq_length=48,
+        suggested_cut_share=0.008, suggested_batch_size=32, cost=1.5, currency="EUR",
+    )  # fmt: skip
+    return PlanReport(
+        steps=1438, steps_per_epoch=1438, epochs=1, exposure=(seen,), forecast=forecast,
+        ends_with="round robin ends with the smallest data set: korsts, 719 batches",
+        findings=merge_findings([finding("info", "c"), finding("warning", "b")], [finding("error", "a")]),
+    )  # fmt: skip
+
+
+def test_findings_come_worst_first_and_once() -> None:
+    merged = merge_findings([finding("info", "c")], [finding("error", "a"), finding("info", "c")])
+    assert [item.code for item in merged] == ["a", "c"]
+
+
+def test_the_page_has_problems_first_with_remedies_then_the_numbers() -> None:
+    console = Console(record=True, width=160, force_terminal=False)
+    print_plan(report(), console)
+    text = console.export_text()
+    order = ["error: About [nli] a.", "remedy: Mend", "warning: About [nli] b.", "1,438 steps", "kornli", "1.01%"]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "1 h 6 min (50 min 0 s to 1 h 23 min)" in text
+    assert "2.0 GiB of 16.0 GiB" in text
+    assert "1.50 EUR" in text
+
+
+def test_rows_of_the_table_artifact() -> None:
+    (row,) = exposure_table(report())
+    assert row["seen share"] == "1.01%"
+    assert row["batches"] == "719 x 8"
+    assert row["an epoch"] == "5,752 (1.01%)"
+
+
+def test_markdown_cannot_be_broken_by_a_finding() -> None:
+    text = plan_markdown(report())
+    assert "| warning | nli | About [nli] b. Mend \\| it. |" in text
+    assert "## What the model will see" in text
+    assert "## Forecast" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3.21, "3.2 s"), (45, "45 s"), (725, "12 min 5 s"), (12_000, "3 h 20 min")]
+)
+def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_checkpoints_need_twelve_bytes_a_weight_each_and_the_model_four(base: BaseModelRef) -> None:
+    # two kept, the best one, the one being written: 4 x 12 MB, and 4 MB for the model
+    assert checkpoint_room(base, TrainingConfig(keep_checkpoints=2)) == 52_000_000
+
+
+def test_a_full_disk_is_refused_with_both_numbers(base: BaseModelRef, tmp_path: Path) -> None:
+    huge = base.model_copy(update={"parameters": 10**15})
+    with pytest.raises(PreconditionError, match=r"GiB free; 4 checkpoints .* need 48428773\.88 GiB\."):
+        check_disk(huge, TrainingConfig(), tmp_path / "not" / "there" / "yet")
+    check_disk(base, TrainingConfig(), tmp_path)
