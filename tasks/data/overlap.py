@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
@@ -117,7 +118,7 @@ class Shared:
 def count_shared(links: Links, train: Sentences, kept: NDArray[np.bool_]) -> Shared:
     """What the `kept` training rows share with the evaluation rows.
 
-    A training row's pairs are all unordered pairs of its texts: one for a row of two columns, three for a triplet.
+    A row's pairs, on either side, are all unordered pairs of its texts: one in two columns, three in a triplet.
     """
     linked = np.diff(links.matrix.indptr) > 0
     touched = linked[train.numbers] & kept[:, None]
@@ -135,7 +136,9 @@ def count_shared(links: Links, train: Sentences, kept: NDArray[np.bool_]) -> Sha
 def _shared_pairs(links: Links, train: Sentences, candidates: NDArray[np.int64]) -> tuple[int, NDArray[np.bool_]]:
     """Number of distinct evaluation pairs that are training pairs, and the training rows that hold one."""
     rows = np.zeros(len(train.numbers), bool)
-    wanted = np.unique(np.sort(links.evaluation[:, :2], axis=1), axis=0)
+    columns = combinations(range(links.evaluation.shape[1]), 2)
+    pairs = np.concatenate([links.evaluation[:, list(both)] for both in columns])
+    wanted = np.unique(np.sort(pairs, axis=1), axis=0)
     found = np.zeros(len(wanted), bool)
     width = train.numbers.shape[1]
     for start in range(0, len(candidates), BLOCK):

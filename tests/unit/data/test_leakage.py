@@ -158,6 +158,12 @@ def test_every_pair_of_a_triplet_counts(tmp_path: Path) -> None:
     assert result.overlaps[0].exact.model_dump() == {"pairs": 1, "sentences": 3, "rows": 2, "of_rows": 2}
 
 
+def test_every_pair_of_an_evaluation_triplet_counts(tmp_path: Path) -> None:
+    result = check(tmp_path, [("c", "a", 0.5), ("b", "x", 0.5)], [("a", "b", "c"), ("d", "e", "f")])
+    assert result.overlaps[0].exact.model_dump() == {"pairs": 1, "sentences": 3, "rows": 1, "of_rows": 2}
+    assert clean_rows(result) == [1]
+
+
 def test_dropped_triplets_of_nli_rows_are_a_note(tmp_path: Path) -> None:
     train = prepared(tmp_path, "nli", [("x", "y", "z"), ("a", "b", "c")], shape="nli_triplets")
     test = prepared(tmp_path, "test", [("x", "w", 0.5)], role="evaluation")
