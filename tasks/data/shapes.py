@@ -11,11 +11,15 @@ A shape names the columns of its source (dotted for nested fields: `labels.label
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.schema import Section
+
+if TYPE_CHECKING:
+    from tasks.data.reading import Reading
+    from tasks.data.shaping import Shaped
 
 TRIPLET_COLUMNS = ("anchor", "positive", "negative")
 PAIR_COLUMNS = ("anchor", "positive")
@@ -45,6 +49,17 @@ class NliTriplets(Section):
     seed: int = 42
     """Seed of the choice among several entailments or contradictions."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns that it needs of the source."""
+        return (self.premise, self.hypothesis, self.label)
+
+    def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
+        """The rows in their final columns; raises DataError with file and line."""
+        from tasks.data.shaping import shape_nli_triplets
+
+        return shape_nli_triplets(reading, self, subject, allow_empty)
+
 
 class Triplets(Section):
     """Rows that already are triplets."""
@@ -58,6 +73,17 @@ class Triplets(Section):
     negative: str = "negative"
     """Column of the negative."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns that it needs of the source."""
+        return (self.anchor, self.positive, self.negative)
+
+    def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
+        """The rows in their final columns; raises DataError with file and line."""
+        from tasks.data.shaping import shape_texts, triplet_names
+
+        return shape_texts(reading, triplet_names(*self.reads), subject, allow_empty)
+
 
 class Pairs(Section):
     """Rows that are (anchor, positive) pairs."""
@@ -68,6 +94,17 @@ class Pairs(Section):
     """Column of the anchor."""
     positive: str = "positive"
     """Column of the positive."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns that it needs of the source."""
+        return (self.anchor, self.positive)
+
+    def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
+        """The rows in their final columns; raises DataError with file and line."""
+        from tasks.data.shaping import pair_names, shape_texts
+
+        return shape_texts(reading, pair_names(*self.reads), subject, allow_empty)
 
 
 class ScoredPairs(Section):
@@ -85,6 +122,24 @@ class ScoredPairs(Section):
     """Lowest and highest score; a row outside is refused."""
     keep: tuple[str, ...] = ()
     """Further columns to carry along unchanged, such as `genre`, for suites that report on subsets."""
+
+    @field_validator("score_range")
+    @classmethod
+    def _is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not value[0] < value[1]:
+            raise ValueError("score_range is the lowest and the highest score, and the first must be the smaller one")
+        return value
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns that it needs of the source."""
+        return (self.sentence1, self.sentence2, self.score, *self.keep)
+
+    def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
+        """The rows in their final columns; raises DataError with file and line."""
+        from tasks.data.shaping import shape_scored_pairs
+
+        return shape_scored_pairs(reading, self, subject, allow_empty)
 
 
 Shape = Annotated[NliTriplets | Triplets | Pairs | ScoredPairs, Field(discriminator="kind")]

@@ -1,0 +1,176 @@
+"""From a recipe's sources to data sets on disk, found again by content."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.config import DataConfig, LeakageConfig, TrainingSet
+from tasks.data.content_digest import content_digest
+from tasks.data.integrity import check_rows
+from tasks.data.leakage import check_leakage
+from tasks.data.sources import Access
+from tasks.environment import versions
+from tasks.errors import DataError
+from tasks.evaluation.suites import Suite
+from tasks.files import folder_made_whole
+from tasks.fingerprint import fingerprint
+from tasks.lease import lease
+from tasks.records import Finding, PreparedData, PreparedSet, RowCounts, SourceRef
+from tasks.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+RECORD = "prepared.json"
+LIBRARIES = ("python", "datasets")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One data set that a recipe asks for."""
+
+    name: str
+    role: Any
+    section: TrainingSet | Suite
+    source: SourceRef
+
+
+def prepare_data(
+    data: DataConfig, suites: Mapping[str, Suite], workspace: Workspace, *, fresh: bool = False
+) -> PreparedData:
+    """Every training set and every suite's data: fetched, checked, shaped, compared with each other, on disk.
+
+    Each set is an Arrow folder below `workspace.prepared(fingerprint)`, which appears whole or not at all. A second
+    call with the same bytes and sections finds it. Raises DataError, with file and line, for whatever is wrong with
+    the data, before anything is written.
+    """
+    access = Access(data.root, workspace.downloads, data.download_timeout_seconds, data.download_retries)
+    return _prepare(data.train, suites, data.leakage, access, workspace, fresh)
+
+
+def prepare_evaluation(suites: Mapping[str, Suite], root: Path | None, workspace: Workspace) -> PreparedData:
+    """The data of suites alone, without anything to train on; relative paths start from `root`."""
+    return _prepare({}, suites, LeakageConfig(), Access(root, workspace.downloads), workspace, False)
+
+
+def digest_of_prepared(prepared: PreparedSet) -> str:
+    """The content digest of a prepared set as it now lies on disk."""
+    from datasets import load_from_disk
+
+    return content_digest(load_from_disk(str(prepared.path)))
+
+
+def _prepare(
+    train: Mapping[str, TrainingSet], suites: Mapping[str, Suite], leakage: LeakageConfig, access: Access,
+    workspace: Workspace, fresh: bool,
+) -> PreparedData:  # fmt: skip
+    wanted = list(_fetched(train, suites, access))
+    key = _fingerprint(wanted, leakage)
+    folder = workspace.prepared(key)
+    with lease(workspace.lease(f"prepared-{key[:24]}"), on_wait=lambda who: logger.info("waiting for the data: %s", who)):
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not (folder / RECORD).exists():
+            with folder_made_whole(folder) as target:
+                _build(wanted, leakage, key, target, folder).write(target / RECORD)
+    prepared = _with_sources(PreparedData.load(folder / RECORD), wanted)
+    for item in (*prepared.train, *prepared.evaluation):
+        logger.info("%s: %s", item.name, _in_words(item))
+    return prepared
+
+
+def _fetched(
+    train: Mapping[str, TrainingSet], suites: Mapping[str, Suite], access: Access
+) -> Iterator[_Wanted]:
+    for name, section in train.items():
+        yield _Wanted(name, "train", section, section.source.fetch(access))
+    for name, suite in suites.items():
+        if suite.source is not None:
+            yield _Wanted(name, "evaluation", suite, suite.source.fetch(access))
+
+
+def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
+    """Of bytes, sections, code and libraries; not of the folder that the bytes lie in."""
+    here = Path(__file__).resolve().parent
+    code = {path.name: path.read_text(encoding="utf-8") for path in sorted(here.glob("*.py")) if path.name != "task.py"}
+    sets = [[w.name, w.role, w.section, w.source.revision, [file.sha256 for file in w.source.files]] for w in wanted]
+    return fingerprint(sets, leakage, code, {n: v for n, v in versions().items() if n in LIBRARIES}, pa.__version__)
+
+
+def _build(wanted: list[_Wanted], leakage: LeakageConfig, key: str, target: Path, final: Path) -> PreparedData:
+    findings: list[Finding] = []
+    built = [_build_set(item, target / item.role / item.name, findings) for item in wanted]
+    train = [item for item in built if item.role == "train"]
+    evaluation = [item for item in built if item.role == "evaluation"]
+    checked = check_leakage(train, evaluation, leakage, target / "leakage")
+    return PreparedData(
+        fingerprint=key,
+        train=tuple(_moved(item, target, final) for item in checked.train),
+        evaluation=tuple(_moved(item, target, final) for item in checked.evaluation),
+        overlaps=checked.overlaps,
+        findings=(*findings, *checked.findings),
+    )
+
+
+def _build_set(wanted: _Wanted, folder: Path, findings: list[Finding]) -> PreparedSet:
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    section, source = wanted.section, wanted.section.source
+    assert source is not None
+    reading = source.read(wanted.source, section.shape.reads)
+    check_rows(wanted.name, reading.rows, section.expect_rows)
+    shaped = section.shape.shape(reading, wanted.name, getattr(section, "allow_empty_fields", True))
+    table, notes = shaped.table, dict(shaped.notes)
+    limit = getattr(section, "limit", None)
+    if limit is not None and table.num_rows > limit:
+        notes["over_limit"] = table.num_rows - limit
+        table = table.slice(0, limit)
+    if table.num_rows == 0:
+        raise DataError(_nothing_left(wanted, reading.rows, shaped.dropped, notes))
+    findings += [*reading.findings, *shaped.findings]
+    rows = Dataset(table.combine_chunks())
+    rows.save_to_disk(str(folder))
+    return PreparedSet(
+        name=wanted.name, role=wanted.role, shape=section.shape.kind, title=section.title or wanted.name, path=folder,
+        columns=tuple(table.column_names), digest=content_digest(rows), rows=table.num_rows,
+        counts=RowCounts(read=reading.rows, dropped=shaped.dropped, kept=table.num_rows, notes=notes),
+        source=wanted.source, split=getattr(section, "split", ""), language=section.language, license=section.license,
+    )  # fmt: skip
+
+
+def _nothing_left(wanted: _Wanted, read: int, dropped: Mapping[str, int], notes: Mapping[str, int]) -> str:
+    reasons = [f"{count:,} dropped as {reason}" for reason, count in dropped.items()]
+    reasons += [f"{name.replace('_', ' ')}: {count:,}" for name, count in notes.items()]
+    why = f" ({'; '.join(reasons)})" if reasons else ""
+    return (
+        f"{wanted.name}: no row is left of {read:,} read from {wanted.source.name}{why}. "
+        f"The shape {wanted.section.shape.kind!r} must give at least one."  # type: ignore[union-attr]
+    )
+
+
+def _moved(item: PreparedSet, old: Path, new: Path) -> PreparedSet:
+    clean = None if item.clean_rows is None else new / item.clean_rows.relative_to(old)
+    return item.model_copy(update={"path": new / item.path.relative_to(old), "clean_rows": clean})
+
+
+def _with_sources(prepared: PreparedData, wanted: list[_Wanted]) -> PreparedData:
+    """The same rows may have been read from another folder last time; the record names where they lie now."""
+    sources = {(item.role, item.name): item.source for item in wanted}
+
+    def now(items: tuple[PreparedSet, ...]) -> tuple[PreparedSet, ...]:
+        return tuple(item.model_copy(update={"source": sources[item.role, item.name]}) for item in items)
+
+    return prepared.model_copy(update={"train": now(prepared.train), "evaluation": now(prepared.evaluation)})
+
+
+def _in_words(item: PreparedSet) -> str:
+    """`4,998 rows from 7,500 (12 empty left out)`."""
+    left_out = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in item.counts.dropped.items())
+    return f"{item.rows:,} rows from {item.counts.read:,}" + (f" ({left_out} left out)" if left_out else "")

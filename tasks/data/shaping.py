@@ -1,0 +1,181 @@
+"""Rows as they were read become columns that a loss or a suite takes; every row that does not is counted or refused."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.data.integrity import describe_labels, describe_scores
+from tasks.data.reading import Reading, and_more, cut
+from tasks.data.shapes import PAIR_COLUMNS, TRIPLET_COLUMNS, NliTriplets, ScoredPairs
+from tasks.errors import DataError
+from tasks.records import Finding
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """The rows of one data set in their final columns."""
+
+    table: pa.Table
+    """Text columns are `string`, scores `float64`."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Raw rows that were left out, by reason."""
+    notes: dict[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+def shape_texts(reading: Reading, names: Mapping[str, str], subject: str, allow_empty: bool) -> Shaped:
+    """Text columns under new names (new name to source column), rows with an empty text left out and counted."""
+    columns = {new: reading.texts(old) for new, old in names.items()}
+    table = pa.table({new: column.cast(pa.string()) for new, column in columns.items()})
+    keep = _with_text(reading, table, list(names), subject, allow_empty)
+    return Shaped(table.filter(pa.array(keep)), _dropped(keep))
+
+
+def shape_scored_pairs(reading: Reading, shape: ScoredPairs, subject: str, allow_empty: bool) -> Shaped:
+    """sentence1, sentence2, score (brought linearly from `score_range` to 0..1) and the kept columns.
+
+    Raises DataError for a score that is no number or lies outside the range, naming file and line of the first one and
+    how many there are.
+    """
+    low, high = shape.score_range
+    scores = _scores(reading, shape, subject)
+    columns = {
+        "sentence1": reading.texts(shape.sentence1).cast(pa.string()),
+        "sentence2": reading.texts(shape.sentence2).cast(pa.string()),
+        "score": pa.array((scores - low) / (high - low), pa.float64()),
+    }
+    columns |= {name: pc.fill_null(reading.column(name), "").cast(pa.string()) for name in shape.keep}
+    table = pa.table(columns)
+    keep = _with_text(reading, table, ["sentence1", "sentence2"], subject, allow_empty)
+    findings = describe_scores(subject, scores, low, high) if len(scores) else ()
+    return Shaped(table.filter(pa.array(keep)), _dropped(keep), findings=findings)
+
+
+def shape_nli_triplets(reading: Reading, shape: NliTriplets, subject: str, allow_empty: bool) -> Shaped:
+    """Two triplets, (s, e, c) and (e, s, c), for each distinct sentence with an entailment and a contradiction.
+
+    Both directions of a row count: its premise and its hypothesis are each a sentence with the other beside it.
+    Sentences are taken in the order in which they first occur, premise before hypothesis, and so are the entailments
+    and contradictions of each; only then does a generator with the shape's seed choose among several.
+    """
+    labels = _labels(reading, shape, subject)
+    texts = pa.table({"premise": reading.texts(shape.premise), "hypothesis": reading.texts(shape.hypothesis)})
+    keep = _with_text(reading, texts, ["premise", "hypothesis"], subject, allow_empty)
+    texts, labels = texts.filter(pa.array(keep)), labels[keep]
+    sentences, numbers = _numbered(texts)
+    entailed, contradicted = _beside(numbers, labels, "entailment"), _beside(numbers, labels, "contradiction")
+    choose = random.Random(shape.seed)
+    rows: list[tuple[int, int, int]] = []
+    for sentence in range(len(sentences)):
+        if sentence in entailed and sentence in contradicted:
+            positives, negatives = entailed[sentence], contradicted[sentence]
+            rows.append((sentence, choose.choice(positives), choose.choice(negatives)))
+            rows.append((choose.choice(positives), sentence, choose.choice(negatives)))
+    chosen = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    table = pa.table({name: sentences.take(pa.array(chosen[:, i])) for i, name in enumerate(TRIPLET_COLUMNS)})
+    counts = {name: int((labels == name).sum()) for name in ("entailment", "neutral", "contradiction")}
+    notes = {
+        "sentences": len(sentences),
+        "sentences_with_both": len(rows) // 2,
+        "sentences_without_entailment": len(sentences) - len(entailed),
+        "sentences_without_contradiction": len(sentences) - len(contradicted),
+    }
+    return Shaped(table, _dropped(keep), notes, describe_labels(subject, counts))
+
+
+def triplet_names(anchor: str, positive: str, negative: str) -> dict[str, str]:
+    """Final column names to source columns."""
+    return dict(zip(TRIPLET_COLUMNS, (anchor, positive, negative), strict=True))
+
+
+def pair_names(anchor: str, positive: str) -> dict[str, str]:
+    """Final column names to source columns."""
+    return dict(zip(PAIR_COLUMNS, (anchor, positive), strict=True))
+
+
+# --------------------------------------------------------------------------------------------------------- columns
+
+
+def _with_text(reading: Reading, table: pa.Table, names: Sequence[str], subject: str, allow_empty: bool) -> np.ndarray:
+    """Which rows have a text in every one of the columns; with `allow_empty` false, all must."""
+    keep = np.ones(table.num_rows, bool)
+    for name in names:
+        keep &= pc.not_equal(table.column(name), "").to_numpy(zero_copy_only=False)
+    if not allow_empty and not keep.all():
+        empty = np.flatnonzero(~keep)
+        raise DataError(
+            f"{reading.where(int(empty[0]))}: the row has an empty sentence{and_more(len(empty) - 1)}, which "
+            f"{subject} refuses (allow_empty_fields: false)."
+        )
+    return keep
+
+
+def _dropped(keep: np.ndarray) -> dict[str, int]:
+    return {} if keep.all() else {"empty": int((~keep).sum())}
+
+
+def _scores(reading: Reading, shape: ScoredPairs, subject: str) -> np.ndarray:
+    column = pc.utf8_trim_whitespace(pc.fill_null(reading.column(shape.score), ""))
+    scores = np.array([_number(text) for text in column.to_pylist()], dtype=np.float64)
+    low, high = shape.score_range
+    if (wrong := np.flatnonzero(np.isnan(scores))).size:
+        row = int(wrong[0])
+        raise DataError(
+            f"{reading.where(row)}: the score of {subject} is {cut(column[row].as_py())}, which is not a number"
+            f"{and_more(wrong.size - 1)}."
+        )
+    if (wrong := np.flatnonzero((scores < low) | (scores > high))).size:
+        row = int(wrong[0])
+        raise DataError(
+            f"{reading.where(row)}: the score of {subject} is {scores[row]:g}, outside of {low:g} to {high:g} "
+            f"(shape.score_range){and_more(wrong.size - 1)}."
+        )
+    return scores
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _labels(reading: Reading, shape: NliTriplets, subject: str) -> np.ndarray:
+    column = pc.utf8_trim_whitespace(pc.fill_null(reading.column(shape.label), ""))
+    encoded = pc.dictionary_encode(column.combine_chunks())
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    values, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    unknown = [code for code, value in enumerate(values) if value not in shape.labels]
+    if unknown:
+        wrong = np.flatnonzero(np.isin(codes, unknown))
+        row = int(wrong[0])
+        raise DataError(
+            f"{reading.where(row)}: the label of {subject} is {cut(values[codes[row]])}{and_more(wrong.size - 1)}; "
+            f"shape.labels knows: {', '.join(shape.labels)}."
+        )
+    return np.array([shape.labels[value] for value in values], dtype=object)[codes] if values else np.array([], object)
+
+
+def _numbered(texts: pa.Table) -> tuple[pa.Array, np.ndarray]:
+    """Distinct sentences in the order of first occurrence, and of each row the numbers of premise and hypothesis."""
+    rows = texts.num_rows
+    both = pa.concat_arrays([texts.column(name).combine_chunks() for name in ("premise", "hypothesis")])
+    interleaved = both.take(pa.array(np.arange(2 * rows).reshape(2, rows).T.ravel()))
+    encoded = pc.dictionary_encode(interleaved)
+    return encoded.dictionary.cast(pa.string()), encoded.indices.to_numpy().reshape(rows, 2)
+
+
+def _beside(numbers: np.ndarray, labels: np.ndarray, label: str) -> dict[int, list[int]]:
+    """Of each sentence, the distinct sentences beside it under `label`, in the order of first occurrence."""
+    found: dict[int, dict[int, None]] = {}
+    for premise, hypothesis in numbers[labels == label].tolist():
+        found.setdefault(premise, {})[hypothesis] = None
+        found.setdefault(hypothesis, {})[premise] = None
+    return {sentence: list(others) for sentence, others in found.items()}

@@ -1,0 +1,18 @@
+"""A cheap look at every source: would a fetch give something else than last time?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tasks.config import DataConfig
+from tasks.data.sources import Access
+from tasks.evaluation.suites import Suite
+from tasks.workspace import Workspace
+
+
+def source_states(data: DataConfig, suites: Mapping[str, Suite]) -> dict[str, str]:
+    """State of each source by name of its training set or suite: revision, ETag or hash. Downloads nothing large."""
+    downloads = Workspace.here().downloads
+    access = Access(data.root, downloads, data.download_timeout_seconds, data.download_retries)
+    states = {name: section.source.state(access) for name, section in data.train.items()}
+    return states | {name: suite.source.state(access) for name, suite in suites.items() if suite.source is not None}
