@@ -35,8 +35,9 @@ def choose_databases(workspace: Workspace, database_url: str | None) -> Database
         return Databases(f"sqlite+aiosqlite:///{home / 'prefect.db'}", f"sqlite:///{workspace.mlflow_database}")
     url = _parsed(database_url)
     prefix = url.database or DEFAULT_PREFIX
+    # The driver is named: which one a bare `postgresql` means depends on SQLAlchemy's version.
     bare = URL.create(
-        "postgresql", username=url.username, host=url.host, port=url.port, database=prefix, query=url.query
+        "postgresql+psycopg2", username=url.username, host=url.host, port=url.port, database=prefix, query=url.query
     )
     return Databases(
         prefect=_text(bare.set(drivername="postgresql+asyncpg", database=f"{prefix}_prefect")),
