@@ -181,7 +181,7 @@ def train(folder: Path, output: Path, loss_name: str, padding_free: bool, **argu
         "cosine": lambda: CosineSimilarityLoss(model),
     }[loss_name]()
     settings = SentenceTransformerTrainingArguments(
-        output_dir=str(output), per_device_train_batch_size=8, num_train_epochs=2, learning_rate=1e-4, use_cpu=True,
+        output_dir=str(output), per_device_train_batch_size=8, num_train_epochs=2, learning_rate=1e-2, use_cpu=True,
         report_to=[], save_strategy="no", disable_tqdm=True, optim="sgd", **arguments,  # type: ignore[arg-type]
     )  # fmt: skip
     SentenceTransformerTrainer(model=model, args=settings, train_dataset=Dataset.from_dict(rows), loss=loss).train()
@@ -206,6 +206,7 @@ def test_the_trainer_ends_with_the_same_weights(
         for padding_free in (False, True)
     )
     assert not torch.equal(padded, start)
+    # The change itself is compared: weights that hardly moved would be equal whatever the gradients were.
     assert relative(free - start, padded - start) < 1e-4
     assert relative(free, padded) < 1e-5
 
