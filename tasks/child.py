@@ -21,12 +21,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GUARD_VARIABLE = "STSFLOW_GUARD_FD"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 # Left over from a launcher above us, these would make a single trainer believe that it is one of several.
-LAUNCHER_VARIABLES = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
+LAUNCHER_VARIABLES = (
+    "LOCAL_RANK",
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "GROUP_RANK",
+)
 # A child that trains needs no way to speak for us; what it does not have it cannot leak.
-TRACKER_VARIABLES = ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
+TRACKER_VARIABLES = (
+    "MLFLOW_RUN_ID",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "PREFECT_API_KEY",
+    "PREFECT_API_AUTH_STRING",
+)
 
 
 @dataclass(frozen=True)
@@ -112,11 +127,16 @@ def _signal_group(group: int, number: int) -> None:
 
 
 def guard() -> None:
-    """In the child: end this process group as soon as the parent is gone. Does nothing when started by hand."""
+    """In the child: end this process group as soon as the parent is gone. Does nothing when started by hand.
+
+    The kernel is asked for the same too (Linux): a library that holds Python's lock for ever stops every thread, and
+    with them the one that watches the pipe. The kernel's signal alone would not do: it reaches one process, not a group.
+    """
     handle = os.environ.pop(GUARD_VARIABLE, None)
     if handle is None:
         return
     descriptor = int(handle)
+    _end_with_parent()
 
     def watch() -> None:
         while True:
@@ -130,6 +150,13 @@ def guard() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent-guard", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def last_lines(log: Path, count: int = 20) -> str:

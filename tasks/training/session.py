@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ def run_session(spec: WorkerSpec, folder: TrainingFolder, rank: int = 0) -> None
     train(session.trainer, session.reporter, resume)
     if events:
         finish(spec, folder, session, events)
-    session.trainer.accelerator.wait_for_everyone()
+    else:
+        threading.Event().wait()  # the first process writes the result; whoever started this one ends it then
 
 
 def phase(events: EventLog | None, name: str, **details: Any) -> None:

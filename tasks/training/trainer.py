@@ -27,6 +27,7 @@ from sentence_transformers.sentence_transformer.trainer import SentenceTransform
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_pt_utils import nested_gather
 
 from tasks.batching.ledger import Ledger
 from tasks.batching.multi import TrainingBatches
@@ -184,7 +185,7 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
         """Stage, seal and rename a checkpoint; drop those that the policy does not keep."""
         self._refuse_spoiled_weights()
         step = self.state.global_step
-        self.place.loss_since_log = self._tr_loss.item()
+        self.place.loss_since_log = nested_gather(self._tr_loss, self.args.parallel_mode).mean().item()
         self.place.loss_logged = self._total_loss_scalar
         self.place.last_logged_step = self._globalstep_last_logged
         staging = staging_folder(self.checkpoints, step)

@@ -85,6 +85,12 @@ def small_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def base_of() -> Callable[..., BaseModelRef]:
+    """The record of a small model: `base_of(path, architecture)`."""
+    return base_model
+
+
+@pytest.fixture
 def request_of(training_sets: dict[str, PreparedSet], small_bert: Path) -> Callable[..., TrainingRequest]:
     """A training request on `nli` and `sts`, chosen on `dev`, with any field of the section changed."""
 

@@ -46,7 +46,10 @@ def test_a_flipped_byte_is_found_and_the_one_before_is_used(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"we"), "model.safetensors has 2 bytes, sealed with 7"),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"we"),
+            "model.safetensors has 2 bytes, sealed with 7",
+        ),
         (lambda folder: (folder / "1_Pooling" / "config.json").unlink(), "1_Pooling/config.json is missing"),
         (lambda folder: (folder / "seal.json").unlink(), "it has no readable seal"),
         (lambda folder: (folder / "seal.json").write_text('{"files"'), "it has no readable seal"),

@@ -163,4 +163,3 @@ def test_killed_in_the_middle_it_ends_with_the_same_bits(
     assert series(training_folder) == series(TrainingFolder(tmp_path / "whole"))
     assert result.attempts == 2
     assert result.resumed_from[0] >= 8
-

@@ -184,5 +184,7 @@ def test_section_and_pass_through_reach_the_library(tmp_path: Path) -> None:
         ({}, False, Pace(10, None, 0.1)),
     ],
 )
-def test_ten_evaluations_unless_told_and_a_checkpoint_with_each(section: dict[str, Any], chooses: bool, pace: Pace) -> None:
+def test_ten_evaluations_unless_told_and_a_checkpoint_with_each(
+    section: dict[str, Any], chooses: bool, pace: Pace
+) -> None:
     assert Pace.of(TrainingConfig(**section), chooses=chooses) == pace

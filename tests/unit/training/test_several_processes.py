@@ -1,0 +1,81 @@
+"""Two trainer processes on one machine: fed as planned, resumed, and gone when their parent is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasks.errors import TrainingFailed
+from tasks.training.events import Event
+from tasks.training.request import TrainingRequest
+from tasks.training.run import train
+from tasks.workspace import TrainingFolder
+
+MakeRequest = Callable[..., TrainingRequest]
+
+
+@pytest.mark.slow
+def test_two_processes_are_fed_as_planned_and_resume(
+    request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path
+) -> None:
+    request = request_of(processes=2, eval_steps=4)
+    whole = train(request, TrainingFolder(tmp_path / "whole"))
+    # 45 triplets and 30 pairs in batches of 4, incomplete ones dropped: 11 + 7 batches, 9 for each process
+    assert (whole.steps, whole.findings) == (18, ())
+    assert [(item.name, item.batches, item.rows_seen) for item in whole.exposure] == [("nli", 22, 88), ("sts", 14, 56)]
+
+    def kill(events: list[Event]) -> None:
+        process = [event.details["process_id"] for event in events if event.text == "train"]
+        if any(event.kind == "checkpoint" and event.step == 8 for event in events):
+            os.kill(seen[0], signal.SIGKILL)
+        seen.extend(int(str(one)) for one in process)
+
+    seen: list[int] = []
+    with pytest.raises(TrainingFailed, match="is kept: the same command goes on from there"):
+        train(request, training_folder, on_event=kill)
+    result = train(request, training_folder)
+    assert result.resumed_from[0] >= 8
+    assert result.weights_sha256 == whole.weights_sha256
+    assert result.exposure == whole.exposure
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from tasks.child import python_module, run_child
+def ready():
+    return None
+run_child([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]), on_tick=ready)
+"""
+LEADER = """
+import os, sys
+sys.path.insert(0, os.environ["PYTHONPATH"].split(os.pathsep)[0])
+from tasks.training import processes
+processes.python_module = lambda *_: [sys.executable, "-c",
+    "from tasks.child import guard; import os, threading; guard(); print(os.getpid(), flush=True); threading.Event().wait()"]
+processes.main(["2", sys.argv[0]])
+"""
+
+
+def test_no_process_outlives_parent_and_leader_killed_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, LEADER, str(log)], cwd=Path(__file__).parents[3])
+    while not log.exists() or len(log.read_text().split()) < 2:
+        assert parent.poll() is None
+        time.sleep(0.02)  # a file that grows gives no event
+    tree = psutil.Process(parent.pid).children(recursive=True)
+    assert len(tree) == 3
+    leader = next(one for one in tree if one.ppid() == parent.pid)
+    os.kill(leader.pid, signal.SIGSTOP)  # it can do nothing for its workers any more
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    _, alive = psutil.wait_procs(tree, timeout=10)
+    assert alive == []
