@@ -1,6 +1,6 @@
 """Leakage search with near-duplicates at the reference recipe's size: time, memory, recall by kind of edit, precision.
 
-    python -m benchmarks.near_duplicates [--rows 568640] [--evaluation-rows 1500] [--threshold 0.6] [--json FILE]
+    python -m benchmarks.near_duplicates [--rows 568640] [--evaluation-rows 1500] [--threshold 0.55] [--json FILE]
 
 Training triplets of random sentences are generated, and edited copies of evaluation sentences are planted in some of
 them. Recall is the share of planted sentences whose original is reported, precision the share of reported training rows

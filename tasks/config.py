@@ -48,7 +48,7 @@ class LeakageConfig(Section):
     """A training row with a sentence that occurs in an evaluation set."""
     near_duplicates: Literal["off", "report", "drop", "refuse"] = "off"
     """The same for sentences that are nearly equal (MinHash over character n-grams)."""
-    near_duplicate_threshold: float = Field(default=0.6, gt=0.5, le=1.0)
+    near_duplicate_threshold: float = Field(default=0.55, gt=0.5, le=1.0)
     """Jaccard similarity of character bigrams from which two sentences count as nearly equal. A sentence of eight words
     with one of them replaced lies at about 0.7."""
     conflicting_scores: Policy = "report"

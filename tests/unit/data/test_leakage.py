@@ -282,7 +282,7 @@ def unrelated_sentences(count: int, rng: random.Random) -> list[str]:
 
 @pytest.mark.parametrize(
     ("kind", "recall"),
-    [("case", 1.0), ("spacing", 1.0), ("word replaced", 0.85), ("word added", 0.97), ("word left out", 0.95)],
+    [("case", 1.0), ("spacing", 1.0), ("word replaced", 0.9), ("word added", 0.97), ("word left out", 0.95)],
 )
 def test_planted_edits_are_found_and_nothing_else(kind: str, recall: float, tmp_path: Path) -> None:
     rng = random.Random(1)
