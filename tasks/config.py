@@ -64,8 +64,8 @@ class DataConfig(Section):
 
     root: Path | None = None
     """Folder that relative paths of sources start from; default: the recipe's own folder."""
-    train: dict[Slug, TrainingSet]
-    """Training sets by name, at least one in a recipe. The name appears in losses, metrics, plots and the card."""
+    train: dict[Slug, TrainingSet] = Field(min_length=1)
+    """Training sets by name. The name appears in losses, metrics, plots and the card."""
     leakage: LeakageConfig = LeakageConfig()
     """Overlap of training and evaluation data."""
     download_timeout_seconds: float = Field(default=60.0, gt=0)

@@ -110,8 +110,6 @@ def lock_recipe(recipe: RunConfig, base: BaseModelRef, data: PreparedData) -> Ru
 
 def check_parts_fit(recipe: RunConfig) -> None:
     """Raise RecipeError when sections, each legal alone, do not fit each other; the message names field and remedy."""
-    if not recipe.data.train:
-        raise RecipeError("data.train: a recipe needs at least one training set")
     _check_names("training.losses", recipe.training.losses, recipe.data.train, "training set")
     _check_names("training.batch_sizes", recipe.training.batch_sizes, recipe.data.train, "training set")
     for name, size in recipe.training.batch_sizes.items():

@@ -127,7 +127,6 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
             "evaluation={choose_on: board, suites: {board: {kind: mteb, task: KorSTS}}}",
             ["evaluation.choose_on", "is of kind 'mteb'", "only a suite of kind 'sts' can choose"],
         ),
-        ("data.train={}", ["data.train: a recipe needs at least one training set"]),
         ("release.rules=[{kind: beats_base, suite: x}]", ["release.rules[0]", "no suite 'x'"]),
         ("model.trust_remote_code=true", ["model.trust_remote_code", "pinned to a full commit hash"]),
         ("data.train.nli.source.paths=[https://a:b@host/x.tsv]", ["source.paths", "user name or password", ".netrc"]),
