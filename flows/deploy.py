@@ -6,6 +6,7 @@ Each step first looks at what is there, so that `stsflow deploy` may be repeated
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -18,14 +19,15 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, StateType
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments.runner import EntrypointType
 from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Interval, Schedule
+from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.importtools import import_object
 from prefect.workers.process import ProcessWorker
 from pydantic import Field, SecretStr, ValidationError
+from rich.console import Console
 
 from flows.notify import CHAMPION_CHANGED
 from tasks.child import PROJECT_ROOT
@@ -43,6 +45,7 @@ GPU_LIMIT = "gpu"
 HEARTBEAT_WINDOW_SECONDS = 300
 """Ten beats of a worker made by `stsflow up`, and more than one of a run by hand with Prefect's default of 180 s: a
 busy run that is late by a beat must not be called dead."""
+WEBHOOK_VARIABLE = "STSFLOW_WEBHOOK_URL"
 WEBHOOK_BLOCK = "stsflow-notifications"
 FINAL_EVENTS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling")}
 
@@ -115,9 +118,10 @@ def deploy(
     """Put the deployments of `prefect_file` (default: the project's prefect.yaml) for `recipe` on the Prefect server.
 
     `name` distinguishes a second recipe (`finetune-<name>`), `pool` overrides the file's work pool. Without
-    `webhook_url` no notification automation is made, and one that is there stays as it is. Raises PreconditionError
-    when the file is missing or wrong, or no server answers.
+    `webhook_url` (or STSFLOW_WEBHOOK_URL) no notification automation is made, and one that is there stays as it is.
+    Raises PreconditionError when the file is missing or wrong, or no server answers.
     """
+    webhook_url = webhook_url or os.environ.get(WEBHOOK_VARIABLE) or None
     entries = read_deployments(prefect_file or _default_file())
     with get_client(sync_client=True) as client:
         _check_server(client)
@@ -143,6 +147,16 @@ def deploy(
             notifications=notified,
             server=str(client.api_url),
         )
+
+
+def print_deployments(report: DeployReport, console: Console) -> None:
+    """Print what is on the server now, and how to start a run by hand."""
+    for name in report.deployments:
+        console.print(f"deployed {name}", highlight=False)
+    console.print(f"work pools {', '.join(report.pools)}; {len(report.automations)} automations", highlight=False)
+    if not report.notifications:
+        console.print(f"nobody is told about failures; name a webhook in {WEBHOOK_VARIABLE}", highlight=False)
+    console.print(f"now: prefect deployment run {next(iter(report.deployments))}", highlight=False)
 
 
 def read_deployments(prefect_file: Path) -> list[DeploymentEntry]:

@@ -14,6 +14,9 @@ from typing import Literal
 
 import httpx
 from packaging.requirements import Requirement
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from flows.services import status
 from flows.services.database import DATABASE_VARIABLE
@@ -38,7 +41,7 @@ class Finding(Record):
     remedy: str = ""
 
 
-class Diagnosis(Record):
+class Examination(Record):
     """All findings."""
 
     findings: tuple[Finding, ...]
@@ -51,11 +54,12 @@ class Diagnosis(Record):
         return 0 if self.healthy else 3
 
 
-def diagnose(workspace: Workspace, *, hub: str | None = None, timeout_seconds: float = 5.0) -> Diagnosis:
+def examine(workspace: Workspace | None = None, *, hub: str | None = None, timeout_seconds: float = 5.0) -> Examination:
     """Look at versions, servers, database, disk, GPU and hub. Starts nothing and changes nothing.
 
-    `hub` is the address to try (default: HF_ENDPOINT or the public hub).
+    `workspace` is by default this process's own; `hub` is the address to try (default: HF_ENDPOINT or the public hub).
     """
+    workspace = workspace or Workspace.here()
     services = status(workspace).services
     looks: tuple[Callable[[], Finding], ...] = (
         look_at_versions,
@@ -68,7 +72,7 @@ def diagnose(workspace: Workspace, *, hub: str | None = None, timeout_seconds: f
         lambda: look_at_hub(hub or os.environ.get("HF_ENDPOINT") or "https://huggingface.co", timeout_seconds),
     )
     findings = tuple(look() for look in looks)
-    return Diagnosis(findings=findings, healthy=all(finding.verdict != "wrong" for finding in findings))
+    return Examination(findings=findings, healthy=all(finding.verdict != "wrong" for finding in findings))
 
 
 def look_at_versions() -> Finding:
@@ -263,3 +267,16 @@ def _get(url: str, timeout_seconds: float, auth: tuple[str, str] | None) -> http
         return httpx.get(url, timeout=timeout_seconds, auth=auth, follow_redirects=True)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return str(error).strip() or type(error).__name__
+
+
+MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
+
+
+def print_examination(examination: Examination, console: Console) -> None:
+    """Print a table of all findings, each wrong one with its remedy."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("looked at", "", "found", "remedy"):
+        table.add_column(heading, overflow="fold")
+    for finding in examination.findings:
+        table.add_row(finding.subject, MARKS[finding.verdict], escape(finding.found), escape(finding.remedy))
+    console.print(table, highlight=False)

@@ -10,6 +10,7 @@ manage.py      up, down, status
 """
 
 from flows.services.manage import connect, down, running_environment, status, up
+from flows.services.printing import print_report
 from flows.services.settings import Services, ServicesReport
 
-__all__ = ["Services", "ServicesReport", "connect", "down", "running_environment", "status", "up"]
+__all__ = ["Services", "ServicesReport", "connect", "down", "print_report", "running_environment", "status", "up"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from live_services import Up
 
-from flows.doctor import Diagnosis, Finding, diagnose
+from flows.doctor import Examination, Finding, examine
 from tasks.workspace import Workspace
 
 
@@ -18,56 +18,56 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def finding(diagnosis: Diagnosis, subject: str) -> Finding:
-    return next(found for found in diagnosis.findings if found.subject == subject)
+def finding(examination: Examination, subject: str) -> Finding:
+    return next(found for found in examination.findings if found.subject == subject)
 
 
 def test_running_servers_are_well(servers: Up) -> None:
-    diagnosis = diagnose(servers.workspace)
+    examination = examine(servers.workspace)
     for subject in ("Prefect server", "MLflow server", "services", "database", "versions"):
-        assert finding(diagnosis, subject).verdict == "ok", subject
-    assert diagnosis.healthy and diagnosis.exit_code == 0
+        assert finding(examination, subject).verdict == "ok", subject
+    assert examination.healthy and examination.exit_code == 0
 
 
 def test_a_server_that_does_not_answer_is_wrong(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret-word@127.0.0.1:9")
-    diagnosis = diagnose(workspace)
-    assert diagnosis.exit_code == 3
-    assert "does not answer" in finding(diagnosis, "Prefect server").found
-    mlflow = finding(diagnosis, "MLflow server")
+    examination = examine(workspace)
+    assert examination.exit_code == 3
+    assert "does not answer" in finding(examination, "Prefect server").found
+    mlflow = finding(examination, "MLflow server")
     assert mlflow.verdict == "wrong" and "stsflow up" in mlflow.remedy
-    assert "secret-word" not in diagnosis.model_dump_json()
+    assert "secret-word" not in examination.model_dump_json()
 
 
 def test_a_server_asked_under_a_foreign_name_is_told_apart(servers: Up, monkeypatch: pytest.MonkeyPatch) -> None:
     port = servers.services.prefect_port
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.2:{port}/api")
-    found = finding(diagnose(servers.workspace), "Prefect server")
+    found = finding(examine(servers.workspace), "Prefect server")
     assert found.verdict == "wrong"
 
 
 def test_a_damaged_database_is_named(workspace: Workspace) -> None:
     workspace.root.mkdir(parents=True)
     workspace.mlflow_database.write_bytes(b"not a database at all" * 100)
-    found = finding(diagnose(workspace), "database")
+    found = finding(examine(workspace), "database")
     assert found.verdict == "wrong" and str(workspace.mlflow_database) in found.found and "restore" in found.remedy
 
 
 def test_leftover_services_are_seen(workspace: Workspace) -> None:
     workspace.services.mkdir(parents=True)
     (workspace.services / "mlflow.pid.json").write_text('{"pid": 1, "started": 0}', encoding="utf-8")
-    assert "left services behind" in finding(diagnose(workspace), "services").found
+    assert "left services behind" in finding(examine(workspace), "services").found
 
 
 def test_another_version_is_named_with_the_remedy(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.155.0" if name == "fastapi" else real(name))
-    found = finding(diagnose(workspace), "versions")
+    found = finding(examine(workspace), "versions")
     assert found.verdict == "wrong"
     assert "fastapi 0.155.0 instead of ==0.150.0" in found.found and "constraints.txt" in found.remedy
 
 
 def test_looking_leaves_nothing_behind(workspace: Workspace, tmp_path: Path) -> None:
-    diagnose(workspace)
+    examine(workspace)
     assert list(tmp_path.iterdir()) == []

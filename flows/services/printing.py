@@ -1,0 +1,28 @@
+"""The services as a person reads them."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.services.settings import ServicesReport
+
+
+def print_report(report: ServicesReport, console: Console) -> None:
+    """Print addresses, processes and what to do next; or what was ended."""
+    if report.services is None:
+        what = f"ended {', '.join(report.ended)}" if report.ended else "nothing was up in this workspace"
+        console.print(what, highlight=False)
+        return
+    services = report.services
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("Prefect", services.prefect_url)
+    table.add_row("MLflow", services.mlflow_url)
+    for pool in services.pools:
+        table.add_row(f"worker {pool}", f"up to {services.worker_limit} runs at once")
+    table.add_row("logs", str(report.logs))
+    if services.user:
+        table.add_row("user", f"{services.user}, with the password that was given")
+    console.print("up already" if report.already else "up", highlight=False)
+    console.print(table, highlight=False, soft_wrap=True)
+    console.print("next: stsflow deploy RECIPE; stsflow down ends it all", highlight=False)
