@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib import metadata
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 from tasks.errors import EvaluationFailed
 from tasks.evaluation.scoring import Scoring
 from tasks.evaluation.suites import MtebSuite
-from tasks.files import write_text_atomically
 from tasks.fingerprint import fingerprint, sha256_of_folder
 from tasks.records import SuiteScores
 
@@ -26,6 +24,8 @@ def score_mteb(suite: MtebSuite, scoring: Scoring) -> SuiteScores:
     import mteb
 
     try:
+        task.load_data()
+        rows = rows_of(task)  # counted now: the package lets go of the data when it has finished
         result = mteb.evaluate(
             scoring.model,
             task,
@@ -39,7 +39,7 @@ def score_mteb(suite: MtebSuite, scoring: Scoring) -> SuiteScores:
             f"the MTEB task {suite.task} could not be run: {type(error).__name__}: {error}"
         ) from error
     (found,) = result.task_results
-    write_text_atomically(scoring.folder / f"{scoring.suite}.mteb.json", json.dumps(found.to_dict(), indent=2) + "\n")
+    found.to_disk(scoring.folder / f"{scoring.suite}.mteb.json")
     scores = [subset for split in found.scores.values() for subset in split]
     splits = ",".join(found.scores)
     return SuiteScores(
@@ -47,7 +47,7 @@ def score_mteb(suite: MtebSuite, scoring: Scoring) -> SuiteScores:
         kind=suite.kind,
         title=suite.title or f"MTEB {suite.task}",
         split=suite.split or splits,
-        rows=rows_of(task, list(found.scores)),
+        rows=rows,
         data_digest=data_digest(suite, task),
         model_digest=scoring.model_digest,
         primary=suite.primary,
@@ -83,8 +83,8 @@ def data_digest(suite: MtebSuite, task: Any) -> str:
     return fingerprint(metadata.version("mteb"), suite.task, task.metadata.dataset["revision"])
 
 
-def rows_of(task: Any, splits: list[str]) -> int:
+def rows_of(task: Any) -> int:
     """Rows of the task's splits as far as it holds them as tables; 0 where it keeps them in another form."""
-    data = task.dataset or {}
-    tables = [data] if any(split in data for split in splits) else list(data.values())
-    return sum(len(table[split]) for table in tables for split in splits if split in table and hasattr(table, "keys"))
+    splits = list(task.eval_splits)
+    tables = [task.dataset] if any(split in task.dataset for split in splits) else list(task.dataset.values())
+    return sum(getattr(table[split], "num_rows", 0) for table in tables for split in splits if split in table)
