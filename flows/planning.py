@@ -16,7 +16,6 @@ from tasks.records import PlanReport
 from tasks.tokens.lengths import measure_tokens
 from tasks.training.request import training_request
 from tasks.training.run import train
-from tasks.training.run import train
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
