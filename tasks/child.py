@@ -9,6 +9,7 @@ Only the standard library is used: the same file works on a bare GPU machine.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -120,17 +121,15 @@ def end_group(process: subprocess.Popen[bytes], grace_seconds: float) -> int:
 
 
 def _signal_group(group: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def guard() -> None:
     """In the child: end this process group as soon as the parent is gone. Does nothing when started by hand.
 
     The kernel is asked for the same too (Linux): a library that holds Python's lock for ever stops every thread, and
-    with them the one that watches the pipe. The kernel's signal alone would not do: it reaches one process, not a group.
+    with them the one that watches the pipe. The kernel's signal alone would not do: it reaches one process, no group.
     """
     handle = os.environ.pop(GUARD_VARIABLE, None)
     if handle is None:

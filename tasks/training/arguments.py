@@ -90,7 +90,8 @@ HARMLESS_VALUES: dict[str, tuple[JsonValue, ...]] = {
     "greater_is_better": (None, True),
     "enable_jit_checkpoint": (False,), "eval_on_start": (False,), "parallelism_config": (None,),
     "logging_nan_inf_filter": (True, False), "dataloader_drop_last": (False,), "train_sampling_strategy": ("random",),
-    "data_seed": (None,), "fsdp": (None, "", []), "fsdp_config": (None,), "deepspeed": (None,), "ddp_backend": (None,), "run_name": (None,),
+    "data_seed": (None,), "fsdp": (None, "", []),
+    "fsdp_config": (None,), "deepspeed": (None,), "ddp_backend": (None,), "run_name": (None,),
 }  # fmt: skip
 
 NO_SUCCESSOR = "transformers 5 removed it and nothing takes its place"

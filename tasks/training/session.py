@@ -14,6 +14,7 @@ import torch
 from datasets import DatasetDict
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 from transformers import set_seed
 
@@ -30,6 +31,7 @@ from tasks.training.arguments import Pace, trainer_arguments
 from tasks.training.batches import open_set
 from tasks.training.checkpoints import drop_unfinished, last_whole
 from tasks.training.events import EventLog
+from tasks.training.losses import CachedMultipleNegativesRanking, Loss, Matryoshka
 from tasks.training.outcome import trained_model
 from tasks.training.processes import join
 from tasks.training.request import ChooseOn, TrainingRequest, WorkerSpec
@@ -139,8 +141,8 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
 
 def cached(request: TrainingRequest) -> list[str]:
     """Training sets whose loss bounds its own memory, so that a token budget is for its mini-batches."""
-    kinds = {name: loss.loss.kind if loss.kind == "matryoshka" else loss.kind for name, loss in request.losses.items()}
-    return [name for name, kind in kinds.items() if kind == "cached_multiple_negatives_ranking"]
+    inner = {name: loss.loss if isinstance(loss, Matryoshka) else loss for name, loss in request.losses.items()}
+    return [name for name, loss in inner.items() if isinstance(loss, CachedMultipleNegativesRanking)]
 
 
 def build_losses(
@@ -148,6 +150,9 @@ def build_losses(
 ) -> tuple[dict[str, nn.Module], dict[str, MergedColumns], LeverState]:
     """A loss for each training set over the same model, and those of them that encode all columns at once."""
     built = {prepared.name: spec.loss_of(prepared.name).build(model) for prepared in spec.request.sets}
+    if spec.request.training.batch_tokens:
+        for name in cached(spec.request):
+            give_token_budget(spec, name, built[name])
     asked = spec.request.training.merge_columns
     if asked == "off":
         return built, {}, _merge_state(asked, "off", "the recipe says off")
@@ -159,6 +164,24 @@ def build_losses(
     if not merged:
         return built, {}, _merge_state(asked, "off", "no loss of this training can be given its embeddings at once")
     return losses, merged, _merge_state(asked, "on", f"one flattened forward pass for {', '.join(merged)}")
+
+
+def give_token_budget(spec: WorkerSpec, name: str, loss: nn.Module) -> None:
+    """Let a cached loss fill its mini-batches up to `batch_tokens`; its batch is then as large as the recipe says.
+
+    A lighter form of the loss, which has a smaller mini-batch, gets as much less.
+    """
+    asked, now = (cached_part(one) for one in (spec.request.losses[name], spec.loss_of(name)))
+    budget = (spec.request.training.batch_tokens or 0) * now.mini_batch_size // asked.mini_batch_size
+    inner: Any = loss.loss if isinstance(loss, MatryoshkaLoss) else loss
+    inner.mini_batch_num_tokens = max(budget, 1)
+
+
+def cached_part(loss: Loss) -> CachedMultipleNegativesRanking:
+    """The cached loss itself, or the one inside a Matryoshka loss."""
+    inner = loss.loss if isinstance(loss, Matryoshka) else loss
+    assert isinstance(inner, CachedMultipleNegativesRanking)
+    return inner
 
 
 def _merge_state(asked: str, chosen: str, reason: str) -> LeverState:

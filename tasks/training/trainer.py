@@ -185,7 +185,8 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
         """Stage, seal and rename a checkpoint; drop those that the policy does not keep."""
         self._refuse_spoiled_weights()
         step = self.state.global_step
-        self.place.loss_since_log = nested_gather(self._tr_loss, self.args.parallel_mode).mean().item()
+        gathered: torch.Tensor = nested_gather(self._tr_loss, self.args.parallel_mode)  # type: ignore[no-untyped-call]
+        self.place.loss_since_log = gathered.mean().item()
         self.place.loss_logged = self._total_loss_scalar
         self.place.last_logged_step = self._globalstep_last_logged
         staging = staging_folder(self.checkpoints, step)

@@ -1,5 +1,7 @@
 """Every loss a recipe can name: its value against the formula worked out in numpy, and a few steps of training."""
 
+# ruff: noqa: E501  a sentence stands on one line
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -135,8 +135,9 @@ def test_a_finished_training_is_found_and_a_spoiled_model_is_not(
     assert (third.reused, third.weights_sha256) == (False, first.weights_sha256)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_killed_in_the_middle_it_ends_with_the_same_bits(
-    request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path, in_this_process: None
+    request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path
 ) -> None:
     """SIGKILL of the real child, right after its second checkpoint, with the fast levers on."""
     request = request_of(eval_steps=4)

@@ -60,7 +60,8 @@ import os, sys
 sys.path.insert(0, os.environ["PYTHONPATH"].split(os.pathsep)[0])
 from tasks.training import processes
 processes.python_module = lambda *_: [sys.executable, "-c",
-    "from tasks.child import guard; import os, threading; guard(); print(os.getpid(), flush=True); threading.Event().wait()"]
+    "from tasks.child import guard; import os, threading; guard();"
+    "print(os.getpid(), flush=True); threading.Event().wait()"]
 processes.main(["2", sys.argv[0]])
 """
 

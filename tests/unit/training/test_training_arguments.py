@@ -1,5 +1,7 @@
 """The trainer's own arguments: all known ones can be named, wrong ones get a sentence."""
 
+# ruff: noqa: E501  a sentence stands on one line
+
 from __future__ import annotations
 
 import dataclasses

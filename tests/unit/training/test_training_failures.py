@@ -276,9 +276,8 @@ def test_a_disk_without_room_for_the_checkpoints_is_refused(
     assert not training_folder.spec.exists()
 
 
-@pytest.mark.usefixtures("in_this_process")
-def test_what_the_hardware_cannot_do_is_refused(request_of: MakeRequest, training_folder: TrainingFolder) -> None:
-    with pytest.raises(PreconditionError, match="training.precision is `fp16`, which needs a GPU"):
+def test_what_the_hardware_cannot_do_is_refused(request_of: MakeRequest) -> None:
+    with pytest.raises(PreconditionError, match=r"training\.precision is `fp16`, which needs a GPU"):
         request_of(precision="fp16").fingerprint  # noqa: B018
 
 
@@ -328,3 +327,16 @@ def test_the_record_says_what_ran(request_of: MakeRequest, training_folder: Trai
     assert (training_folder.model / "model.safetensors").is_file()
     assert not (training_folder.model / "README.md").exists()
     assert not list(training_folder.root.rglob("training_args.bin"))  # a pickle
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_token_budget_fills_batches_and_the_mini_batches_of_cached_losses(
+    request_of: MakeRequest, training_folder: TrainingFolder
+) -> None:
+    losses = {"nli": CachedMultipleNegativesRanking(), "sts": CosineSimilarity()}
+    request = request_of(losses=losses, batch_tokens=64, batch_size=16, epochs=1, choose=False)
+    result = train(request, training_folder)
+    exposure = {item.name: item for item in result.exposure}
+    assert exposure["nli"].batches == 3  # 45 rows, 16 at a time: the budget is for the encoder's mini-batches
+    assert exposure["sts"].batches > 2  # 30 rows of some 20 tokens and more
+    assert result.findings == ()
