@@ -276,7 +276,8 @@ def make_automation(client: SyncPrefectClient, wanted: AutomationCore) -> None:
     if not present:
         client.create_automation(wanted)
         return
-    client.update_automation(present[0].id, AutomationCore.model_validate(wanted.model_dump(mode="json")))
+    known = wanted.model_dump(mode="json", exclude={"owner_resource"})  # the server's update refuses that field
+    client.update_automation(present[0].id, AutomationCore.model_validate(known))
 
 
 def save_webhook(url: str) -> UUID:
