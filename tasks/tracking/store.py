@@ -79,14 +79,18 @@ class Store:
             os.environ.setdefault(name, value)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         workspace.root.mkdir(parents=True, exist_ok=True)
+        import mlflow
         from mlflow.tracking import MlflowClient
 
         self.workspace = workspace
         self.uri = tracking_uri(workspace)
         self.shown_uri = without_credentials(self.uri)
-        self.client: MlflowClient = MlflowClient(
-            tracking_uri=self.uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
-        )
+        registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
+        self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=registry_uri)
+        # Where it makes model versions MLflow asks a client of its own, which goes by the process's settings: without
+        # these two lines that would be a second store in the working directory.
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(registry_uri)
 
     # -------------------------------------------------------------------------------------------------- runs
 

@@ -1,0 +1,48 @@
+"""Prefect tasks of the plan stage."""
+
+from __future__ import annotations
+
+import logging
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+
+from tasks.config import RunConfig
+from tasks.errors import PreconditionError
+from tasks.plan.disk import check_disk
+from tasks.plan.exposure import plan_exposure
+from tasks.plan.findings import merge_findings
+from tasks.plan.report import exposure_table
+from tasks.records import BaseModelRef, Finding, PlanReport, PreparedData, TokenReport
+from tasks.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+@task(name="plan")
+def plan_run(
+    recipe: RunConfig, base: BaseModelRef, data: PreparedData, tokens: TokenReport, checked: tuple[Finding, ...],
+    workspace: Workspace,
+) -> PlanReport:  # fmt: skip
+    """What the model will see, worked out before the trainer starts, with every stage's findings.
+
+    Raises PreconditionError when something is certainly wrong, or when the disk has no room for the checkpoints.
+    """
+    check_disk(base, recipe.training, workspace.root)
+    exposure = plan_exposure(recipe, data, recipe.training.processes, base)
+    plan = exposure.model_copy(
+        update={"findings": merge_findings(exposure.findings, checked, data.findings, tokens.findings)}
+    )
+    create_table_artifact(key="exposure", table=exposure_table(plan), description="What the model will see")
+    for finding in plan.findings:
+        if finding.severity == "warning":
+            logger.warning("%s", f"{finding.message} {finding.remedy}".strip())
+    refuse_errors(plan)
+    return plan
+
+
+def refuse_errors(plan: PlanReport) -> None:
+    """Raise PreconditionError with every finding that is an error."""
+    errors = [f"{finding.message} {finding.remedy}".strip() for finding in plan.findings if finding.severity == "error"]
+    if errors:
+        raise PreconditionError("\n".join(errors))
