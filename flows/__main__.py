@@ -31,7 +31,9 @@ app = typer.Typer(
 Recipe = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe, such as training.epochs=2. Repeatable."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Replace a value of the recipe, such as training.epochs=2. Repeatable."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on standard output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log everything, Prefect's own lines too.")]
@@ -75,7 +77,9 @@ def run(
 def plan(
     recipe: Recipe,
     overrides: Overrides = None,
-    probe: Annotated[bool, typer.Option("--probe/--no-probe", help="Run a few real steps to forecast time and memory.")] = True,
+    probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Run a few real steps to forecast time and memory.")
+    ] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 on warnings too.")] = False,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -97,7 +101,9 @@ def plan(
 
 @app.command(epilog="Example: stsflow evaluate .stsflow/runs/demo-1a2b3c4d-001/model --recipe flows/recipes/demo.yaml")
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A folder, a hub id (with --revision) or models:/name@alias.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(help="A folder, a hub id (with --revision) or models:/name@alias.", show_default=False)
+    ],
     recipe: Annotated[Path | None, typer.Option("--recipe", help="Evaluate on the suites of this recipe.")] = None,
     overrides: Overrides = None,
     data: Annotated[Path | None, typer.Option("--data", help="Evaluate on the scored pairs in this file.")] = None,
@@ -179,7 +185,11 @@ def sync(
     from flows.sync import sync_run
 
     result = sync_run(name)
-    _print(result, as_json, lambda: OUT.print(f"{result['run']}: {result['sent']} of {result['entries']} entries are in MLflow"))
+    _print(
+        result,
+        as_json,
+        lambda: OUT.print(f"{result['run']}: {result['sent']} of {result['entries']} entries are in MLflow"),
+    )
 
 
 @app.command(epilog="Example: stsflow schema > recipe.schema.json")
@@ -201,12 +211,22 @@ def up(
     database_url: Annotated[
         str | None, typer.Option("--database-url", help="PostgreSQL server; default: SQLite, or STSFLOW_DATABASE_URL.")
     ] = None,
-    artifacts: Annotated[str | None, typer.Option("--artifacts", help="Artifact store, such as s3://bucket/path.")] = None,
-    pool: Annotated[list[str] | None, typer.Option("--pool", help="Work pool to start a worker for. Repeatable.")] = None,
+    artifacts: Annotated[
+        str | None, typer.Option("--artifacts", help="Artifact store, such as s3://bucket/path.")
+    ] = None,
+    pool: Annotated[
+        list[str] | None, typer.Option("--pool", help="Work pool to start a worker for. Repeatable.")
+    ] = None,
     worker_limit: Annotated[int, typer.Option("--worker-limit", min=1, help="Runs that a worker takes at once.")] = 4,
-    allowed_host: Annotated[list[str] | None, typer.Option("--allowed-host", help="Further Host header. Repeatable.")] = None,
-    allowed_origin: Annotated[list[str] | None, typer.Option("--allowed-origin", help="Further Origin. Repeatable.")] = None,
-    auth_file: Annotated[Path | None, typer.Option("--auth-file", help="File with user:password for both servers.")] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option("--allowed-host", help="Further Host header. Repeatable.")
+    ] = None,
+    allowed_origin: Annotated[
+        list[str] | None, typer.Option("--allowed-origin", help="Further Origin. Repeatable.")
+    ] = None,
+    auth_file: Annotated[
+        Path | None, typer.Option("--auth-file", help="File with user:password for both servers.")
+    ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -255,7 +275,8 @@ def deploy(
 
     prepare_process(verbose=verbose)
     config = _recipe(recipe, overrides)
-    from flows.deploy import deploy as put, print_deployments
+    from flows.deploy import deploy as put
+    from flows.deploy import print_deployments
 
     report = put(config, prefect_file=prefect_file, name=name, pool=pool, gpu_slots=gpu_slots, webhook_url=webhook)
     _print(report.model_dump(mode="json"), as_json, lambda: print_deployments(report, OUT))
@@ -290,9 +311,10 @@ def main() -> NoReturn:
         print("stsflow: stopped; what was done is kept, and the same command continues it", file=sys.stderr)
         code = 130
     except Exception as error:
-        if not hasattr(error, "format_message"):
+        show = getattr(error, "show", None)  # a usage error of the command line prints usage and sentence itself
+        if show is None:
             raise
-        error.show()  # click's own usage errors print the usage and the sentence
+        show()
         code = getattr(error, "exit_code", 2)
     sys.exit(code or 0)
 

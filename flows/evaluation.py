@@ -64,9 +64,11 @@ def local_model(model: str, revision: str | None, workspace: Workspace) -> Model
             raise ModelError(f"{model}: there is no such folder; for a model on the hub, give --revision COMMIT")
         from tasks.hub import fetch_snapshot
 
-        path = fetch_snapshot(model, revision, "model", workspace.downloads / "hub")
+        path = fetch_snapshot(model, revision, "model")
         return ModelUnderTest(model.replace("/", "-"), path, sha256_of_model(path))
-    raise ModelError(f"{model}: there is no such folder; give a folder, a hub id with --revision, or models:/name@alias")
+    raise ModelError(
+        f"{model}: there is no such folder; give a folder, a hub id with --revision, or models:/name@alias"
+    )
 
 
 def print_report(report: EvaluationReport, console: Console) -> None:
@@ -79,7 +81,9 @@ def print_report(report: EvaluationReport, console: Console) -> None:
         for metric, value in suite.metrics.items():
             interval = suite.intervals.get(metric)
             text = f"[{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
-            table.add_row(metric, f"{value:.4f}", text.replace("[", r"\["), style="bold" if metric == suite.primary else "")
+            table.add_row(
+                metric, f"{value:.4f}", text.replace("[", r"\["), style="bold" if metric == suite.primary else ""
+            )
         console.print(table)
         console.print()
 

@@ -59,7 +59,9 @@ def finetune(
     started = datetime.now(UTC)
     workspace = Workspace.here()
     sha256 = recipe_sha256(recipe)
-    batch_sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
+    batch_sizes = {
+        name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train
+    }
 
     with lease(workspace.lease(f"recipe-{sha256[:24]}"), on_wait=_say_who_runs):
         store = connect_tracking(workspace)
@@ -80,12 +82,12 @@ def finetune(
             reports = evaluate(
                 "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh
             )
-            differences = compare_scores(*reports, recipe.evaluation, folder.evaluation)
+            differences = compare_scores(reports[0], reports[1], recipe.evaluation, folder.evaluation)
             card = write_model_card(recipe, run, data, base, tokens, plan, trained, reports, differences, seeds)
             record_results(relay, run, recipe, trained, reports, differences, card)
             release = release_model(recipe, run, relay, data, reports, workspace)
         require_sent(relay.finish(patience_seconds=0.0), relay, run.name)
-    return summarise(recipe, run, base, trained, reports, differences, card, release)
+    return summarise(recipe, run, trained, reports, differences, card, release)
 
 
 def _models(base: BaseModelRef, trained: TrainedModel) -> list[ModelUnderTest]:

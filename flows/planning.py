@@ -12,7 +12,7 @@ from tasks.plan.disk import check_disk
 from tasks.plan.exposure import plan_exposure
 from tasks.plan.findings import merge_findings
 from tasks.plan.probe import probe_forecast
-from tasks.records import PlanReport
+from tasks.records import Finding, Forecast, PlanReport
 from tasks.tokens.lengths import measure_tokens
 from tasks.training.request import training_request
 from tasks.training.run import train
@@ -37,11 +37,10 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
         data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share
     )
     plan = plan_exposure(recipe, data, recipe.training.processes, base)
-    forecast, found = None, ()
+    forecast: Forecast | None = None
+    found: tuple[Finding, ...] = ()
     if probe and recipe.plan.probe_steps:
         logger.info("probing: %d steps of the real trainer", recipe.plan.probe_steps)
-        forecast, found = probe_forecast(
-            recipe, training_request(recipe, data, base), tokens, plan, workspace, train
-        )
+        forecast, found = probe_forecast(recipe, training_request(recipe, data, base), tokens, plan, workspace, train)
     findings = merge_findings(plan.findings, checked, data.findings, tokens.findings, found)
     return plan.model_copy(update={"findings": findings, "forecast": forecast})

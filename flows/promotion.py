@@ -33,7 +33,12 @@ PATIENCE_SECONDS = 60.0
 
 
 def release_model(
-    recipe: RunConfig, run: RunRef, relay: Relay, data: PreparedData, reports: list[EvaluationReport], workspace: Workspace
+    recipe: RunConfig,
+    run: RunRef,
+    relay: Relay,
+    data: PreparedData,
+    reports: list[EvaluationReport],
+    workspace: Workspace,
 ) -> Release:
     """What happens to the tuned model: registered where the recipe names a model, promoted where the rules say so."""
     result = _release(recipe, run, relay, data, reports, workspace)
@@ -46,7 +51,12 @@ def release_model(
 
 
 def _release(
-    recipe: RunConfig, run: RunRef, relay: Relay, data: PreparedData, reports: list[EvaluationReport], workspace: Workspace
+    recipe: RunConfig,
+    run: RunRef,
+    relay: Relay,
+    data: PreparedData,
+    reports: list[EvaluationReport],
+    workspace: Workspace,
 ) -> Release:
     name = recipe.release.register_as
     if name is None:
@@ -94,7 +104,7 @@ def promote_candidate(name: str, reason: str = "") -> Release:
     found = next((f for f, state in runs.known_runs(workspace) if state.mlflow_run_id == candidate.run_id), None)
     if found is None:
         raise PreconditionError(
-            f"the candidate of {name!r}, version {candidate.version}, was made by MLflow run {candidate.run_id}, which is "
+            f"the candidate of {name!r}, version {candidate.version}, was made by MLflow run {candidate.run_id}, which "
             f"not in {workspace.root}; decide in the workspace that made it"
         )
     recipe, data, reports = _evidence_on_disk(found)
@@ -111,7 +121,10 @@ def roll_back(name: str, reason: str = "") -> Release:
     old, new = go_back(store, name, reason or "asked for on the command line")
     announce_champion(name, new, old, reason or f"rolled back from version {old}")
     return Release(
-        registered_as=name, version=new, promoted=True, reason=f"{name}: version {new} is champion again, was version {old}"
+        registered_as=name,
+        version=new,
+        promoted=True,
+        reason=f"{name}: version {new} is champion again, was version {old}",
     )
 
 

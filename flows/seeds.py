@@ -72,7 +72,9 @@ def finetune_with_seeds(recipe: RunConfig, seeds: int, fresh: bool = False) -> S
     status = "FAILED"
     try:
         runs = {
-            seed: finetune(_with_seed(recipe, seed).model_copy(update={"release": ReleaseConfig()}), fresh, None, parent)
+            seed: finetune(
+                _with_seed(recipe, seed).model_copy(update={"release": ReleaseConfig()}), fresh, None, parent
+            )
             for seed in range(recipe.training.seed, recipe.training.seed + seeds)
         }
         chosen = _best(recipe, runs)

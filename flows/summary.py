@@ -11,7 +11,6 @@ from rich.table import Table
 
 from tasks.config import RunConfig
 from tasks.records import (
-    BaseModelRef,
     CardRef,
     Difference,
     EvaluationReport,
@@ -51,7 +50,7 @@ class RunSummary(Record):
 
 
 def summarise(
-    recipe: RunConfig, run: RunRef, base: BaseModelRef, trained: TrainedModel, reports: list[EvaluationReport],
+    recipe: RunConfig, run: RunRef, trained: TrainedModel, reports: list[EvaluationReport],
     differences: tuple[Difference, ...], card: CardRef, release: Release,
 ) -> RunSummary:  # fmt: skip
     """The summary of a finished run."""
@@ -69,7 +68,8 @@ def summarise(
     return RunSummary(
         status="finished", name=run.name, recipe=recipe.name, mlflow_run_id=run.mlflow_run_id,
         flow_run_id=run.flow_run_id, tracking_uri=run.tracking_uri, experiment_id=run.experiment_id,
-        run_dir=run.folder, model_dir=run.folder / "model", card=card.path, metrics=metrics, headline=f"{name}/{primary}",
+        run_dir=run.folder, model_dir=run.folder / "model", card=card.path, metrics=metrics,
+        headline=f"{name}/{primary}",
         gain={
             "base": before.suites[name].metrics[primary], "tuned": after.suites[name].metrics[primary],
             "difference": found.difference if found else None, "low": interval.low if interval else None,

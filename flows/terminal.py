@@ -46,7 +46,13 @@ def prepare_process(*, verbose: bool = False) -> None:
         logger.setLevel(logging.DEBUG if verbose else logging.INFO)
         logger.addHandler(handler)
         logger.propagate = False
-    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine", "prefect.task_engine", "prefect.flow_engine"):
+    for name in (
+        "prefect.task_runs",
+        "prefect.flow_runs",
+        "prefect.engine",
+        "prefect.task_engine",
+        "prefect.flow_engine",
+    ):
         logging.getLogger(name).addFilter(_without_traceback)
 
 

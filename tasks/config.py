@@ -84,7 +84,7 @@ class ModelConfig(Section):
     max_seq_length: int | None = Field(default=None, ge=2)
     """Longest input in tokens; longer texts are cut. Default: what the base model says."""
     pooling: Literal["keep", "mean", "cls", "max", "lasttoken"] = "keep"
-    """`keep` takes the base model's own pooling (mean for a plain encoder); anything else puts a fresh pooling on it."""
+    """`keep` takes the base model's own pooling (mean for a plain encoder); anything else puts a fresh one on it."""
     trust_remote_code: bool = False
     """Run code that the model's repository carries. Needs a hub source, pinned to a full commit hash."""
     language: tuple[str, ...] = ()
@@ -129,7 +129,7 @@ class TrainingConfig(Section):
     batch_sizes: dict[Slug, int] = {}
     """Batch size of single data sets, by name."""
     batch_tokens: int | None = Field(default=None, ge=16)
-    """Instead of a fixed number of rows, fill batches up to about this many tokens (never more rows than batch_size)."""
+    """Instead of a fixed number of rows, fill batches up to about this many tokens, never more than batch_size rows."""
     losses: dict[Slug, Loss] = {}
     """Loss of each data set, by name. Default: MultipleNegativesRanking for triplets and pairs, CosineSimilarity for
     scored pairs."""
@@ -203,8 +203,8 @@ class EvaluationConfig(Section):
     suites: dict[Slug, Suite] = Field(min_length=1)
     """Suites by name."""
     choose_on: Slug | None = None
-    """Suite of kind `sts` that chooses the checkpoint; default: the first whose split is `dev`, else none (the last step
-    is kept)."""
+    """Suite of kind `sts` that chooses the checkpoint; default: the first with the split `dev`, else none, and the last
+    step is kept."""
     choose_metric: str = "spearman_cosine"
     """Metric of that suite, higher is better."""
     report_on: Slug | None = None

@@ -38,7 +38,7 @@ class RecipeLoader(yaml.SafeLoader):
         """The mapping of `node`; raises a ConstructorError with the line of a key that occurs twice."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} occurs twice", key_node.start_mark
@@ -48,7 +48,7 @@ class RecipeLoader(yaml.SafeLoader):
 
 
 RecipeLoader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")]
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("bool", "timestamp")]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }  # fmt: skip
 RecipeLoader.add_implicit_resolver(
@@ -166,7 +166,9 @@ def _check_remote_code(recipe: RunConfig) -> None:
 
 
 def _check_urls(recipe: RunConfig) -> None:
-    sections = [(f"data.train.{name}", section) for name, section in recipe.data.train.items()]
+    sections: list[tuple[str, object]] = [
+        (f"data.train.{name}", section) for name, section in recipe.data.train.items()
+    ]
     sections += [(f"evaluation.suites.{name}", section) for name, section in recipe.evaluation.suites.items()]
     for where, section in sections:
         for address in getattr(getattr(section, "source", None), "paths", ()):

@@ -1,4 +1,4 @@
-"""What stages hand on. Small, frozen, JSON-safe; large things stay on disk and a record carries their path and digest."""
+"""What stages hand on: small, frozen, JSON-safe. Large things stay on disk; a record carries their path and digest."""
 
 from __future__ import annotations
 

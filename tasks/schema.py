@@ -27,7 +27,11 @@ class Record(BaseModel):
 
     # A metric that is not defined (a model that collapsed) is NaN; by default it would be written as null and not load.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), ser_json_inf_nan="constants"
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        ser_json_inf_nan="constants",
     )
 
     def write(self, path: Path) -> Path:

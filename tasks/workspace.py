@@ -1,17 +1,17 @@
 """Every path that stsflow writes, as properties of one object.
 
-    <root>/                          default: .stsflow in the working directory, or STSFLOW_WORKSPACE
-      downloads/                     files fetched by URL, by content hash; hub snapshots
-      prepared/<fingerprint>/        shaped data sets (Arrow) and their record
-      tokens/<fingerprint>.json      token reports
-      preflight/<digest>/            checks of a base model
-      base-scores/<fingerprint>/     base-model scores, by model and data digest
-      trainings/<fingerprint>/       one training: spec, events, checkpoints, model, result
-      runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
-      leases/                        locks
-      mlflow.db, mlartifacts/        the embedded MLflow store
-      prefect/                       the embedded Prefect server's home
-      services/                      logs and pids of `stsflow up`
+<root>/                          default: .stsflow in the working directory, or STSFLOW_WORKSPACE
+  downloads/                     files fetched by URL, by content hash; hub snapshots
+  prepared/<fingerprint>/        shaped data sets (Arrow) and their record
+  tokens/<fingerprint>.json      token reports
+  preflight/<digest>/            checks of a base model
+  base-scores/<fingerprint>/     base-model scores, by model and data digest
+  trainings/<fingerprint>/       one training: spec, events, checkpoints, model, result
+  runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
+  leases/                        locks
+  mlflow.db, mlartifacts/        the embedded MLflow store
+  prefect/                       the embedded Prefect server's home
+  services/                      logs and pids of `stsflow up`
 """
 
 from __future__ import annotations

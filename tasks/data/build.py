@@ -18,7 +18,7 @@ from tasks.data.leakage import check_leakage
 from tasks.data.sources import Access
 from tasks.environment import versions
 from tasks.errors import DataError
-from tasks.evaluation.suites import Suite
+from tasks.evaluation.suites import MatryoshkaSuite, MtebSuite, RetrievalSuite, StsSuite, Suite, TripletSuite
 from tasks.files import folder_made_whole
 from tasks.fingerprint import fingerprint
 from tasks.lease import lease
@@ -37,7 +37,7 @@ class _Wanted:
 
     name: str
     role: Any
-    section: TrainingSet | Suite
+    section: TrainingSet | StsSuite | MatryoshkaSuite | TripletSuite | RetrievalSuite
     source: SourceRef
 
 
@@ -73,7 +73,9 @@ def _prepare(
     wanted = list(_fetched(train, suites, access))
     key = _fingerprint(wanted, leakage)
     folder = workspace.prepared(key)
-    with lease(workspace.lease(f"prepared-{key[:24]}"), on_wait=lambda who: logger.info("waiting for the data: %s", who)):
+    with lease(
+        workspace.lease(f"prepared-{key[:24]}"), on_wait=lambda who: logger.info("waiting for the data: %s", who)
+    ):
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
         if not (folder / RECORD).exists():
@@ -85,13 +87,11 @@ def _prepare(
     return prepared
 
 
-def _fetched(
-    train: Mapping[str, TrainingSet], suites: Mapping[str, Suite], access: Access
-) -> Iterator[_Wanted]:
+def _fetched(train: Mapping[str, TrainingSet], suites: Mapping[str, Suite], access: Access) -> Iterator[_Wanted]:
     for name, section in train.items():
         yield _Wanted(name, "train", section, section.source.fetch(access))
     for name, suite in suites.items():
-        if suite.source is not None:
+        if not isinstance(suite, MtebSuite):  # its package fetches its own data
             yield _Wanted(name, "evaluation", suite, suite.source.fetch(access))
 
 
@@ -122,9 +122,8 @@ def _build_set(wanted: _Wanted, folder: Path, findings: list[Finding]) -> Prepar
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
-    section, source = wanted.section, wanted.section.source
-    assert source is not None
-    reading = source.read(wanted.source, section.shape.reads)
+    section = wanted.section
+    reading = section.source.read(wanted.source, section.shape.reads)
     check_rows(wanted.name, reading.rows, section.expect_rows)
     shaped = section.shape.shape(reading, wanted.name, getattr(section, "allow_empty_fields", True))
     table, notes = shaped.table, dict(shaped.notes)
@@ -151,7 +150,7 @@ def _nothing_left(wanted: _Wanted, read: int, dropped: Mapping[str, int], notes:
     why = f" ({'; '.join(reasons)})" if reasons else ""
     return (
         f"{wanted.name}: no row is left of {read:,} read from {wanted.source.name}{why}. "
-        f"The shape {wanted.section.shape.kind!r} must give at least one."  # type: ignore[union-attr]
+        f"The shape {wanted.section.shape.kind!r} must give at least one."
     )
 
 

@@ -17,7 +17,7 @@ from tasks.workspace import Workspace
 
 @task(name="evaluate", task_run_name="evaluate {names}")
 def evaluate(
-    names: str,
+    names: str,  # noqa: ARG001 - Prefect puts it into the task run's name
     models: list[ModelUnderTest],
     config: EvaluationConfig,
     data: PreparedData,

@@ -39,7 +39,7 @@ def nominate(registry: Registry, name: str, version: str) -> None:
 
 
 def crown(registry: Registry, name: str, version: str, why: str) -> str | None:
-    """Make `version` champion and the old one previous; return the old one's number. Nothing moves when it is champion."""
+    """Make `version` champion, the old one previous; return the old one's number. A champion stays what it is."""
     champion = registry.alias(name, CHAMPION)
     old = str(champion.version) if champion is not None else None
     if old == version:

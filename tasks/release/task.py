@@ -40,5 +40,3 @@ def decide_and_promote(store: Store, name: str, version: str, rules: Sequence[Ru
     return decision.model_copy(
         update={"registered_as": name, "version": version, "previous": previous, "reason": reason}
     )
-
-

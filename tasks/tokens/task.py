@@ -28,5 +28,7 @@ def profile_tokens(
     report = measure_tokens(
         data, base, batch_sizes, workspace, config, maximum_truncated_share=maximum_truncated_share, fresh=fresh
     )
-    create_table_artifact(key="tokens", table=token_table(report), description=f"Token lengths under {report.tokenizer}")
+    create_table_artifact(
+        key="tokens", table=token_table(report), description=f"Token lengths under {report.tokenizer}"
+    )
     return report

@@ -10,26 +10,31 @@ import os
 import sys
 from pathlib import Path
 
-from tasks.child import guard, last_lines, python_module, read_spec, run_child
+from tasks.child import guard, last_lines, python_module, run_child
 from tasks.errors import TrackingUnavailable
-from tasks.files import write_text_atomically
 from tasks.fingerprint import fingerprint
+from tasks.schema import Record
 from tasks.tracking.journal import Model
 
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
+class LoggingSpec(Record):
+    """What the child is asked to log."""
+
+    run_id: str
+    model: Path
+    digest: str
+    dimension: int
+    example: tuple[str, ...]
+
+
 def log_model_in_child(uri: str, run_id: str, model: Path, entry: Model, folder: Path) -> None:
     """Log the folder `model` to run `run_id`; raises TrackingUnavailable with the last lines when that fails."""
-    import json
-
-    spec = {
-        "run_id": run_id, "model": str(model), "digest": entry.digest, "dimension": entry.dimension,
-        "example": list(entry.example),
-    }  # fmt: skip
-    path = write_text_atomically(
-        folder / "tracking" / f"model-{fingerprint(spec)[:8]}.json", json.dumps(spec, ensure_ascii=False)
+    spec = LoggingSpec(
+        run_id=run_id, model=model, digest=entry.digest, dimension=entry.dimension, example=entry.example
     )
+    path = spec.write(folder / "tracking" / f"model-{fingerprint(spec)[:8]}.json")
     environment = {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
     log = folder / "tracking" / "log-model.log"
     ended = run_child(
@@ -80,14 +85,8 @@ def log_model(run_id: str, model: Path, digest: str, dimension: int, example: li
 def main() -> None:
     """Entry point of the child."""
     guard()
-    spec = read_spec(sys.argv[1:])
-    log_model(
-        str(spec["run_id"]),
-        Path(str(spec["model"])),
-        str(spec["digest"]),
-        int(str(spec["dimension"])),
-        list(spec["example"]),
-    )  # type: ignore[call-overload]
+    spec = LoggingSpec.load(Path(sys.argv[1]))
+    log_model(spec.run_id, spec.model, spec.digest, spec.dimension, list(spec.example))
 
 
 if __name__ == "__main__":

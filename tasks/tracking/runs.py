@@ -41,7 +41,8 @@ def holder_is_alive(state: RunState) -> bool:
         return True
     try:
         process = psutil.Process(state.process_id)
-        return abs(process.create_time() - state.process_started) < 2.0 and process.status() != psutil.STATUS_ZOMBIE
+        same = abs(process.create_time() - state.process_started) < 2.0
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -202,9 +202,10 @@ class Store:
         from mlflow.entities import Dataset, InputTag
         from mlflow.entities import DatasetInput as Input
 
+        source = {"uri": entry.source, "revision": entry.revision, "sha256": entry.digest}
         dataset = Dataset(
             name=entry.name, digest=entry.digest[:36], source_type="stsflow",
-            source=json.dumps({"uri": entry.source, "revision": entry.revision, "sha256": entry.digest}, ensure_ascii=False),
+            source=json.dumps(source, ensure_ascii=False),
             profile=json.dumps({"num_rows": entry.rows}), schema=json.dumps({"columns": entry.columns}),
         )  # fmt: skip
         self.client.log_inputs(run_id, datasets=[Input(dataset, [InputTag("mlflow.data.context", entry.context)])])
@@ -289,7 +290,9 @@ class Store:
         try:
             return self.client.get_model_version(name, version)
         except MlflowException as error:
-            raise PreconditionError(f"the registered model {name!r} has no version {version} in {self.shown_uri}") from error
+            raise PreconditionError(
+                f"the registered model {name!r} has no version {version} in {self.shown_uri}"
+            ) from error
 
     def download_model(self, name: str, version: str, target: Path) -> Path:
         """The sentence-transformers folder of a registered version, copied below `target`."""

@@ -1,4 +1,4 @@
-"""Prefect tasks that keep the record of a run. What is recorded is decided in entries.py; who speaks to MLflow, store.py."""
+"""Prefect tasks that keep the record of a run. entries.py decides what is recorded, store.py speaks to MLflow."""
 
 from __future__ import annotations
 
@@ -57,7 +57,15 @@ def open_run(
         **recipe.tracking.tags,
     }
     run = runs.open_run(
-        store, workspace, recipe, sha256, flow_run_id=flow_run_id, started=started, tags=tags, resume=resume, fresh=fresh
+        store,
+        workspace,
+        recipe,
+        sha256,
+        flow_run_id=flow_run_id,
+        started=started,
+        tags=tags,
+        resume=resume,
+        fresh=fresh,
     )
     if run.attempt > 1:
         logger.info("continuing %s, attempt %d", run.name, run.attempt)
@@ -146,7 +154,9 @@ def _note_drift(relay: Relay, run: RunRef, environment: dict[str, str]) -> None:
     """On a later attempt: tag what is different from the first one, such as a library's version or the processor."""
     if run.attempt == 1:
         return
-    first = next((e.values for _, e in relay.journal.after(0) if isinstance(e, Tags) and "stsflow.base_digest" in e.values), {})
+    first = next(
+        (e.values for _, e in relay.journal.after(0) if isinstance(e, Tags) and "stsflow.base_digest" in e.values), {}
+    )
     prefix = "stsflow.environment."
     changed = {
         name: f"{first[prefix + name]} -> {value}"

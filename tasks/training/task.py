@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from prefect import task
@@ -38,7 +38,13 @@ PROGRESS_SECONDS = 5.0
 
 @task(name="train", task_run_name="train {name}")
 def train(
-    name: str, request: TrainingRequest, run: RunRef, relay: Relay, slot: str, fresh: bool, workspace: Workspace
+    name: str,  # noqa: ARG001 - Prefect puts it into the task run's name
+    request: TrainingRequest,
+    run: RunRef,
+    relay: Relay,
+    slot: str,
+    fresh: bool,
+    workspace: Workspace,
 ) -> TrainedModel:
     """The trained model; events go to MLflow through the relay and to a progress artifact while it trains.
 
@@ -82,11 +88,8 @@ def training_slot(name: str) -> Iterator[None]:
     if not name:
         yield
         return
-    with get_client(sync_client=True) as client:
-        try:
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
-        except ObjectAlreadyExists:
-            pass
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
     with concurrency(name, occupy=1, strict=True, lease_duration=SLOT_LEASE_SECONDS):
         yield
 

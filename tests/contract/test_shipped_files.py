@@ -58,7 +58,9 @@ def test_constraints_name_packages_and_versions_only() -> None:
 def test_every_pin_of_the_project_is_in_the_constraints() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pinned = dict(line.lower().replace("_", "-").split("==") for line in (ROOT / "constraints.txt").read_text().split())
-    requirements = project["dependencies"] + [item for extra in project["optional-dependencies"].values() for item in extra]
+    requirements = project["dependencies"] + [
+        item for extra in project["optional-dependencies"].values() for item in extra
+    ]
     for requirement in requirements:
         name = re.match(r"[A-Za-z0-9._-]+", requirement)[0].lower().replace("_", "-")  # type: ignore[index]
         if name == "stsflow":
@@ -84,7 +86,9 @@ def test_every_command_in_the_documents_exists(path: Path) -> None:
 def test_every_make_target_in_the_documents_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = path.read_text(encoding="utf-8")
-    named = set(re.findall(r"^(?:\$ )?make ([a-z][a-z-]*)", text, re.MULTILINE)) | set(re.findall(r"`make ([a-z][a-z-]*)", text))
+    named = set(re.findall(r"^(?:\$ )?make ([a-z][a-z-]*)", text, re.MULTILINE)) | set(
+        re.findall(r"`make ([a-z][a-z-]*)", text)
+    )
     assert named <= targets
 
 
@@ -123,6 +127,10 @@ def test_the_schema_describes_every_field() -> None:
         f"{name}.{field}"
         for name, definition in definitions.items()
         for field, schema in definition.get("properties", {}).items()
-        if "description" not in schema and field != "kind" and "loss" not in field and "source" not in field and "shape" not in field
+        if "description" not in schema
+        and field != "kind"
+        and "loss" not in field
+        and "source" not in field
+        and "shape" not in field
     ]
     assert not bare

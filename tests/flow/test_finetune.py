@@ -56,12 +56,23 @@ def test_mlflow_holds_params_metrics_inputs_artifacts_and_model(finished: Finish
     assert run.info.status == "FINISHED"
     assert run.data.params["training.learning_rate"] == "0.001"
     assert run.data.params["data.train.nli.shape.kind"] == "nli_triplets"
-    assert run.data.metrics["tuned/sts-test/spearman_cosine"] == finished.summary["metrics"]["tuned/sts-test/spearman_cosine"]
+    assert (
+        run.data.metrics["tuned/sts-test/spearman_cosine"]
+        == finished.summary["metrics"]["tuned/sts-test/spearman_cosine"]
+    )
     history = store.client.get_metric_history(run.info.run_id, "train/loss")
     assert [point.step for point in history] == list(range(2, 21, 2))
-    assert [p.step for p in store.client.get_metric_history(run.info.run_id, "eval/sts-dev/spearman_cosine")] == [5, 10, 15, 20]
+    assert [p.step for p in store.client.get_metric_history(run.info.run_id, "eval/sts-dev/spearman_cosine")] == [
+        5,
+        10,
+        15,
+        20,
+    ]
     assert {item.dataset.name for item in run.inputs.dataset_inputs} == {"nli", "sts", "sts-dev", "sts-test"}
-    assert run.data.tags["stsflow.recipe"] == "small" and run.data.tags["prefect.flow_run_id"] == finished.summary["flow_run_id"]
+    assert (
+        run.data.tags["stsflow.recipe"] == "small"
+        and run.data.tags["prefect.flow_run_id"] == finished.summary["flow_run_id"]
+    )
     folders = {file.path for file in store.client.list_artifacts(run.info.run_id)}
     assert {"recipe", "data", "tokens", "plan", "training", "evaluation", "card"} <= folders
     assert len(run.outputs.model_outputs) == 1
@@ -74,7 +85,14 @@ def test_the_first_version_becomes_champion(finished: Finished, store: Store) ->
 
 
 def test_the_runs_folder_is_what_a_person_opens(finished: Finished) -> None:
-    for name in ("run.json", "recipe.yaml", "model/config.json", "training/events.jsonl", "evaluation/sts-test.json", "card/README.md"):
+    for name in (
+        "run.json",
+        "recipe.yaml",
+        "model/config.json",
+        "training/events.jsonl",
+        "evaluation/sts-test.json",
+        "card/README.md",
+    ):
         assert (finished.folder / name).exists(), name
     assert list(finished.folder.glob("evaluation/**/*.png")) and list(finished.folder.glob("evaluation/**/*.parquet"))
     locked = yaml.safe_load((finished.folder / "recipe.yaml").read_text(encoding="utf-8"))
@@ -96,7 +114,15 @@ def test_prefect_shows_each_stage_as_a_task(finished: Finished) -> None:
         (state,) = database.execute("select state_type from flow_run").fetchone()
         keys = {row[0] for row in database.execute("select key from artifact where key is not null")}
     assert state == "COMPLETED"
-    for stage in ("fetch base model", "prepare data", "profile tokens", "plan", "train", "evaluate", "write model card"):
+    for stage in (
+        "fetch base model",
+        "prepare data",
+        "profile tokens",
+        "plan",
+        "train",
+        "evaluate",
+        "write model card",
+    ):
         assert any(name.startswith(stage) for name in names), stage
     assert {"tokens", "exposure", "scores", "model-card"} <= keys
 

@@ -32,7 +32,9 @@ def test_every_kind_of_entry_arrives(store: Store, run_id: str, tmp_path: Path) 
         Metrics(points=(("train/loss", 0.5, 1000, 1), ("train/loss", 0.25, 2000, 2))),
         Tags(values={"stsflow.recipe": "x"}),
         Artifacts(path="recipe.yaml", folder="recipe"),
-        DatasetInput(name="nli", digest="d" * 64, source="s", revision="r", context="training", rows=3, columns=("anchor",)),
+        DatasetInput(
+            name="nli", digest="d" * 64, source="s", revision="r", context="training", rows=3, columns=("anchor",)
+        ),
         Finish(status="FINISHED", time=milliseconds()),
     )
     relay = Relay(store, run_id, journal, tmp_path)

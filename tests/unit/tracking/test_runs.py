@@ -34,11 +34,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture
-def place(store: Store, tmp_path: Path) -> Workspace:
+def place(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
 
 
-def opened(store: Store, workspace: Workspace, *, sha: str = "a" * 64, resume: str | None = None, fresh: bool = False) -> RunRef:
+def opened(
+    store: Store, workspace: Workspace, *, sha: str = "a" * 64, resume: str | None = None, fresh: bool = False
+) -> RunRef:
     return runs.open_run(
         store, workspace, RECIPE, sha, flow_run_id="f", started=datetime.now(UTC), tags={}, resume=resume, fresh=fresh
     )
