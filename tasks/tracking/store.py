@@ -29,6 +29,7 @@ PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 CUT = " … (cut)"
 PARAM_LIMIT = 6000
@@ -213,8 +214,11 @@ class Store:
     # ------------------------------------------------------------------------------------------------ models
 
     def _send_model(self, run_id: str, entry: Model, folder: Path) -> None:
-        """Log the model in a child process (the flavour needs torch, this process must not), then register it."""
-        if self._logged_model(run_id, entry.digest) is None:
+        """Log the model in a child process (the flavour needs torch, this process must not), then register it.
+
+        A model with this digest that another run of the experiment has logged is linked, not logged again.
+        """
+        if self._logged_model(run_id, entry.digest) is None and not self._link_model(run_id, entry.digest):
             from tasks.tracking.model_process import log_model_in_child
 
             log_model_in_child(self.uri, run_id, folder / entry.path, entry, folder)
@@ -228,6 +232,18 @@ class Store:
             if model.tags.get("stsflow.model_digest") == digest:
                 return model
         return None
+
+    def _link_model(self, run_id: str, digest: str) -> bool:
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+        experiment = self.client.get_run(run_id).info.experiment_id
+        found = self.client.search_logged_models(
+            [experiment], f"tags.`stsflow.model_digest` = '{digest}'", max_results=20
+        )
+        ready = [model for model in found if model.status == LoggedModelStatus.READY]
+        if ready:
+            self.client.log_outputs(run_id, [LoggedModelOutput(ready[0].model_id, step=0)])
+        return bool(ready)
 
     def register(self, run_id: str, entry: Model) -> str:
         """Make a version of the registered model from the run's logged model; return its number. Safe to repeat."""
