@@ -59,7 +59,7 @@ def train(
             shutil.rmtree(folder.root, ignore_errors=True)
         note_training(RunFolder(run.folder), request.fingerprint)
         if folder.result.exists():
-            trained = train_in_child(request, folder, on_event=watcher.see)
+            trained = train_in_child(request, folder, on_event=watcher.record)
         else:
             with training_slot(slot), relay.in_background():
                 trained = train_in_child(request, folder, on_event=watcher.see)
@@ -73,10 +73,14 @@ def train(
 
 
 def _place_in_run(trained: TrainedModel, folder: TrainingFolder, run: RunFolder) -> None:
-    """Make model, events and log part of the run's own folder; the weights are hard links, not copies."""
+    """Make model, events and log part of the run's own folder; the weights are hard links, not copies.
+
+    Checkpoints have done their work when the training is finished; with AdamW each is three times the model.
+    """
     if not run.model.is_dir():
         with folder_made_whole(run.model) as target:
             link_or_copy(trained.model, target)
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
     for path in (folder.events, folder.log, folder.spec):
         if path.exists():
             write_bytes_atomically(run.training / path.name, path.read_bytes())
@@ -105,18 +109,22 @@ class _Watcher:
         self.shown_at = 0.0
 
     def see(self, events: list[Event]) -> None:
-        """Journal what is new, then show it."""
+        """Journal what is new, and show what happens."""
+        self.record(events)
+        for event in events:
+            self.line.show(event)
+        progress = next((event for event in reversed(events) if event.kind == "progress"), None)
+        if progress is not None and time.monotonic() - self.shown_at > PROGRESS_SECONDS:
+            self._show_in_prefect(progress)
+
+    def record(self, events: list[Event]) -> None:
+        """Journal what is new."""
         new = [event for event in events if event.seq > self.relayed]
         if new:
             metrics = entries.training_events(new, self.suite)
             if metrics is not None and metrics.points:
                 self.journal.append_new_points(metrics)
             self.relayed = new[-1].seq
-        for event in events:
-            self.line.show(event)
-        progress = next((event for event in reversed(events) if event.kind == "progress"), None)
-        if progress is not None and time.monotonic() - self.shown_at > PROGRESS_SECONDS:
-            self._show_in_prefect(progress)
 
     def close(self) -> None:
         """End the progress line; the artifact ends at 100 %."""
