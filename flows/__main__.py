@@ -233,7 +233,7 @@ def up(
     """Start Prefect, MLflow and a worker for each pool on this machine."""
     from flows.terminal import OUT, prepare_process
 
-    prepare_process(verbose=verbose)
+    prepare_process(verbose=verbose, use_services=False)
     from flows import services
     from tasks.workspace import Workspace
 
@@ -250,7 +250,7 @@ def down(as_json: Json = False, verbose: Verbose = False) -> None:
     """Stop exactly what `stsflow up` started in this workspace."""
     from flows.terminal import OUT, prepare_process
 
-    prepare_process(verbose=verbose)
+    prepare_process(verbose=verbose, use_services=False)
     from flows import services
     from tasks.workspace import Workspace
 

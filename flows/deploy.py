@@ -45,6 +45,11 @@ GPU_LIMIT = "gpu"
 HEARTBEAT_WINDOW_SECONDS = 300
 """Ten beats of a worker made by `stsflow up`, and more than one of a run by hand with Prefect's default of 180 s: a
 busy run that is late by a beat must not be called dead."""
+RUN_ENVIRONMENT = {
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",  # the trainer's lines belong into the run's log
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+"""What every run gets in its environment, whichever worker takes it."""
 WEBHOOK_VARIABLE = "STSFLOW_WEBHOOK_URL"
 WEBHOOK_BLOCK = "stsflow-notifications"
 FINAL_EVENTS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling")}
@@ -202,6 +207,7 @@ def make_pool(client: SyncPrefectClient, name: str) -> None:
 def make_deployment(entry: DeploymentEntry, recipe: RunConfig, pool: str) -> tuple[str, UUID]:
     """Create or update one deployment with `recipe` as its parameter; return its full name and id."""
     flow = import_object(entry.entrypoint)
+    variables = entry.work_pool.job_variables
     deployment = flow.to_deployment(
         entry.name,
         entrypoint_type=EntrypointType.MODULE_PATH,
@@ -213,7 +219,7 @@ def make_deployment(entry: DeploymentEntry, recipe: RunConfig, pool: str) -> tup
         enforce_parameter_schema=entry.enforce_parameter_schema,
         work_pool_name=pool,
         work_queue_name=entry.work_pool.work_queue_name,
-        job_variables=entry.work_pool.job_variables,
+        job_variables=variables | {"env": RUN_ENVIRONMENT | variables.get("env", {})},
     )
     return f"{flow.name}/{entry.name}", deployment.apply()
 

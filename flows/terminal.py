@@ -20,12 +20,22 @@ OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
 
 
-def prepare_process(*, verbose: bool = False) -> None:
-    """Log our own lines to standard error, keep Prefect's to warnings, and point the embedded stores at the workspace.
+def prepare_process(*, verbose: bool = False, use_services: bool = True) -> None:
+    """Log our own lines to standard error, keep Prefect's to warnings, and choose the servers of this process.
 
-    What the user has set in the environment, or in the active Prefect profile, stays.
+    Those are the services that `stsflow up` keeps in the workspace, else the embedded ones. What the user has set in
+    the environment, or in the active Prefect profile, stays.
     """
-    _use_embedded_prefect()
+    workspace = Workspace.here()
+    os.environ.setdefault("STSFLOW_WORKSPACE", str(workspace.root))
+    own_server = "PREFECT_API_URL" in os.environ or _profile_names_a_server()
+    if use_services and (workspace.services / "services.json").is_file():
+        from flows import services
+
+        services.connect(workspace, prefect=not own_server)
+    if not own_server:
+        os.environ.setdefault("PREFECT_HOME", str(workspace.prefect_home))
+        workspace.prefect_home.mkdir(parents=True, exist_ok=True)
     defaults = {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -61,16 +71,6 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], StsflowError):
         record.exc_info = None
     return True
-
-
-def _use_embedded_prefect() -> None:
-    workspace = Workspace.here()
-    os.environ.setdefault("STSFLOW_WORKSPACE", str(workspace.root))
-    if "PREFECT_API_URL" in os.environ or _profile_names_a_server():
-        return
-    if "PREFECT_HOME" not in os.environ:
-        os.environ["PREFECT_HOME"] = str(workspace.prefect_home)
-        workspace.prefect_home.mkdir(parents=True, exist_ok=True)
 
 
 def _profile_names_a_server() -> bool:

@@ -120,6 +120,9 @@ def _mlflow(services: Services, workspace: Workspace, auth: Auth | None, outer: 
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(services.origins(services.mlflow_port)),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runners serve features that are not used here
     }
+    if services.shares_embedded_store(workspace):
+        # Artifacts by path, as the embedded store has them: after `down`, runs made through the server stay readable.
+        chosen["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = workspace.mlflow_artifacts.as_uri()
     if "MLFLOW_S3_ENDPOINT_URL" in outer:
         chosen["MLFLOW_S3_ENDPOINT_URL"] = outer["MLFLOW_S3_ENDPOINT_URL"]
     if auth is None:

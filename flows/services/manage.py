@@ -147,14 +147,16 @@ def running_environment(workspace: Workspace) -> dict[str, str]:
     return found | (client_environment(read_auth(services.auth_file)) if services.user else {})
 
 
-def connect(workspace: Workspace) -> bool:
+def connect(workspace: Workspace, *, prefect: bool = True) -> bool:
     """Make this process use the running services, unless its environment names others; True when some are up.
 
-    To be called before prefect or mlflow is imported: both read the environment then.
+    To be called before prefect or mlflow is imported: both read the environment then. Without `prefect` only the
+    MLflow server is used: the person has a Prefect server of their own.
     """
     found = running_environment(workspace)
     for name, value in found.items():
-        os.environ.setdefault(name, value)
+        if prefect or not name.startswith("PREFECT_"):
+            os.environ.setdefault(name, value)
     return bool(found)
 
 

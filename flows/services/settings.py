@@ -72,6 +72,14 @@ class Services(Record):
         """Names of all processes, servers first."""
         return ("mlflow", "prefect", *(f"worker-{pool}" for pool in self.pools))
 
+    def shares_embedded_store(self, workspace: Workspace) -> bool:
+        """Whether the MLflow server keeps the very store that runs without a server use, on this machine alone."""
+        return (
+            self.mlflow_database == f"sqlite:///{workspace.mlflow_database}"
+            and self.artifacts == str(workspace.mlflow_artifacts)
+            and is_loopback(self.host)
+        )
+
     def hosts(self, port: int) -> tuple[str, ...]:
         """Every value that the Host header may have for the server on `port`."""
         own = ("127.0.0.1", "localhost", "[::1]", bracketed(self.client_host))

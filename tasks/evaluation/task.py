@@ -6,16 +6,23 @@ from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
+from prefect.runtime import task_run
 
 from tasks.config import EvaluationConfig
 from tasks.evaluation.compare import compare
 from tasks.evaluation.plots import plot_comparison
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
 from tasks.records import Difference, EvaluationReport, PreparedData
+from tasks.run_names import listing
 from tasks.workspace import Workspace
 
 
-@task(name="evaluate", task_run_name="evaluate {names}")
+def _run_name() -> str:
+    given = task_run.parameters
+    return f"evaluate {given['names']} on {listing(given['config'].suites)}"
+
+
+@task(name="evaluate", task_run_name=_run_name)
 def evaluate(
     names: str,  # noqa: ARG001 - Prefect puts it into the task run's name
     models: list[ModelUnderTest],

@@ -19,7 +19,7 @@ def fetch_model(model: ModelConfig, workspace: Workspace) -> BaseModelRef:
     return fetch_base_model(model, workspace)
 
 
-@task(name="check base model")
+@task(name="check base model", task_run_name="check {base.name}")
 def check_model(base: BaseModelRef, data: PreparedData, workspace: Workspace) -> tuple[Finding, ...]:
     """What is wrong with the base model before hours are spent on it; empty when it is sound."""
     from tasks.models.preflight import sample_texts

@@ -6,15 +6,22 @@ from collections.abc import Mapping
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
+from prefect.runtime import task_run
 
 from tasks.config import TokensConfig
 from tasks.records import BaseModelRef, PreparedData, TokenReport
+from tasks.run_names import listing
 from tasks.tokens.lengths import measure_tokens
 from tasks.tokens.table import token_table
 from tasks.workspace import Workspace
 
 
-@task(name="profile tokens")
+def _run_name() -> str:
+    data: PreparedData = task_run.parameters["data"]
+    return f"profile tokens of {listing(item.name for item in (*data.train, *data.evaluation))}"
+
+
+@task(name="profile tokens", task_run_name=_run_name)
 def profile_tokens(
     data: PreparedData,
     base: BaseModelRef,

@@ -84,10 +84,13 @@ def open_run(
     if resume is not None:
         _check_resumable(workspace, sha256, resume)
     found = None if fresh else unfinished_run(workspace, sha256, resume)
-    if found is not None and found[1].tracking_uri == store.shown_uri and store.reopen_run(found[1].mlflow_run_id):
+    # A run id says by itself whether this store has the run. Its address does not: the workspace's own store is a file
+    # to a run without servers, and an HTTP address while `stsflow up` is at work.
+    if found is not None and store.reopen_run(found[1].mlflow_run_id):
         folder, old = found
         state = old.model_copy(update=_holder() | {
             "status": "running", "attempt": old.attempt + 1, "ended": None, "reason": "",
+            "tracking_uri": store.shown_uri,
             "flow_run_ids": (*old.flow_run_ids, flow_run_id) if flow_run_id else old.flow_run_ids,
         })  # fmt: skip
         state.write(folder.state)
@@ -143,12 +146,12 @@ def reconcile(store: Store, workspace: Workspace) -> list[RunState]:
 
             reason += f"; last lines of the trainer's log:\n{last_lines(log, 5)}"
         new = state.model_copy(update={"status": "crashed", "reason": reason, "ended": datetime.now(UTC)})
-        if state.tracking_uri == store.shown_uri:
-            try:
+        try:
+            if store.knows_run(state.mlflow_run_id):
                 store.end_run(state.mlflow_run_id, "FAILED", reason)
-            except Exception as error:  # whatever MLflow raises, another run's record must not stop this one
-                logger.warning("the MLflow run of %s could not be marked as failed: %s", state.name, error)
-                continue
+        except Exception as error:  # whatever MLflow raises, another run's record must not stop this one
+            logger.warning("the MLflow run of %s could not be marked as failed: %s", state.name, error)
+            continue
         new.write(folder.state)
         crashed.append(new)
         logger.warning("%s was left running by a process that is gone; it is marked as crashed", state.name)

@@ -122,6 +122,18 @@ class Store:
         """The run, with params, latest metrics and tags."""
         return self.client.get_run(run_id)
 
+    def knows_run(self, run_id: str) -> bool:
+        """Whether this store has the run."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return True
+
     def end_run(self, run_id: str, status: str, reason: str) -> None:
         """End a run that nobody works on any more, with the reason as a tag."""
         if reason:

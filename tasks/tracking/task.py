@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 from prefect import task
+from prefect.artifacts import create_link_artifact
+from prefect.utilities.urls import url_for
 
 from tasks.config import RunConfig
 from tasks.environment import code_revision, hardware, versions
@@ -26,6 +28,7 @@ from tasks.records import (
 )
 from tasks.tracking import entries, runs
 from tasks.tracking.journal import Artifacts, Finish, Model, Tags
+from tasks.tracking.links import DESCRIPTION_TAG, mlflow_run_url, run_description
 from tasks.tracking.relay import Relay
 from tasks.tracking.store import Store, check_reachable, milliseconds
 from tasks.workspace import RunFolder, Workspace
@@ -47,11 +50,11 @@ def open_run(
     store: Store, workspace: Workspace, recipe: RunConfig, sha256: str, flow_run_id: str, started: datetime,
     resume: str | None, fresh: bool, parent: str | None = None,
 ) -> RunRef:  # fmt: skip
-    """The MLflow run and folder of this run: a new one, or the recipe's unfinished one."""
+    """The MLflow run and folder of this run: a new one, or the recipe's unfinished one; in Prefect a link to it."""
     tags = {
         "stsflow.recipe": recipe.name,
         "stsflow.recipe_sha256": sha256,
-        "prefect.flow_run_id": flow_run_id,
+        **_flow_run_tags(flow_run_id),
         "stsflow.code_revision": code_revision() or f"stsflow {versions().get('stsflow', '')}",
         **({"mlflow.parentRunId": parent} if parent else {}),
         **recipe.tracking.tags,
@@ -69,6 +72,8 @@ def open_run(
     )
     if run.attempt > 1:
         logger.info("continuing %s, attempt %d", run.name, run.attempt)
+    if url := mlflow_run_url(run.tracking_uri, run.experiment_id, run.mlflow_run_id):
+        create_link_artifact(key="mlflow-run", link=url, link_text=run.name, description="This run in MLflow")
     return run
 
 
@@ -96,6 +101,7 @@ def record_preparation(
     if plan is not None:
         plan.write(folder.plan / "plan.json")
         journal.append_once(Artifacts(path="plan", folder="plan"))
+    _describe(relay, run, recipe)
     relay.flush()
 
 
@@ -112,6 +118,7 @@ def record_results(
         journal.append_once(entry)
     if trained.reused:
         journal.append_once(Tags(values={"stsflow.reused_from": trained.fingerprint}))
+    _describe(relay, run, recipe, reports, differences)
     for name in ("training", "evaluation", "card"):
         journal.append_once(Artifacts(path=name, folder=name))
     if recipe.tracking.log_model or recipe.release.register_as:
@@ -150,6 +157,26 @@ def ended_truthfully(relay: Relay, run: RunRef, *, patience_seconds: float = 60.
     relay.finish(patience_seconds=patience_seconds)
 
 
+def _describe(
+    relay: Relay, run: RunRef, recipe: RunConfig, reports: Iterable[EvaluationReport] = (),
+    differences: Iterable[Difference] = (),
+) -> None:  # fmt: skip
+    """What stands on top of the run in MLflow: what it is, how base and tuned compare, where it is in Prefect."""
+    text = run_description(recipe.description, _flow_run_url(run.flow_run_id), reports, differences)
+    if text:
+        relay.journal.append_once(Tags(values={DESCRIPTION_TAG: text}))
+
+
+def _flow_run_url(flow_run_id: str) -> str | None:
+    """The flow run's page in the Prefect UI; None without a flow run, or with a server that is gone afterwards."""
+    return url_for("flow-run", obj_id=flow_run_id) if flow_run_id else None
+
+
+def _flow_run_tags(flow_run_id: str) -> dict[str, str]:
+    url = _flow_run_url(flow_run_id)
+    return {"prefect.flow_run_id": flow_run_id} | ({"prefect.flow_run_url": url} if url else {})
+
+
 def _note_drift(relay: Relay, run: RunRef, environment: dict[str, str]) -> None:
     """On a later attempt: tag what is different from the first one, such as a library's version or the processor."""
     if run.attempt == 1:
@@ -163,7 +190,7 @@ def _note_drift(relay: Relay, run: RunRef, environment: dict[str, str]) -> None:
         for name, value in environment.items()
         if prefix + name in first and first[prefix + name] != value
     }
-    values = {"stsflow.attempts": str(run.attempt), "prefect.flow_run_id": run.flow_run_id}
+    values = {"stsflow.attempts": str(run.attempt), **_flow_run_tags(run.flow_run_id)}
     if changed:
         values["stsflow.drift"] = "; ".join(f"{name}: {change}" for name, change in changed.items())
         logger.warning("this attempt runs under other conditions than the first: %s", values["stsflow.drift"])

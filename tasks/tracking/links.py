@@ -1,0 +1,47 @@
+"""Addresses and texts by which a run's two records, in MLflow and in Prefect, lead to each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from tasks.records import Difference, EvaluationReport
+
+PUBLIC_URL_VARIABLE = "STSFLOW_MLFLOW_PUBLIC_URL"
+"""Where people open MLflow, when that is not the address under which programs reach it."""
+DESCRIPTION_TAG = "mlflow.note.content"
+"""What the MLflow UI shows, as markdown, on top of a run."""
+
+
+def mlflow_run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
+    """The run's page in the MLflow UI; None for a store that no server shows."""
+    base = os.environ.get(PUBLIC_URL_VARIABLE) or tracking_uri
+    if not base.startswith(("http://", "https://")):
+        return None
+    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def run_description(
+    text: str, flow_run_url: str | None, reports: Iterable[EvaluationReport] = (),
+    differences: Iterable[Difference] = (),
+) -> str:  # fmt: skip
+    """The run's description in MLflow: the recipe's own, base against tuned once measured, the way to Prefect."""
+    parts = [text] if text else []
+    measured = tuple(reports)
+    if measured:
+        parts.append(_scores(measured, {(d.suite, d.metric): d for d in differences}))
+    if flow_run_url:
+        parts.append(f"[This run in Prefect]({flow_run_url})")
+    return "\n\n".join(parts)
+
+
+def _scores(reports: tuple[EvaluationReport, ...], differences: dict[tuple[str, str], Difference]) -> str:
+    before, after = reports
+    lines = ["| suite | metric | base | tuned | difference | 95 % interval |", "| --- | --- | --: | --: | --: | :-: |"]
+    for name, suite in after.suites.items():
+        metric = suite.primary
+        base, tuned = before.suites[name].metrics[metric], suite.metrics[metric]
+        found = differences.get((name, metric))
+        interval = f"{found.interval.low:+.4f} to {found.interval.high:+.4f}" if found and found.interval else ""
+        lines.append(f"| {name} | {metric} | {base:.4f} | **{tuned:.4f}** | {tuned - base:+.4f} | {interval} |")
+    return "\n".join(lines)
