@@ -52,6 +52,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Train, evaluate, write the card and record all of it."""
+    from flows.embedded_prefect import tie_embedded_server_to_this_process
     from flows.terminal import ERR, OUT, prepare_process
 
     prepare_process(verbose=verbose)
@@ -59,6 +60,7 @@ def run(
     if resume and (fresh or seeds > 1):
         raise typer.BadParameter("--resume continues one run; it does not go with --fresh or --seeds")
     _end_on_sigterm()
+    tie_embedded_server_to_this_process()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
     if seeds > 1:
         from flows.seeds import finetune_with_seeds
@@ -161,9 +163,11 @@ def promote(
     verbose: Verbose = False,
 ) -> None:
     """Decide on the candidate by its recipe's rules, or go back to the previous champion."""
+    from flows.embedded_prefect import tie_embedded_server_to_this_process
     from flows.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose)
+    tie_embedded_server_to_this_process()
     from flows.promotion import print_promotion, promote_candidate, roll_back
 
     result = roll_back(name, reason) if rollback else promote_candidate(name, reason)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.left_running import truthful_in_prefect
 from flows.promotion import release_model
 from flows.summary import RunSummary, summarise
 from tasks.card.task import write_model_card
@@ -63,7 +64,8 @@ def finetune(
         name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train
     }
 
-    with lease(workspace.lease(f"recipe-{sha256[:24]}"), on_wait=_say_who_runs):
+    recipe_lease = workspace.lease(f"recipe-{sha256[:24]}")
+    with truthful_in_prefect(workspace, flow_run.id or ""), lease(recipe_lease, on_wait=_say_who_runs):
         store = connect_tracking(workspace)
         base = fetch_model(recipe.model, workspace)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)

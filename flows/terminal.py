@@ -40,6 +40,11 @@ def prepare_process(*, verbose: bool = False, use_services: bool = True) -> None
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # 20 s, the default, is short on a busy laptop
+        # A slot's lease must outlive the embedded server, which ends with its process; kept in memory it would not, and
+        # the slot of a killed run would never come free.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # Waits 2, 4, 8 … seconds between tries: a server may be away for some eight minutes. The default is one.
+        "PREFECT_CLIENT_MAX_RETRIES": "8",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO" if verbose else "CRITICAL",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",

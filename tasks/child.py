@@ -125,7 +125,7 @@ def _signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def guard() -> None:
+def guard(*, kernel_too: bool = True) -> None:
     """In the child: end this process group as soon as the parent is gone. Does nothing when started by hand.
 
     The kernel is asked for the same too (Linux): a library that holds Python's lock for ever stops every thread, and
@@ -135,7 +135,8 @@ def guard() -> None:
     if handle is None:
         return
     descriptor = int(handle)
-    _end_with_parent()
+    if kernel_too:
+        _end_with_parent()
 
     def watch() -> None:
         while True:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+POLL_SECONDS = 1.0
+
 
 @contextmanager
-def lease(path: Path, *, on_wait: Callable[[str], None] = lambda _: None, poll_seconds: float = 1.0) -> Iterator[None]:
+def lease(
+    path: Path, *, on_wait: Callable[[str], None] = lambda _: None, poll_seconds: float = POLL_SECONDS
+) -> Iterator[None]:
     """Hold the lock file `path` inside the block.
 
     While another process holds it, wait; `on_wait` is told once who that is (process id and since when).
@@ -40,6 +44,26 @@ def lease(path: Path, *, on_wait: Callable[[str], None] = lambda _: None, poll_s
     finally:
         note.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def one_of(paths: Sequence[Path], *, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[Path]:
+    """Hold one of the lock files, the first that is free; wait while none is. `on_wait` is told once, as in `lease`."""
+    told = False
+    while True:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as held:
+                try:
+                    held.enter_context(FileLock(path).acquire(timeout=0))
+                except Timeout:
+                    continue
+                yield path
+                return
+        if not told:
+            on_wait(_holder(paths[0]))
+            told = True
+        time.sleep(POLL_SECONDS)  # an advisory lock has no event to wait for among several
 
 
 def _note(path: Path) -> Path:

@@ -9,6 +9,7 @@
   trainings/<fingerprint>/       one training: spec, events, checkpoints, model, result
   runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
   leases/                        locks
+  flow-runs/                     Prefect flow runs that a process is at work on
   mlflow.db, mlartifacts/        the embedded MLflow store
   prefect/                       the embedded Prefect server's home
   services/                      logs and pids of `stsflow up`
@@ -69,6 +70,11 @@ class Workspace:
     def lease(self, key: str) -> Path:
         """Lock file for `key`."""
         return self.root / "leases" / f"{key}.lock"
+
+    @property
+    def flow_runs(self) -> Path:
+        """Notes of the flow runs that a process is at work on."""
+        return self.root / "flow-runs"
 
     @property
     def mlflow_database(self) -> Path:

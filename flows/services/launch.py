@@ -106,6 +106,8 @@ def _prefect(services: Services, workspace: Workspace, auth: Auth | None) -> dic
         "PREFECT_UI_API_URL": "/api",  # whatever name the page was opened under
         "PREFECT_UI_URL": services.prefect_url,
         "PREFECT__SERVER_FINAL": "1",
+        # Leases of training slots have to survive a restart of the server.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         HOSTS_VARIABLE: ",".join(services.hosts(services.prefect_port)),
         ORIGINS_VARIABLE: origins,
     }

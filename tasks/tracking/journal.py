@@ -83,6 +83,9 @@ class Finish(Record):
     kind: Literal["finish"] = "finish"
     status: Literal["FINISHED", "FAILED", "KILLED"]
     time: int
+    reason: str = ""
+    log_lines: str = ""
+    """Last lines of the trainer's log, where it ended badly."""
 
 
 Entry = Annotated[Params | Metrics | Tags | Artifacts | DatasetInput | Model | Finish, Field(discriminator="kind")]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import TrackingUnavailable
-from tasks.tracking.journal import Journal, Metrics
+from tasks.tracking.journal import Finish, Journal, Metrics
 from tasks.tracking.store import Store
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,9 @@ class Relay:
             if time.monotonic() < self._next_try:
                 return False
             for number, entry in self.journal.after(self.journal.sent):
+                if isinstance(entry, Finish) and number < len(self.journal):
+                    self.journal.confirm(number)  # the run went on after this end, which MLflow never heard of
+                    continue
                 try:
                     if isinstance(entry, Metrics) and self._uncertain:
                         known = self.store.known_points(self.run_id, {name for name, *_ in entry.points})

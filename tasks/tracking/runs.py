@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
-import psutil
 from pydantic import ValidationError
 
+from tasks.child import last_lines
 from tasks.config import RunConfig
 from tasks.errors import RecipeError
+from tasks.holder import is_alive, this_process
 from tasks.records import RunRef, RunState
 from tasks.tracking.journal import Journal
 from tasks.tracking.relay import Relay
@@ -37,14 +37,7 @@ def known_runs(workspace: Workspace) -> Iterator[tuple[RunFolder, RunState]]:
 
 def holder_is_alive(state: RunState) -> bool:
     """Whether the process that works on the run still exists. A run on another host counts as alive."""
-    if state.host != socket.gethostname():
-        return True
-    try:
-        process = psutil.Process(state.process_id)
-        same = abs(process.create_time() - state.process_started) < 2.0
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    return is_alive(state.process_id, state.process_started, state.host)
 
 
 def unfinished_run(workspace: Workspace, sha256: str, name: str | None = None) -> tuple[RunFolder, RunState] | None:
@@ -88,21 +81,22 @@ def open_run(
     # to a run without servers, and an HTTP address while `stsflow up` is at work.
     if found is not None and store.reopen_run(found[1].mlflow_run_id):
         folder, old = found
-        state = old.model_copy(update=_holder() | {
+        state = old.model_copy(update=this_process() | {
             "status": "running", "attempt": old.attempt + 1, "ended": None, "reason": "",
             "tracking_uri": store.shown_uri,
             "flow_run_ids": (*old.flow_run_ids, flow_run_id) if flow_run_id else old.flow_run_ids,
         })  # fmt: skip
         state.write(folder.state)
         return _reference(folder, state)
-    folder = _new_folder(workspace, recipe.name, sha256)
+    half_opened = _half_opened(workspace, recipe.name, sha256)
+    folder = half_opened or _new_folder(workspace, recipe.name, sha256)
     run_id, experiment_id = store.open_run(
-        recipe.tracking.experiment, folder.root.name, tags, recipe.description, started
+        recipe.tracking.experiment, folder.root.name, tags, recipe.description, started, adopt=half_opened is not None
     )
     state = RunState(
         name=folder.root.name, recipe_name=recipe.name, recipe_sha256=sha256, status="running", mlflow_run_id=run_id,
         experiment_id=experiment_id, tracking_uri=store.shown_uri, flow_run_ids=(flow_run_id,) if flow_run_id else (),
-        started=started, **_holder(),
+        started=started, **this_process(),
     )  # fmt: skip
     state.write(folder.state)
     return _reference(folder, state)
@@ -119,6 +113,11 @@ def note_training(folder: RunFolder, fingerprint: str) -> None:
     RunState.load(folder.state).model_copy(update={"training": fingerprint}).write(folder.state)
 
 
+def trainer_log_lines(workspace: Workspace, state: RunState) -> str:
+    """The last lines of the log of the run's trainer; empty when it has not come that far."""
+    return last_lines(workspace.training(state.training).log, 20) if state.training else ""
+
+
 def relay_of(store: Store, run: RunRef) -> Relay:
     """The relay of a run's journal."""
     return Relay(store, run.mlflow_run_id, journal_of(run), run.folder)
@@ -130,25 +129,23 @@ def journal_of(run: RunRef) -> Journal:
 
 
 def reconcile(store: Store, workspace: Workspace) -> list[RunState]:
-    """Mark runs whose process is gone as crashed, here and in MLflow; return them.
+    """Mark runs whose process is gone as crashed, here and in MLflow; return them. Records left incomplete are sent.
 
     A killed process cannot say that it ended: its run would stay RUNNING for ever. Prefect's side of it is for the
     flow, which has a client.
     """
     crashed = []
     for folder, state in known_runs(workspace):
-        if state.status != "running" or holder_is_alive(state):
+        if holder_is_alive(state):
+            continue
+        if state.status != "running":
+            _complete_record(store, folder, state)
             continue
         reason = f"the process {state.process_id} that worked on it is gone; the next run of this recipe continues it"
-        log = folder.training / "worker.log"
-        if log.is_file():
-            from tasks.child import last_lines
-
-            reason += f"; last lines of the trainer's log:\n{last_lines(log, 5)}"
         new = state.model_copy(update={"status": "crashed", "reason": reason, "ended": datetime.now(UTC)})
         try:
             if store.knows_run(state.mlflow_run_id):
-                store.end_run(state.mlflow_run_id, "FAILED", reason)
+                store.end_run(state.mlflow_run_id, "FAILED", reason, trainer_log_lines(workspace, state))
         except Exception as error:  # whatever MLflow raises, another run's record must not stop this one
             logger.warning("the MLflow run of %s could not be marked as failed: %s", state.name, error)
             continue
@@ -156,6 +153,13 @@ def reconcile(store: Store, workspace: Workspace) -> list[RunState]:
         crashed.append(new)
         logger.warning("%s was left running by a process that is gone; it is marked as crashed", state.name)
     return crashed
+
+
+def _complete_record(store: Store, folder: RunFolder, state: RunState) -> None:
+    """Send what MLflow lacks of a run that ended while it was away."""
+    relay = relay_of(store, _reference(folder, state))
+    if relay.journal.sent < len(relay.journal):
+        relay.flush()
 
 
 def _check_resumable(workspace: Workspace, sha256: str, name: str) -> None:
@@ -170,17 +174,22 @@ def _check_resumable(workspace: Workspace, sha256: str, name: str) -> None:
         raise RecipeError(f"--resume {name}: that run has finished; run the recipe again, or with --fresh")
 
 
+def _half_opened(workspace: Workspace, name: str, sha256: str) -> RunFolder | None:
+    """The folder of a run whose process was killed while it opened it: there is no run.json yet.
+
+    The caller holds the recipe's lease, so nobody else is about to write it.
+    """
+    if not workspace.runs.is_dir():
+        return None
+    folders = (RunFolder(path) for _, path in _folders_of(workspace, name, sha256))
+    return next((folder for folder in folders if not folder.state.exists()), None)
+
+
 def _new_folder(workspace: Workspace, name: str, sha256: str) -> RunFolder:
-    stem = f"{name}-{sha256[:8]}"
     workspace.runs.mkdir(parents=True, exist_ok=True)
-    taken = [
-        int(match[1])
-        for path in workspace.runs.iterdir()
-        if (match := re.fullmatch(rf"{re.escape(stem)}-(\d+)", path.name))
-    ]
-    number = max(taken, default=0) + 1
+    number = max((taken for taken, _ in _folders_of(workspace, name, sha256)), default=0) + 1
     while True:
-        folder = workspace.run(f"{stem}-{number:03d}")
+        folder = workspace.run(f"{_stem(name, sha256)}-{number:03d}")
         try:
             folder.root.mkdir(mode=0o755)
             return folder
@@ -188,10 +197,15 @@ def _new_folder(workspace: Workspace, name: str, sha256: str) -> RunFolder:
             number += 1
 
 
-def _holder() -> dict[str, object]:
-    return {
-        "process_id": os.getpid(), "process_started": psutil.Process().create_time(), "host": socket.gethostname(),
-    }  # fmt: skip
+def _folders_of(workspace: Workspace, name: str, sha256: str) -> list[tuple[int, Path]]:
+    """Number and path of every run folder of a recipe."""
+    pattern = re.compile(rf"{re.escape(_stem(name, sha256))}-(\d+)")
+    matches = ((pattern.fullmatch(path.name), path) for path in sorted(workspace.runs.iterdir()))
+    return [(int(match[1]), path) for match, path in matches if match]
+
+
+def _stem(name: str, sha256: str) -> str:
+    return f"{name}-{sha256[:8]}"
 
 
 def _reference(folder: RunFolder, state: RunState) -> RunRef:

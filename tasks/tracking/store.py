@@ -31,6 +31,8 @@ PATIENCE = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+REASON, LOG_LINES = "stsflow.ended_because", "stsflow.trainer_log"
+"""Tags of a run that did not end well."""
 CUT = " … (cut)"
 PARAM_LIMIT = 6000
 """Longest value of a parameter that MLflow keeps (`MAX_PARAM_VAL_LENGTH`)."""
@@ -96,10 +98,18 @@ class Store:
     # -------------------------------------------------------------------------------------------------- runs
 
     def open_run(
-        self, experiment: str, name: str, tags: Mapping[str, str], description: str, started: datetime
-    ) -> tuple[str, str]:
-        """Make a run in `experiment` (made too when missing); return (run id, experiment id)."""
+        self, experiment: str, name: str, tags: Mapping[str, str], description: str, started: datetime,
+        *, adopt: bool = False,
+    ) -> tuple[str, str]:  # fmt: skip
+        """Make a run in `experiment` (made too when missing); return (run id, experiment id).
+
+        With `adopt`, take up the run of this name that a killed process had just made, where there is one.
+        """
         experiment_id = self.experiment(experiment)
+        if adopt:
+            found = self.client.search_runs([experiment_id], f"attributes.run_name = '{name}'", max_results=1)
+            if found:
+                return found[0].info.run_id, experiment_id
         run = self.client.create_run(
             experiment_id, start_time=int(started.timestamp() * 1000), run_name=name,
             tags={**tags, "mlflow.note.content": description, "mlflow.source.name": "stsflow", "mlflow.user": _user()},
@@ -107,11 +117,14 @@ class Store:
         return run.info.run_id, experiment_id
 
     def reopen_run(self, run_id: str) -> bool:
-        """Set the run to RUNNING again; False when the store does not know it."""
+        """Set the run to RUNNING again, without the reason why it had ended; False when the store does not know it."""
         from mlflow.exceptions import MlflowException
 
         try:
             self.client.update_run(run_id, status="RUNNING")
+            for tag in (REASON, LOG_LINES):
+                if tag in self.client.get_run(run_id).data.tags:
+                    self.client.delete_tag(run_id, tag)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return False
@@ -134,11 +147,14 @@ class Store:
             raise
         return True
 
-    def end_run(self, run_id: str, status: str, reason: str) -> None:
-        """End a run that nobody works on any more, with the reason as a tag."""
-        if reason:
-            self.client.set_tag(run_id, "stsflow.ended_because", reason[:4000])
-        self.client.set_terminated(run_id, status=status)
+    def end_run(
+        self, run_id: str, status: str, reason: str = "", log_lines: str = "", end_time: int | None = None
+    ) -> None:
+        """End the run; why, and the last lines of the trainer's log, become tags."""
+        for tag, value in ((REASON, reason), (LOG_LINES, log_lines)):
+            if value:
+                self.client.set_tag(run_id, tag, value[-4000:])
+        self.client.set_terminated(run_id, status=status, end_time=end_time)
 
     def experiment(self, name: str) -> str:
         """Id of the experiment `name`, made when missing; raises PreconditionError when it is deleted."""
@@ -180,7 +196,7 @@ class Store:
         elif isinstance(entry, Model):
             self._send_model(run_id, entry, folder)
         elif isinstance(entry, Finish):
-            self.client.set_terminated(run_id, status=entry.status, end_time=entry.time)
+            self.end_run(run_id, entry.status, entry.reason, entry.log_lines, entry.time)
 
     def known_points(self, run_id: str, names: Iterable[str]) -> set[tuple[str, int]]:
         """(metric, step) of every point that the run has for these metrics."""

@@ -23,6 +23,7 @@ from tasks.records import (
     PlanReport,
     PreparedData,
     RunRef,
+    RunState,
     TokenReport,
     TrainedModel,
 )
@@ -145,9 +146,9 @@ def ended_truthfully(relay: Relay, run: RunRef, *, patience_seconds: float = 60.
     except BaseException as error:
         cancelled = not isinstance(error, Exception)
         reason = "cancelled" if cancelled else str(error) or type(error).__name__
+        lines = runs.trainer_log_lines(relay.store.workspace, RunState.load(folder.state))
         relay.journal.append(
-            Tags(values={"stsflow.ended_because": reason}),
-            Finish(status="KILLED" if cancelled else "FAILED", time=milliseconds()),
+            Finish(status="KILLED" if cancelled else "FAILED", time=milliseconds(), reason=reason, log_lines=lines)
         )
         runs.close_run(folder, "cancelled" if cancelled else "failed", reason)
         relay.finish(patience_seconds=5.0)

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from http import HTTPStatus
 from uuid import UUID
 
+import httpx
 from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder
+from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from tasks.errors import PreconditionError
 from tasks.files import folder_made_whole, link_or_copy, write_bytes_atomically
-from tasks.lease import lease
+from tasks.lease import lease, one_of
 from tasks.records import RunRef, TrainedModel
 from tasks.tracking import entries
+from tasks.tracking.flow_runs import note_slot
 from tasks.tracking.journal import Journal
 from tasks.tracking.relay import Relay
 from tasks.tracking.runs import note_training
@@ -31,8 +39,11 @@ from tasks.workspace import RunFolder, TrainingFolder, Workspace
 
 logger = logging.getLogger(__name__)
 
-# A killed holder's slot comes free when its lease ends; five minutes, the default, is long to wait for nothing.
+# The shortest that a server grants. A killed holder's slot comes free at the next start in its workspace; where there
+# is none, when this is over.
 SLOT_LEASE_SECONDS = 60
+SLOT_RENEWAL_SECONDS = 15.0
+SLOT_POLL_SECONDS = 2.0
 PROGRESS_SECONDS = 5.0
 
 
@@ -61,7 +72,7 @@ def train(
         if folder.result.exists():
             trained = train_in_child(request, folder, on_event=watcher.record)
         else:
-            with training_slot(slot), relay.in_background():
+            with training_slot(slot, workspace, run.flow_run_id), relay.in_background():
                 trained = train_in_child(request, folder, on_event=watcher.see)
     watcher.close()
     _place_in_run(trained, folder, RunFolder(run.folder))
@@ -87,15 +98,90 @@ def _place_in_run(trained: TrainedModel, folder: TrainingFolder, run: RunFolder)
 
 
 @contextmanager
-def training_slot(name: str) -> Iterator[None]:
-    """Hold one slot of the Prefect concurrency limit `name`, made with one slot when it is missing; "" holds none."""
+def training_slot(name: str, workspace: Workspace, flow_run_id: str) -> Iterator[None]:
+    """Hold one slot of the Prefect concurrency limit `name`, made with one slot when it is missing; "" holds none.
+
+    A place of this workspace is held first. It keeps two trainings apart even when the server has been away for so long
+    that it took the slot back, and the system frees it with its process.
+    """
     if not name:
         yield
         return
-    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
-    with concurrency(name, occupy=1, strict=True, lease_duration=SLOT_LEASE_SECONDS):
+    with get_client(sync_client=True) as client:
+        with suppress(ObjectAlreadyExists):
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        slots = client.read_global_concurrency_limit_by_name(name).limit
+        key = re.sub(r"\W", "-", name)
+        places = [workspace.lease(f"slot-{key}-{number}") for number in range(max(slots, 1))]
+        with one_of(places, on_wait=lambda _: logger.info("waiting for a free training slot (%s)", name)):
+            lease_id = _take_slot(client, name, flow_run_id)
+            note_slot(workspace, flow_run_id, str(lease_id))
+            with _renewed(name, lease_id, flow_run_id):
+                yield
+    note_slot(workspace, flow_run_id, None)
+
+
+def _take_slot(client: SyncPrefectClient, name: str, flow_run_id: str) -> UUID:
+    """The lease of a slot; waits while none is free."""
+    told = False
+    while True:
+        lease_id = _try_to_take(client, name, flow_run_id)
+        if lease_id is not None:
+            return lease_id
+        if not told:
+            logger.info("waiting for a free training slot (the concurrency limit %s in Prefect)", name)
+            told = True
+        time.sleep(SLOT_POLL_SECONDS)  # the server has no way to call us
+
+
+def _try_to_take(client: SyncPrefectClient, name: str, flow_run_id: str) -> UUID | None:
+    holder = ConcurrencyLeaseHolder(type="flow_run", id=UUID(flow_run_id)) if flow_run_id else None
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # "locked" is an answer, not a failure to retry
+            answer = client.increment_concurrency_slots_with_lease(
+                names=[name], slots=1, mode="concurrency", lease_duration=SLOT_LEASE_SECONDS, holder=holder
+            ).json()
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == HTTPStatus.LOCKED:
+            return None
+        raise
+    if not answer["limits"]:
+        raise PreconditionError(f"the Prefect server has no concurrency limit {name!r} (training.concurrency_limit)")
+    return UUID(answer["lease_id"])
+
+
+@contextmanager
+def _renewed(name: str, lease_id: UUID, flow_run_id: str) -> Iterator[None]:
+    """Renew the lease from a thread while the block runs; give the slot back at its end.
+
+    A server that is away is asked again later; a training does not stop for it.
+    """
+    stop = threading.Event()
+    held = [lease_id]
+
+    def renew() -> None:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
+            while not stop.wait(SLOT_RENEWAL_SECONDS):
+                try:
+                    client.renew_concurrency_lease(held[0], SLOT_LEASE_SECONDS)
+                except PrefectHTTPStatusError as error:
+                    if error.response.status_code == HTTPStatus.GONE:  # the server took it back while it was away
+                        held[0] = _try_to_take(client, name, flow_run_id) or held[0]
+                except httpx.HTTPError as error:
+                    logger.debug("the slot's lease was not renewed: %s", error)
+
+    thread = threading.Thread(target=copy_context().run, args=(renew,), name="slot-renewal", daemon=True)
+    thread.start()
+    try:
         yield
+    finally:
+        stop.set()
+        thread.join(timeout=5.0)
+        try:
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 2}), get_client(sync_client=True) as client:
+                client.release_concurrency_slots_with_lease(held[0])
+        except httpx.HTTPError as error:
+            logger.warning("Prefect is away; the training slot comes free within %d s (%s)", SLOT_LEASE_SECONDS, error)
 
 
 class _Watcher:

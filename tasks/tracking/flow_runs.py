@@ -1,0 +1,73 @@
+"""Flow runs that a process of this workspace is at work on, noted on disk while it is.
+
+A killed process cannot tell Prefect that it ended, nor give its training slot back. Its note stays behind, and the next
+start does both for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.holder import is_alive, this_process
+from tasks.schema import Record
+from tasks.workspace import Workspace
+
+
+class FlowRunNote(Record):
+    """One flow run, and who works on it."""
+
+    flow_run_id: str
+    process_id: int
+    process_started: float
+    """Seconds since 1970 when that process started: process ids are used again."""
+    host: str
+    slot: str | None = None
+    """Lease of the training slot that it holds."""
+
+
+@contextmanager
+def noted(workspace: Workspace, flow_run_id: str) -> Iterator[None]:
+    """Keep a note of the flow run while the block works on it."""
+    if not flow_run_id:  # a flow's function that was called without its flow
+        yield
+        return
+    path = note_path(workspace, flow_run_id)
+    FlowRunNote(flow_run_id=flow_run_id, **this_process()).write(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def note_slot(workspace: Workspace, flow_run_id: str, lease: str | None) -> None:
+    """Add to the note which slot the flow run holds now; does nothing where there is no note."""
+    path = note_path(workspace, flow_run_id)
+    if flow_run_id and path.exists():
+        FlowRunNote.load(path).model_copy(update={"slot": lease}).write(path)
+
+
+def left_behind(workspace: Workspace) -> list[FlowRunNote]:
+    """Notes whose process is gone."""
+    notes = []
+    for path in sorted(workspace.flow_runs.glob("*.json")):
+        try:
+            note = FlowRunNote.load(path)
+        except (OSError, ValidationError):
+            continue  # another process has just settled it
+        if not is_alive(note.process_id, note.process_started, note.host):
+            notes.append(note)
+    return notes
+
+
+def forget(workspace: Workspace, flow_run_id: str) -> None:
+    """Remove the note."""
+    note_path(workspace, flow_run_id).unlink(missing_ok=True)
+
+
+def note_path(workspace: Workspace, flow_run_id: str) -> Path:
+    """Where the note of a flow run lies."""
+    return workspace.flow_runs / f"{flow_run_id}.json"
