@@ -81,7 +81,9 @@ class _Reader:
         if self.dialect.quoted:
             self._check_quotes(len(names))
         if not lines:
-            raise DataError(f"{self.shown}: the file has a header but no rows.")
+            raise DataError(
+                f"{self.shown}: the file has {'a header but no rows' if self.dialect.header else 'no rows'}."
+            )
         table = pa.table(
             {name: pa.chunked_array(chunk, pa.large_string()) for name, chunk in zip(self.wanted, chunks, strict=True)}
         )

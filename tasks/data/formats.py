@@ -64,7 +64,7 @@ def _lines(path: Path, shown: str, encoding: str) -> Iterator[tuple[int, Any]]:
     with open_text(path, encoding) as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
-                yield number, _parsed(line, f"{shown}, line {number}")
+                yield number, _parsed(line.rstrip("\r\n"), f"{shown}, line {number}")
 
 
 def _document(path: Path, shown: str, encoding: str, records_at: str | None) -> Iterator[tuple[int, Any]]:

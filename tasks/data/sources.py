@@ -64,6 +64,9 @@ class FilesSource(Section):
             raise ValueError("without a header (`header: false`), `columns` must name the columns, left to right")
         if self.header and self.columns:
             raise ValueError("`columns` names the columns of files without a header; set `header: false` with it")
+        for name in self.columns:
+            if self.columns.count(name) > 1:
+                raise ValueError(f"`columns` names {name!r} more than once")
         return self
 
     def fetch(self, access: Access) -> SourceRef:
