@@ -161,7 +161,8 @@ def print_deployments(report: DeployReport, console: Console) -> None:
     console.print(f"work pools {', '.join(report.pools)}; {len(report.automations)} automations", highlight=False)
     if not report.notifications:
         console.print(f"nobody is told about failures; name a webhook in {WEBHOOK_VARIABLE}", highlight=False)
-    console.print(f"now: prefect deployment run {next(iter(report.deployments))}", highlight=False)
+    command = f"PREFECT_API_URL={report.server.rstrip('/')} prefect deployment run {next(iter(report.deployments))}"
+    console.print(f"now: {command}", highlight=False, soft_wrap=True)
 
 
 def read_deployments(prefect_file: Path) -> list[DeploymentEntry]:

@@ -24,7 +24,7 @@ from tasks.tokens.histogram import draw_histogram
 from tasks.workspace import RunFolder
 
 
-@task(name="write model card")
+@task(name="write model card", task_run_name="write model card of {run.name}")
 def write_model_card(
     recipe: RunConfig, run: RunRef, data: PreparedData, base: BaseModelRef, tokens: TokenReport, plan: PlanReport,
     trained: TrainedModel, reports: list[EvaluationReport], differences: tuple[Difference, ...],

@@ -36,7 +36,7 @@ def evaluate(
     return evaluate_models(models, config.suites, data, config, folder, workspace=None if fresh else workspace)
 
 
-@task(name="compare scores")
+@task(name="compare scores", task_run_name="compare {before.model} and {after.model}")
 def compare_scores(
     before: EvaluationReport, after: EvaluationReport, config: EvaluationConfig, folder: Path
 ) -> tuple[Difference, ...]:

@@ -13,7 +13,13 @@ from tasks.retry import only
 from tasks.workspace import Workspace
 
 
-@task(name="fetch base model", retries=2, retry_delay_seconds=30, retry_condition_fn=only(DownloadFailed))
+@task(
+    name="fetch base model",
+    task_run_name="fetch base model",
+    retries=2,
+    retry_delay_seconds=30,
+    retry_condition_fn=only(DownloadFailed),
+)
 def fetch_model(model: ModelConfig, workspace: Workspace) -> BaseModelRef:
     """The base model on the local disk, verified."""
     return fetch_base_model(model, workspace)

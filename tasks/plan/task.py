@@ -19,7 +19,7 @@ from tasks.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 
-@task(name="plan")
+@task(name="plan", task_run_name="plan {recipe.name}")
 def plan_run(
     recipe: RunConfig, base: BaseModelRef, data: PreparedData, tokens: TokenReport, checked: tuple[Finding, ...],
     workspace: Workspace,

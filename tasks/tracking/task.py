@@ -9,6 +9,7 @@ from datetime import datetime
 
 from prefect import task
 from prefect.artifacts import create_link_artifact
+from prefect.cache_policies import NO_CACHE  # a relay has no cache key
 from prefect.utilities.urls import url_for
 
 from tasks.config import RunConfig
@@ -37,7 +38,7 @@ from tasks.workspace import RunFolder, Workspace
 logger = logging.getLogger(__name__)
 
 
-@task(name="check tracking")
+@task(name="check tracking", task_run_name="check tracking")
 def connect_tracking(workspace: Workspace) -> Store:
     """The tracking store, known to answer; runs that a dead process left behind are marked as crashed."""
     check_reachable(workspace)
@@ -46,7 +47,7 @@ def connect_tracking(workspace: Workspace) -> Store:
     return store
 
 
-@task(name="open run")
+@task(name="open run", task_run_name="open run of {recipe.name}")
 def open_run(
     store: Store, workspace: Workspace, recipe: RunConfig, sha256: str, flow_run_id: str, started: datetime,
     resume: str | None, fresh: bool, parent: str | None = None,
@@ -78,7 +79,7 @@ def open_run(
     return run
 
 
-@task(name="record preparation")
+@task(name="record preparation", task_run_name="record preparation of {run.name}", cache_policy=NO_CACHE)
 def record_preparation(
     relay: Relay, run: RunRef, recipe: RunConfig, base: BaseModelRef, data: PreparedData, tokens: TokenReport,
     plan: PlanReport | None,
@@ -106,7 +107,7 @@ def record_preparation(
     relay.flush()
 
 
-@task(name="record results")
+@task(name="record results", task_run_name="record results of {run.name}", cache_policy=NO_CACHE)
 def record_results(
     relay: Relay, run: RunRef, recipe: RunConfig, trained: TrainedModel, reports: list[EvaluationReport],
     differences: tuple[Difference, ...], card: CardRef,

@@ -16,10 +16,11 @@ from uuid import UUID
 import httpx
 from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder
-from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from tasks.errors import PreconditionError
@@ -47,7 +48,7 @@ SLOT_POLL_SECONDS = 2.0
 PROGRESS_SECONDS = 5.0
 
 
-@task(name="train", task_run_name="train {name}")
+@task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)  # a relay has no cache key
 def train(
     name: str,  # noqa: ARG001 - Prefect puts it into the task run's name
     request: TrainingRequest,
@@ -108,9 +109,7 @@ def training_slot(name: str, workspace: Workspace, flow_run_id: str) -> Iterator
         yield
         return
     with get_client(sync_client=True) as client:
-        with suppress(ObjectAlreadyExists):
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
-        slots = client.read_global_concurrency_limit_by_name(name).limit
+        slots = _slots(client, name)
         key = re.sub(r"\W", "-", name)
         places = [workspace.lease(f"slot-{key}-{number}") for number in range(max(slots, 1))]
         with one_of(places, on_wait=lambda _: logger.info("waiting for a free training slot (%s)", name)):
@@ -119,6 +118,16 @@ def training_slot(name: str, workspace: Workspace, flow_run_id: str) -> Iterator
             with _renewed(name, lease_id, flow_run_id):
                 yield
     note_slot(workspace, flow_run_id, None)
+
+
+def _slots(client: SyncPrefectClient, name: str) -> int:
+    """How many slots the limit has. It is asked for first: making one that is there is an error in the server's log."""
+    try:
+        return client.read_global_concurrency_limit_by_name(name).limit
+    except ObjectNotFound:
+        with suppress(ObjectAlreadyExists):  # another run was first
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        return client.read_global_concurrency_limit_by_name(name).limit
 
 
 def _take_slot(client: SyncPrefectClient, name: str, flow_run_id: str) -> UUID:
