@@ -140,8 +140,9 @@ def _scores(reading: Reading, shape: ScoredPairs, subject: str) -> np.ndarray:
 
 
 def _number(text: str) -> float:
+    """The number, or NaN for what is none; `1_0`, which Python reads as 10, is none in a data file."""
     try:
-        return float(text)
+        return float(text) if "_" not in text else float("nan")
     except ValueError:
         return float("nan")
 

@@ -124,7 +124,9 @@ def bad(content: bytes) -> dict[str, bytes]:
 
 REFUSED: dict[str, tuple[dict[str, bytes], dict[str, object], str]] = {
     "missing": ({"b.tsv": b"x"}, {}, "a.tsv: there is no such file; {root} has: b.tsv."),
-    "no folder": ({}, {"paths": ["deep/a.tsv"]}, "deep/a.tsv: there is no such file (there is no folder {root}/deep either)."),
+    "no folder": (
+        {}, {"paths": ["deep/a.tsv"]}, "deep/a.tsv: there is no such file (there is no folder {root}/deep either).",
+    ),
     "no match": ({}, {"paths": ["*.tsv"]}, "*.tsv: no file matches this pattern below {root}."),
     "empty": (bad(b""), {}, "a.tsv: the file is empty (0 bytes)."),
     "byte order mark alone": (bad(b"\xef\xbb\xbf"), {}, "a.tsv: the file is empty."),
@@ -152,8 +154,8 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, object], str]] = {
     ),
     "broken utf-8": (
         bad(HEADER.encode() + b"a\tb\t1\nc\t\xff\xfe\t2\n"), {},
-        "a.tsv, line 3: the bytes are not utf-8 text (byte 34 of the file: ff). Save the file in that encoding, or name "
-        "its own with `encoding`.",
+        "a.tsv, line 3: the bytes are not utf-8 text (byte 34 of the file: ff). Save the file in that encoding, or "
+        "name its own with `encoding`.",
     ),
     "no such encoding": (bad(b"x"), {"encoding": "utf-9"}, "a.tsv: there is no encoding 'utf-9'."),
     "torn gzip": (
