@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from netrc import NetrcParseError
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
@@ -29,7 +30,7 @@ from pydantic import ValidationError
 
 from tasks.addresses import without_credentials
 from tasks.backoff import PASSING_STATUSES, TryAgain, with_backoff
-from tasks.errors import DataError, DiskFull
+from tasks.errors import DataError, DiskFull, PreconditionError
 from tasks.files import write_text_atomically
 from tasks.fingerprint import fingerprint, git_blob_id, sha256_of_file
 from tasks.schema import Record
@@ -270,10 +271,20 @@ def _continues(response: httpx.Response, offset: int) -> bool:
 
 
 def _client(url: str, timeout_seconds: float) -> httpx.Client:
-    """A client that carries the URL's user and password in a header, which a redirect to another host drops."""
+    """A client that carries the URL's user and password, or those of ~/.netrc, in a header that a redirect drops."""
     parsed = httpx.URL(url)
-    auth = httpx.BasicAuth(parsed.username, parsed.password) if parsed.userinfo else None
+    auth = httpx.BasicAuth(parsed.username, parsed.password) if parsed.userinfo else _netrc()
     return httpx.Client(timeout=timeout_seconds, follow_redirects=True, auth=auth)
+
+
+def _netrc() -> httpx.NetRCAuth | None:
+    """Users and passwords by server from the file that `NETRC` names, else ~/.netrc; None where there is none."""
+    try:
+        return httpx.NetRCAuth(os.environ.get("NETRC"))
+    except FileNotFoundError:
+        return None
+    except (NetrcParseError, OSError) as error:
+        raise PreconditionError(f"~/.netrc cannot be read ({type(error).__name__}): mend it or move it away.") from None
 
 
 def _bare(url: str) -> httpx.URL:
