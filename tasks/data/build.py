@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from tasks.config import DataConfig, LeakageConfig, TrainingSet
 from tasks.data.content_digest import content_digest
+from tasks.data.formats import format_of
 from tasks.data.integrity import check_rows
 from tasks.data.leakage import check_leakage
 from tasks.data.sources import Access
@@ -76,11 +78,10 @@ def _prepare(
     with lease(
         workspace.lease(f"prepared-{key[:24]}"), on_wait=lambda who: logger.info("waiting for the data: %s", who)
     ):
-        if fresh:
-            shutil.rmtree(folder, ignore_errors=True)
-        if not (folder / RECORD).exists():
+        if fresh or not (folder / RECORD).is_file():
             with folder_made_whole(folder) as target:
                 _build(wanted, leakage, key, target, folder).write(target / RECORD)
+                shutil.rmtree(folder, ignore_errors=True)
     prepared = _with_sources(PreparedData.load(folder / RECORD), wanted)
     for item in (*prepared.train, *prepared.evaluation):
         logger.info("%s: %s", item.name, _in_words(item))
@@ -96,10 +97,14 @@ def _fetched(train: Mapping[str, TrainingSet], suites: Mapping[str, Suite], acce
 
 
 def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
-    """Of bytes, sections, code and libraries; not of the folder that the bytes lie in."""
+    """Of bytes, sections, code and libraries; not of the names that the bytes go by, except for their endings."""
     here = Path(__file__).resolve().parent
     code = {path.name: path.read_text(encoding="utf-8") for path in sorted(here.glob("*.py")) if path.name != "task.py"}
-    sets = [[w.name, w.role, w.section, w.source.revision, [file.sha256 for file in w.source.files]] for w in wanted]
+    sets = []
+    for one in wanted:
+        section = one.section.model_dump(mode="json", exclude={"source": {"paths", "sha256", "git_blob"}})
+        files = [[format_of(unquote(urlsplit(file.uri).path)), file.sha256] for file in one.source.files]
+        sets.append([one.name, one.role, section, one.source.revision, files])
     return fingerprint(sets, leakage, code, {n: v for n, v in versions().items() if n in LIBRARIES}, pa.__version__)
 
 
