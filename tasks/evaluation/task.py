@@ -10,7 +10,6 @@ from prefect.runtime import task_run
 
 from tasks.config import EvaluationConfig
 from tasks.evaluation.compare import compare
-from tasks.evaluation.plots import plot_comparison
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
 from tasks.records import Difference, EvaluationReport, PreparedData
 from tasks.run_names import listing
@@ -38,11 +37,10 @@ def evaluate(
 
 @task(name="compare scores", task_run_name="compare {before.model} and {after.model}")
 def compare_scores(
-    before: EvaluationReport, after: EvaluationReport, config: EvaluationConfig, folder: Path
+    before: EvaluationReport, after: EvaluationReport, config: EvaluationConfig
 ) -> tuple[Difference, ...]:
-    """Paired differences on the same rows, as records, a figure, and a table in Prefect."""
+    """Paired differences on the same rows, as records and as a table in Prefect."""
     differences = compare(before, after, config)
-    plot_comparison([before, after], folder / "base-against-tuned.png")
     create_table_artifact(key="scores", table=score_table(before, after, differences), description="Scores")
     return differences
 

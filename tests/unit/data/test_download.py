@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from tasks import backoff
 from tasks.data.download import fetch_url, remote_state
 from tasks.errors import DataError, DownloadFailed, StsflowError
 
+CHECKOUT = Path(__file__).resolve().parents[3]
 CONTENT = bytes(range(256)) * 12_000  # about 3 MB: more than one block
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -179,17 +180,13 @@ def test_proxy_of_the_environment_is_used(
     assert fetch_url("http://data.example/words.tsv", tmp_path).read_bytes() == b"through the proxy"
 
 
-def _fetch(url: str, folder: str) -> None:
-    fetch_url(url, Path(folder), sha256=SHA256)
-
-
-def test_two_processes_fetch_once(http_server: MisbehavingServer, tmp_path: Path) -> None:
+def test_three_processes_fetch_once(http_server: MisbehavingServer, tmp_path: Path) -> None:
     url = http_server.serve("/words.tsv", CONTENT)
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_fetch, args=(url, str(tmp_path))) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    code = (
+        "import sys, pathlib; from tasks.data.download import fetch_url;"
+        "fetch_url(sys.argv[1], pathlib.Path(sys.argv[2]), sha256=sys.argv[3])"
+    )
+    command = [sys.executable, "-c", code, url, str(tmp_path), SHA256]
+    workers = [subprocess.Popen(command, cwd=CHECKOUT) for _ in range(3)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
     assert http_server.count("/words.tsv") == 1

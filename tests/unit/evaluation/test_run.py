@@ -15,7 +15,6 @@ from tasks.config import EvaluationConfig
 from tasks.data.sources import FilesSource
 from tasks.errors import EvaluationFailed
 from tasks.evaluation.compare import compare
-from tasks.evaluation.plots import plot_comparison
 from tasks.evaluation.run import ModelUnderTest, evaluate_models, scores_fingerprint
 from tasks.evaluation.suites import StsSuite, TripletSuite
 from tasks.records import EvaluationReport, PreparedData, PreparedSet
@@ -73,7 +72,6 @@ def test_two_models_in_one_child_then_reused_then_compared(
         assert found.difference == pytest.approx(after - before)
         assert found.interval is not None and found.interval.low <= found.interval.high
     assert [d.p_value is None for d in differences] == [False, False, True, False, False]
-    assert plot_comparison([base, tuned], tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_failing_child_leaves_no_folder_and_its_last_words(
