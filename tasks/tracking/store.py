@@ -30,6 +30,7 @@ PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for results
 }
 REASON, LOG_LINES = "stsflow.ended_because", "stsflow.trainer_log"
 """Tags of a run that did not end well."""

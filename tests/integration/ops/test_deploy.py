@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,9 +13,9 @@ import pytest
 import yaml
 from live_services import Up
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect_runs import runs_of, until
 
 from flows.deploy import deploy, make_deployment, make_pool, read_deployments
 from flows.notify import announce_champion
@@ -67,20 +66,6 @@ def client(client_of: Up) -> Iterator[SyncPrefectClient]:
 @pytest.fixture
 def demo() -> RunConfig:
     return RunConfig.from_recipe(CHECKOUT / "flows" / "recipes" / "demo.yaml")
-
-
-def until(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
-    """The first true answer of `condition`; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.3)
-    return found
-
-
-def runs_of(client: SyncPrefectClient, deployment: Any) -> list[FlowRun]:
-    wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
-    return client.read_flow_runs(flow_run_filter=wanted)
 
 
 def entry(tmp_path: Path, **changes: Any) -> Any:
