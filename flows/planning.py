@@ -6,6 +6,7 @@ import logging
 
 from tasks.config import RunConfig
 from tasks.data.build import prepare_data
+from tasks.evaluation.readiness import check_suites
 from tasks.models.fetch import fetch_base_model
 from tasks.models.preflight import check_base_model, sample_texts
 from tasks.plan.disk import check_disk
@@ -29,6 +30,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     workspace = Workspace.here()
     base = fetch_base_model(recipe.model, workspace)
     logger.info("base model %s: %s weights, %d dimensions", base.name, f"{base.parameters:,}", base.dimension)
+    check_suites(recipe.evaluation.suites, base)
     check_disk(base, recipe.training, workspace.root)
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     checked = check_base_model(base, sample_texts(data), workspace.preflight(base.digest))

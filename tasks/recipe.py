@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=BaseModel)
 
 # Paths given on the command line start from the working directory; in the file, from the file's own folder.
-PATH_FIELDS = (("data", "root"), ("model", "source", "path"))
+PATH_FIELDS = (("data", "root"), ("model", "source", "path"), ("evaluation", "suites", "*", "folder"))
 
 
 class RecipeLoader(yaml.SafeLoader):
@@ -235,12 +235,14 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
-    for *sections, field in PATH_FIELDS:
-        section: Any = values
-        for name in sections:
-            section = section.get(name) if isinstance(section, dict) else None
-        if isinstance(section, dict) and isinstance(section.get(field), str):
-            section[field] = str((folder / Path(section[field]).expanduser()).resolve())
+    for *names, field in PATH_FIELDS:
+        sections: list[Any] = [values]
+        for name in names:
+            inside = [section for section in sections if isinstance(section, dict)]
+            sections = [one for section in inside for key, one in section.items() if name in (key, "*")]
+        for section in sections:
+            if isinstance(section, dict) and isinstance(section.get(field), str):
+                section[field] = str((folder / Path(section[field]).expanduser()).resolve())
 
 
 # ------------------------------------------------------------------------------------------------------ messages

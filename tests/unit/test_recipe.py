@@ -61,6 +61,8 @@ def test_relative_paths_start_from_the_recipes_folder_and_overrides_from_the_wor
     config = RunConfig.from_recipe(recipe)
     assert config.data.root == tmp_path
     assert config.model.source.path == tmp_path / "base"  # type: ignore[union-attr]
+    mteb = RunConfig.from_recipe(recipe, ("evaluation.suites.more={kind: mteb, task: KorSTS, folder: korsts}",))
+    assert mteb.evaluation.suites["more"].folder == elsewhere / "korsts"  # type: ignore[union-attr]
     assert RunConfig.from_recipe(recipe, ("data.root=rows",)).data.root == elsewhere / "rows"
 
 
