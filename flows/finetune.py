@@ -14,6 +14,7 @@ from flows.summary import RunSummary, summarise
 from tasks.card.task import write_model_card
 from tasks.config import RunConfig
 from tasks.data.task import prepare_data
+from tasks.evaluation.readiness import check_suites
 from tasks.evaluation.run import ModelUnderTest
 from tasks.evaluation.task import compare_scores, evaluate
 from tasks.lease import lease
@@ -68,6 +69,7 @@ def finetune(
     with truthful_in_prefect(workspace, flow_run.id or ""), lease(recipe_lease, on_wait=_say_who_runs):
         store = connect_tracking(workspace)
         base = fetch_model(recipe.model, workspace)
+        check_suites(recipe.evaluation.suites, base)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
         checked = check_model(base, data, workspace)
         tokens = profile_tokens(
