@@ -468,6 +468,11 @@ class CardRef(Record):
     figures: tuple[Path, ...] = ()
     sha256: str = ""
 
+    def body(self) -> str:
+        """The card without its YAML header, for places that show markdown and would show the header as text."""
+        text = self.path.read_text(encoding="utf-8")
+        return text.partition("\n---\n")[2].lstrip() if text.startswith("---\n") else text
+
 
 class RuleOutcome(Record):
     """What one promotion rule says."""

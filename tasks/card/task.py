@@ -38,11 +38,5 @@ def write_model_card(
         recipe, run, data, base, tokens, plan, trained, before, after, differences, histogram=histogram, seeds=seeds
     )
     card = write_card(content, folder.card, folder.model)
-    text = card.path.read_text(encoding="utf-8")
-    create_markdown_artifact(key="model-card", markdown=_without_header(text), description=f"Model card of {run.name}")
+    create_markdown_artifact(key="model-card", markdown=card.body(), description=f"Model card of {run.name}")
     return card
-
-
-def _without_header(text: str) -> str:
-    """The card without its YAML header, which Prefect would show as text."""
-    return text.partition("\n---\n")[2] if text.startswith("---\n") else text

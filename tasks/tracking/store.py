@@ -34,6 +34,8 @@ PATIENCE = {
 }
 REASON, LOG_LINES = "stsflow.ended_because", "stsflow.trainer_log"
 """Tags of a run that did not end well."""
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
+"""Without it the MLflow UI opens an experiment as one of prompts and traces, and shows no description of a run."""
 CUT = " … (cut)"
 PARAM_LIMIT = 6000
 """Longest value of a parameter that MLflow keeps (`MAX_PARAM_VAL_LENGTH`)."""
@@ -163,6 +165,8 @@ class Store:
 
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "active":
+            if KIND_TAG not in found.tags:
+                self.client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
             return str(found.experiment_id)
         if found is not None:
             raise PreconditionError(
@@ -172,7 +176,7 @@ class Store:
         # directory; a server decides for itself.
         location = self.workspace.mlflow_artifacts.as_uri() if self.uri.startswith("sqlite:") else None
         try:
-            return str(self.client.create_experiment(name, artifact_location=location))
+            return str(self.client.create_experiment(name, artifact_location=location, tags={KIND_TAG: KIND}))
         except MlflowException:
             found = self.client.get_experiment_by_name(name)  # another process was first
             if found is None:

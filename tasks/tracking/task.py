@@ -128,7 +128,7 @@ def record_results(
             Model(
                 path="model", digest=trained.model_digest, dimension=trained.dimension,
                 example=tuple(sentence for group in trained.widget for sentence in group)[:3] or ("An example.",),
-                register_as=recipe.release.register_as, description=card.path.read_text(encoding="utf-8"),
+                register_as=recipe.release.register_as, description=card.body(),
                 tags={
                     "stsflow.recipe": recipe.name, "stsflow.run": run.name, "stsflow.flow_run_id": run.flow_run_id,
                     "stsflow.data": ", ".join(f"{name}={digest[:12]}" for name, digest in _digests(reports).items()),
