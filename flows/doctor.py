@@ -19,10 +19,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.services import status
-from flows.services.database import DATABASE_VARIABLE
+from flows.services.database import DATABASE_VARIABLE, choose_databases, try_database
+from flows.services.secrets import DATABASE_PASSWORD_VARIABLE
 from flows.services.settings import Services
 from tasks.addresses import without_credentials
 from tasks.child import last_lines
+from tasks.errors import PreconditionError
 from tasks.schema import Record
 from tasks.workspace import Workspace
 
@@ -150,10 +152,10 @@ def look_at_services(workspace: Workspace) -> Finding:
 
 
 def look_at_database(workspace: Workspace, services: Services | None) -> Finding:
-    """SQLite files are read and checked; a PostgreSQL server is the servers' own affair."""
-    url = services.mlflow_database if services else os.environ.get(DATABASE_VARIABLE, "")
-    if url.startswith("postgresql"):
-        return Finding(subject="database", verdict="ok", found=f"PostgreSQL at {without_credentials(url)}")
+    """SQLite files are read and checked; PostgreSQL databases are asked."""
+    configured = os.environ.get(DATABASE_VARIABLE) or None
+    if configured or (services and services.mlflow_database.startswith("postgresql")):
+        return _look_at_postgresql(workspace, services, configured)
     for path in (workspace.mlflow_database, workspace.prefect_home / "prefect.db"):
         if not path.is_file():
             continue
@@ -168,6 +170,31 @@ def look_at_database(workspace: Workspace, services: Services | None) -> Finding
                 remedy="restore a backup: python -m flows.backup restore",
             )  # fmt: skip
     return Finding(subject="database", verdict="ok", found=f"SQLite in {workspace.root}")
+
+
+def _look_at_postgresql(workspace: Workspace, services: Services | None, configured: str | None) -> Finding:
+    try:
+        chosen = choose_databases(workspace, configured)
+    except PreconditionError as error:
+        remedy = f"correct {DATABASE_VARIABLE}"
+        return Finding(subject="database", verdict="wrong", found=error.message, remedy=remedy)
+    password = chosen.password or os.environ.get(DATABASE_PASSWORD_VARIABLE)
+    urls = (services.prefect_database, services.mlflow_database) if services else (chosen.prefect, chosen.mlflow)
+    for url in urls:
+        problem = try_database(url, password)
+        if problem is None:
+            continue
+        where = f"PostgreSQL at {without_credentials(url)}"
+        if password is None and "password" in problem:
+            return Finding(
+                subject="database", verdict="note", found=f"{where} was not asked: the password is not known here",
+                remedy=f"set {DATABASE_VARIABLE} as for `stsflow up`",
+            )  # fmt: skip
+        return Finding(
+            subject="database", verdict="wrong", found=f"{where}: {problem}",
+            remedy="start the server, or correct address and password; `stsflow up` makes a missing database",
+        )  # fmt: skip
+    return Finding(subject="database", verdict="ok", found=f"PostgreSQL at {without_credentials(urls[1])} answers")
 
 
 def look_at_disk(workspace: Workspace) -> Finding:

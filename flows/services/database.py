@@ -90,6 +90,30 @@ def make_databases(databases: Databases) -> tuple[str, ...]:
     return tuple(made)
 
 
+def try_database(url_text: str, password: str | None, *, timeout_seconds: int = 5) -> str | None:
+    """Why the PostgreSQL database at `url_text` (without password) cannot be used now, or None when it answers."""
+    url = make_url(url_text)
+    try:
+        import psycopg2
+    except ImportError:
+        return "its driver is missing: pip install 'stsflow[postgres]'"
+    try:
+        connection = psycopg2.connect(
+            host=url.host or url.query.get("host"), port=url.port, user=url.username, password=password,
+            dbname=url.database, connect_timeout=timeout_seconds,
+        )  # fmt: skip
+    except psycopg2.OperationalError as error:
+        return str(error).strip().splitlines()[-1]
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except psycopg2.Error as error:
+        return str(error).strip().splitlines()[-1]
+    finally:
+        connection.close()
+    return None
+
+
 def _parsed(database_url: str) -> URL:
     example = "postgresql://user:password@host:5432/stsflow"
     try:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from live_services import Up, start
 from postgres_cluster import REMEDY, Postgres, cluster, find_postgres
+from prefect.client.schemas.objects import FlowRun
+from prefect_runs import fired_by_itself, often
+from small_recipe import write_small_recipe
 
 from flows.services import down
 
@@ -31,6 +35,38 @@ def client_of(servers: Up, monkeypatch: pytest.MonkeyPatch) -> Iterator[Up]:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", servers.services.mlflow_url)
     with temporary_settings({PREFECT_API_URL: servers.services.prefect_api_url}):
         yield servers
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A run of the small recipe that the schedule started and the worker carried out, on the shared servers."""
+
+    up: Up
+    run: FlowRun
+
+
+@pytest.fixture(scope="session")
+def finetuned(servers: Up, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Finetuned:
+    """One scheduled run of the real flow through to a registered model; several tests look at it."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.deploy import deploy
+    from tasks.config import RunConfig
+
+    place = tmp_path_factory.mktemp("finetuned")
+    recipe = RunConfig.from_recipe(write_small_recipe(place / "small.yaml", tiny_bert))
+    with (
+        temporary_settings({PREFECT_API_URL: servers.services.prefect_api_url}),
+        get_client(sync_client=True) as client,
+    ):
+        identifier = deploy(recipe, prefect_file=often(place / "prefect.yaml"), name="often").deployments[
+            "finetune/finetune-often"
+        ]
+        try:
+            return Finetuned(servers, fired_by_itself(client, identifier))
+        finally:
+            client.delete_deployment(identifier)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

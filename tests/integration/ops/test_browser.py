@@ -1,4 +1,7 @@
-"""Both UIs in a real browser, on real servers. Screenshots go to STSFLOW_SCREENSHOTS, or to the test's folder."""
+"""Both UIs in a real browser, on a run that the schedule started and the worker carried out.
+
+Screenshots go to STSFLOW_SCREENSHOTS, or to the test's folder.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from typing import Any
 import pytest
 from live_services import Up
 
+from tasks.tracking.store import Store
+from tasks.workspace import Workspace
+
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'stsflow[test-ops]'")
 
 
@@ -22,7 +28,9 @@ def page() -> Iterator[Any]:
         pytest.skip("no Chromium was found; install Debian's `chromium`")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser.new_page(viewport={"width": 1440, "height": 900})
+        opened = browser.new_page(viewport={"width": 1440, "height": 1000})
+        opened.set_default_timeout(60_000)
+        yield opened
         browser.close()
 
 
@@ -33,22 +41,69 @@ def screenshots(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def tracked(client_of: Up, finetuned: Any) -> Any:
+    """The MLflow run of the scheduled run."""
+    store = Store(Workspace(client_of.workspace.root))
+    wanted = f"tags.`prefect.flow_run_id` = '{finetuned.run.id}'"
+    (found,) = store.client.search_runs([store.experiment("stsflow")], wanted)
+    return found
+
+
+def shows(page: Any, *texts: str) -> None:
+    """Wait until each text can be seen on the page."""
+    for text in texts:
+        page.get_by_text(text).first.wait_for()
+
+
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 def test_prefect_ui_opens_under_both_names_and_reaches_its_api(servers: Up, page: Any, name: str) -> None:
     answers: list[int] = []
     page.on("response", lambda answer: answers.append(answer.status) if "/api/" in answer.url else None)
     page.goto(f"http://{name}:{servers.services.prefect_port}/work-pools")
-    page.get_by_text("cpu", exact=True).first.wait_for(timeout=60_000)
+    page.get_by_text("cpu", exact=True).first.wait_for()
     assert answers and all(status < 400 for status in answers)
 
 
-def test_prefect_ui_shows_the_work_pool(servers: Up, page: Any, screenshots: Path) -> None:
-    page.goto(f"{servers.services.prefect_url}/work-pools")
-    page.get_by_text("cpu", exact=True).first.wait_for(timeout=60_000)
-    assert page.screenshot(path=screenshots / "prefect-work-pools.png")
+def test_prefect_shows_the_run(finetuned: Any, page: Any, screenshots: Path) -> None:
+    page.goto(f"{finetuned.up.services.prefect_url}/runs/flow-run/{finetuned.run.id}")
+    shows(page, finetuned.run.name, "Completed", "stsflow-cpu")
+    page.get_by_role("tab", name="Task Runs").click()
+    shows(page, "train small", "prepare nli, sts, sts-dev, sts-test")
+    page.get_by_role("tab", name="Artifacts").click()
+    shows(page, "mlflow-run", "model-card", "tokens", "exposure", "scores", "promotion", "training")
+    assert page.screenshot(path=screenshots / "prefect-artifacts.png")
 
 
-def test_mlflow_ui_opens_and_lists_experiments(servers: Up, page: Any, screenshots: Path) -> None:
-    page.goto(f"{servers.services.mlflow_url}/#/experiments")
-    page.get_by_text("Default").first.wait_for(timeout=60_000)
-    assert page.screenshot(path=screenshots / "mlflow-experiments.png")
+def test_prefect_links_to_mlflow_and_back(finetuned: Any, tracked: Any, page: Any) -> None:
+    mlflow, prefect = finetuned.up.services.mlflow_url, finetuned.up.services.prefect_url
+    page.goto(f"{prefect}/artifacts/key/mlflow-run")
+    name = tracked.info.run_name
+    link = page.get_by_role("link", name=name).first
+    link.wait_for()
+    there = f"{mlflow}/#/experiments/{tracked.info.experiment_id}/runs/{tracked.info.run_id}"
+    assert link.get_attribute("href") == there
+    page.goto(there)
+    shows(page, name)
+    back = page.get_by_role("link", name="This run in Prefect").first
+    back.wait_for()
+    assert back.get_attribute("href") == f"{prefect}/runs/flow-run/{finetuned.run.id}"
+
+
+def test_mlflow_shows_the_run(finetuned: Any, tracked: Any, page: Any, screenshots: Path) -> None:
+    mlflow = finetuned.up.services.mlflow_url
+    run = f"{mlflow}/#/experiments/{tracked.info.experiment_id}/runs/{tracked.info.run_id}"
+    page.goto(run)
+    shows(page, "A random two-layer model on a few synthetic rows", "sts-test", "small-model")
+    assert page.screenshot(path=screenshots / "mlflow-run.png")
+    page.goto(f"{run}/model-metrics")
+    shows(page, "base/sts-dev", "spearman_cosine")
+    page.goto(f"{run}/artifacts/card/figures/base-vs-tuned.png")
+    picture = page.locator("img[src^='blob:'], img[src*='get-artifact'], img[src^='data:image/png']").first
+    picture.wait_for()
+    assert page.screenshot(path=screenshots / "mlflow-plot.png")
+
+
+def test_mlflow_shows_the_champion(finetuned: Any, page: Any) -> None:
+    page.goto(f"{finetuned.up.services.mlflow_url}/#/models/small-model")
+    shows(page, "Version 1", "champion")

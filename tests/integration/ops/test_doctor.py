@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from live_services import Up
+from postgres_cluster import Postgres
 
 from flows.doctor import Examination, Finding, examine
+from flows.services.database import choose_databases, make_databases
 from tasks.workspace import Workspace
 
 
@@ -52,6 +54,25 @@ def test_a_damaged_database_is_named(workspace: Workspace) -> None:
     workspace.mlflow_database.write_bytes(b"not a database at all" * 100)
     found = finding(examine(workspace), "database")
     assert found.verdict == "wrong" and str(workspace.mlflow_database) in found.found and "restore" in found.remedy
+
+
+def test_a_postgresql_is_asked(postgres: Postgres, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(url: str) -> Finding:
+        monkeypatch.setenv("STSFLOW_DATABASE_URL", url)
+        return finding(examine(workspace), "database")
+
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    url = postgres.url("doctor")
+    assert 'database "doctor_prefect" does not exist' in look(url).found
+    make_databases(choose_databases(workspace, url))
+    assert look(url).verdict == "ok"
+    wrong = look(url.replace(postgres.password, "wrongwrong"))
+    assert wrong.verdict == "wrong" and "password authentication failed" in wrong.found
+    assert "wrongwrong" not in wrong.model_dump_json()
+    unknown = look(url.replace(f":{postgres.password}", ""))
+    assert unknown.verdict == "note" and "STSFLOW_DATABASE_URL" in unknown.remedy
+    gone = look("postgresql://stsflow:secretsecret@127.0.0.1:9/x")
+    assert gone.verdict == "wrong" and "secretsecret" not in gone.model_dump_json()
 
 
 def test_leftover_services_are_seen(workspace: Workspace) -> None:

@@ -7,48 +7,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import yaml
 from live_services import Up, free_port
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect_runs import artifacts_of, ended_runs_of, log_of, task_names, until
+from prefect_runs import artifacts_of, fired_by_itself, log_of, often, task_names
 from small_recipe import environment, result_of, stsflow, write_small_recipe
 
-from flows.deploy import deploy
-from tasks.config import RunConfig
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
-
-INTERVAL_SECONDS = 20
-CHECKOUT = Path(__file__).resolve().parents[3]
-
-
-def often(path: Path, active: bool = True) -> Path:
-    """The project's prefect.yaml with its three deployments, of which `finetune` fires every few seconds."""
-    content = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))
-    for entry in content["deployments"]:
-        entry["schedules"] = []
-        if entry["name"] == "finetune":
-            entry["schedules"] = [{"slug": "often", "interval": INTERVAL_SECONDS, "active": active}]
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return path
-
-
-def fired_by_itself(client: SyncPrefectClient, identifier: str) -> FlowRun:
-    """The first run of the deployment, which nobody started; its start lies within the interval."""
-    run: FlowRun = until(lambda: ended_runs_of(client, identifier), 280)[0]
-    assert run.state is not None and run.state.is_completed(), run.state
-    assert run.auto_scheduled and run.expected_start_time is not None
-    deployed = client.read_deployment(identifier).created
-    assert deployed is not None and run.expected_start_time - deployed <= timedelta(seconds=INTERVAL_SECONDS)
-    return run
 
 
 def assert_the_prefect_side_is_told(client: SyncPrefectClient, run: FlowRun) -> None:
@@ -92,19 +64,12 @@ def assert_the_mlflow_side_is_told(store: Store, run: FlowRun, link: str, prefec
     return tracked
 
 
-def test_the_schedule_fires_and_its_model_is_the_champion(client_of: Up, tiny_bert: Path, tmp_path: Path) -> None:
-    recipe = RunConfig.from_recipe(write_small_recipe(tmp_path / "small.yaml", tiny_bert))
+def test_the_schedule_fires_and_its_model_is_the_champion(client_of: Up, finetuned: Any) -> None:
     with get_client(sync_client=True) as client:
-        made = deploy(recipe, prefect_file=often(tmp_path / "prefect.yaml"), name="often")
-        identifier = made.deployments["finetune/finetune-often"]
-        try:
-            run = fired_by_itself(client, identifier)
-        finally:
-            client.delete_deployment(identifier)  # type: ignore[arg-type]
-        assert_the_prefect_side_is_told(client, run)
-        link = str(artifacts_of(client, run)["mlflow-run"].data)
+        assert_the_prefect_side_is_told(client, finetuned.run)
+        link = str(artifacts_of(client, finetuned.run)["mlflow-run"].data)
     store = Store(Workspace(client_of.workspace.root))
-    assert_the_mlflow_side_is_told(store, run, link, client_of.services.prefect_url)
+    assert_the_mlflow_side_is_told(store, finetuned.run, link, client_of.services.prefect_url)
 
 
 # ------------------------------------------------------------------------------------- all of it by the command line
