@@ -54,6 +54,7 @@ def run(
     """Train, evaluate, write the card and record all of it."""
     from flows.embedded_prefect import tie_embedded_server_to_this_process
     from flows.terminal import ERR, OUT, prepare_process
+    from tasks.workspace import Workspace
 
     prepare_process(verbose=verbose)
     config = _recipe(recipe, overrides)
@@ -62,17 +63,20 @@ def run(
     _end_on_sigterm()
     tie_embedded_server_to_this_process()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
-    if seeds > 1:
-        from flows.seeds import finetune_with_seeds
+    from flows.left_running import cancelled_when_stopped
 
-        study = finetune_with_seeds(config, seeds=seeds, fresh=fresh)
-        _print(study.model_dump(mode="json"), as_json, lambda: study.show(OUT))
-        return
-    from flows.finetune import finetune
-    from flows.summary import print_summary
+    with cancelled_when_stopped(Workspace.here()):
+        if seeds > 1:
+            from flows.seeds import finetune_with_seeds
 
-    summary = finetune(config, fresh=fresh, resume=resume)
-    _print(summary.model_dump(mode="json"), as_json, lambda: print_summary(summary, OUT))
+            study = finetune_with_seeds(config, seeds=seeds, fresh=fresh)
+            _print(study.model_dump(mode="json"), as_json, lambda: study.show(OUT))
+            return
+        from flows.finetune import finetune
+        from flows.summary import print_summary
+
+        summary = finetune(config, fresh=fresh, resume=resume)
+        _print(summary.model_dump(mode="json"), as_json, lambda: print_summary(summary, OUT))
 
 
 @app.command(epilog="Example: stsflow plan flows/recipes/gte-multilingual-korean.yaml --no-probe")

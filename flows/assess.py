@@ -17,6 +17,7 @@ from tasks.data.task import prepare_data
 from tasks.errors import CheckFailed, PreconditionError
 from tasks.evaluation.run import ModelUnderTest
 from tasks.evaluation.task import evaluate
+from tasks.publish import publish
 from tasks.records import EvaluationReport
 from tasks.schema import Record
 from tasks.tracking.store import Store
@@ -119,8 +120,11 @@ def compare_with_record(champion: Champion, report: EvaluationReport) -> tuple[D
         {"suite": d.suite, "metric": d.metric, "then": d.then, "now": round(d.now, 4), "change": round(d.change, 4)}
         for d in drifts
     ]
-    create_table_artifact(
-        key="champion-scores", table=rows, description=f"{champion.name} version {champion.version}: then and now"
+    publish(
+        create_table_artifact,
+        key="champion-scores",
+        table=rows,
+        description=f"{champion.name} version {champion.version}: then and now",
     )
     get_run_logger().info("assessed %s version %s on %d suites", champion.name, champion.version, len(drifts))
     return drifts

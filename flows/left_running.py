@@ -10,7 +10,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 
 from tasks.lease import lease
 from tasks.tracking import flow_runs
@@ -50,6 +50,24 @@ def settle_dead_flow_runs(workspace: Workspace) -> list[str]:
                 note.flow_run_id, note.process_id,
             )  # fmt: skip
     return settled
+
+
+@contextmanager
+def cancelled_when_stopped(workspace: Workspace) -> Iterator[None]:
+    """In a command: when a person stops the block (Ctrl-C, SIGTERM), its flow runs are Cancelled, not Crashed.
+
+    Only the command line knows that: under a worker the same signal may be the machine's end, and Prefect itself tells
+    a cancelled run from that.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        with get_client(sync_client=True) as client:
+            for note in flow_runs.own(workspace):
+                stopped = Cancelled(message="Stopped from the terminal; the same command continues it.")
+                client.set_flow_run_state(UUID(note.flow_run_id), stopped, force=True)
+                flow_runs.forget(workspace, note.flow_run_id)
+        raise
 
 
 def _crash(client: SyncPrefectClient, flow_run_id: UUID, process_id: int) -> None:

@@ -8,6 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.card.content import gather_content
 from tasks.card.render import write_card
 from tasks.config import RunConfig
+from tasks.publish import publish
 from tasks.records import (
     BaseModelRef,
     CardRef,
@@ -38,5 +39,5 @@ def write_model_card(
         recipe, run, data, base, tokens, plan, trained, before, after, differences, histogram=histogram, seeds=seeds
     )
     card = write_card(content, folder.card, folder.model)
-    create_markdown_artifact(key="model-card", markdown=card.body(), description=f"Model card of {run.name}")
+    publish(create_markdown_artifact, key="model-card", markdown=card.body(), description=f"Model card of {run.name}")
     return card

@@ -11,6 +11,7 @@ from prefect.runtime import task_run
 from tasks.config import EvaluationConfig
 from tasks.evaluation.compare import compare
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
+from tasks.publish import publish
 from tasks.records import Difference, EvaluationReport, PreparedData
 from tasks.run_names import listing
 from tasks.workspace import Workspace
@@ -41,7 +42,7 @@ def compare_scores(
 ) -> tuple[Difference, ...]:
     """Paired differences on the same rows, as records and as a table in Prefect."""
     differences = compare(before, after, config)
-    create_table_artifact(key="scores", table=score_table(before, after, differences), description="Scores")
+    publish(create_table_artifact, key="scores", table=score_table(before, after, differences), description="Scores")
     return differences
 
 

@@ -13,6 +13,7 @@ from tasks.plan.disk import check_disk
 from tasks.plan.exposure import plan_exposure
 from tasks.plan.findings import merge_findings
 from tasks.plan.report import exposure_table
+from tasks.publish import publish
 from tasks.records import BaseModelRef, Finding, PlanReport, PreparedData, TokenReport
 from tasks.workspace import Workspace
 
@@ -33,7 +34,7 @@ def plan_run(
     plan = exposure.model_copy(
         update={"findings": merge_findings(exposure.findings, checked, data.findings, tokens.findings)}
     )
-    create_table_artifact(key="exposure", table=exposure_table(plan), description="What the model will see")
+    publish(create_table_artifact, key="exposure", table=exposure_table(plan), description="What the model will see")
     for finding in plan.findings:
         if finding.severity == "warning":
             logger.warning("%s", f"{finding.message} {finding.remedy}".strip())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.artifacts import create_table_artifact
 
+from tasks.publish import publish
 from tasks.records import Release
 from tasks.release.decision import decide
 from tasks.release.evidence import Evidence
@@ -34,7 +35,12 @@ def decide_and_promote(store: Store, name: str, version: str, rules: Sequence[Ru
     previous = crown(store, name, version, decision.reason) if decision.promoted else None
     if decision.outcomes:
         rows = [{"rule": o.rule, "holds": "yes" if o.holds else "no", "reason": o.reason} for o in decision.outcomes]
-        create_table_artifact(key="promotion", table=rows, description=f"{name} version {version}: {decision.reason}")
+        publish(
+            create_table_artifact,
+            key="promotion",
+            table=rows,
+            description=f"{name} version {version}: {decision.reason}",
+        )
     reason = f"registered as {name} version {version}; {decision.reason}"
     logger.info("%s", reason)
     return decision.model_copy(

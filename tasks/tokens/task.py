@@ -9,6 +9,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import task_run
 
 from tasks.config import TokensConfig
+from tasks.publish import publish
 from tasks.records import BaseModelRef, PreparedData, TokenReport
 from tasks.run_names import listing
 from tasks.tokens.lengths import measure_tokens
@@ -35,7 +36,10 @@ def profile_tokens(
     report = measure_tokens(
         data, base, batch_sizes, workspace, config, maximum_truncated_share=maximum_truncated_share, fresh=fresh
     )
-    create_table_artifact(
-        key="tokens", table=token_table(report), description=f"Token lengths under {report.tokenizer}"
+    publish(
+        create_table_artifact,
+        key="tokens",
+        table=token_table(report),
+        description=f"Token lengths under {report.tokenizer}",
     )
     return report

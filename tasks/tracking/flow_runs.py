@@ -6,6 +6,7 @@ start does both for it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,10 @@ class FlowRunNote(Record):
 
 @contextmanager
 def noted(workspace: Workspace, flow_run_id: str) -> Iterator[None]:
-    """Keep a note of the flow run while the block works on it."""
+    """Keep a note of the flow run while the block works on it.
+
+    It stays when a person stops the block (an exception that is no Exception): whoever catches that can then say so.
+    """
     if not flow_run_id:  # a flow's function that was called without its flow
         yield
         return
@@ -39,8 +43,10 @@ def noted(workspace: Workspace, flow_run_id: str) -> Iterator[None]:
     FlowRunNote(flow_run_id=flow_run_id, **this_process()).write(path)
     try:
         yield
-    finally:
+    except Exception:
         path.unlink(missing_ok=True)
+        raise
+    path.unlink(missing_ok=True)
 
 
 def note_slot(workspace: Workspace, flow_run_id: str, lease: str | None) -> None:
@@ -61,6 +67,12 @@ def left_behind(workspace: Workspace) -> list[FlowRunNote]:
         if not is_alive(note.process_id, note.process_started, note.host):
             notes.append(note)
     return notes
+
+
+def own(workspace: Workspace) -> list[FlowRunNote]:
+    """Notes of this very process."""
+    notes = (FlowRunNote.load(path) for path in sorted(workspace.flow_runs.glob("*.json")))
+    return [note for note in notes if note.process_id == os.getpid()]
 
 
 def forget(workspace: Workspace, flow_run_id: str) -> None:

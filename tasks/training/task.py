@@ -35,6 +35,7 @@ from tasks.tracking.runs import note_training
 from tasks.training.events import Event
 from tasks.training.progress import ProgressLine
 from tasks.training.request import TrainingRequest
+from tasks.training.run import standing
 from tasks.training.run import train as train_in_child
 from tasks.workspace import RunFolder, TrainingFolder, Workspace
 
@@ -74,7 +75,7 @@ def train(
             trained = train_in_child(request, folder, on_event=watcher.record)
         else:
             with training_slot(slot, workspace, run.flow_run_id), relay.in_background():
-                trained = train_in_child(request, folder, on_event=watcher.see)
+                trained = _watched(request, folder, watcher)
     watcher.close()
     _place_in_run(trained, folder, RunFolder(run.folder))
     logger.info(
@@ -82,6 +83,16 @@ def train(
         " (reused: the same training had finished before)" if trained.reused else "",
     )  # fmt: skip
     return trained
+
+
+def _watched(request: TrainingRequest, folder: TrainingFolder, watcher: _Watcher) -> TrainedModel:
+    try:
+        return train_in_child(request, folder, on_event=watcher.see)
+    except BaseException as stop:
+        if not isinstance(stop, Exception):
+            watcher.close()
+            logger.warning("stopped; the trainer is ended and its slot is free. %s", standing(folder))
+        raise
 
 
 def _place_in_run(trained: TrainedModel, folder: TrainingFolder, run: RunFolder) -> None:
