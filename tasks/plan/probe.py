@@ -15,9 +15,6 @@ from tasks.plan.work import token_work
 from tasks.records import BaseModelRef, Finding, Forecast, PlanReport, PreparedData, PreparedSet, TokenReport
 from tasks.workspace import TrainingFolder, Workspace
 
-_LIBRARY_BYTES = 500 * 2**20
-"""Resident memory of a trainer process that has imported its libraries and loaded no model yet, measured on a CPU."""
-
 
 class Request(Protocol):
     """A request for a training, as the training stage defines it."""
@@ -53,6 +50,9 @@ class StepEvent(Protocol):
 
     @property
     def step(self) -> int | None: ...
+
+    @property
+    def text(self) -> str: ...
 
     @property
     def values(self) -> Mapping[str, float]: ...
@@ -92,9 +92,11 @@ def run_probe(
     probe fails would fail the same way.
     """
     seen: dict[int, Mapping[str, float]] = {}
+    loading: list[Mapping[str, float]] = []
 
     def note(events: Sequence[StepEvent]) -> None:
         seen.update({event.step: event.values for event in events if event.kind == "progress" and event.step})
+        loading.extend(event.values for event in events if event.kind == "phase" and event.text == "load")
 
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="probe-", dir=scratch) as folder:
@@ -103,8 +105,10 @@ def run_probe(
     peak = int(float(gpu) * 2**30) if gpu else int(trained.peak_memory_bytes)
     limit = memory_limit_bytes or memory_limit(on_gpu=gpu is not None)
     padded = not any(lever.name == "padding_free" and lever.chosen == "on" for lever in trained.levers)
-    libraries = 0 if gpu else _LIBRARY_BYTES
-    return probe_result(seen, peak, limit, padded=padded).model_copy(update={"process_bytes": libraries})
+    result = probe_result(seen, peak, limit, padded=padded)
+    if gpu:
+        return result.model_copy(update={"peaks": ()})
+    return result.model_copy(update={"process_bytes": int(loading[-1]["peak_memory_bytes"])})
 
 
 def probe_request(request: AnyRequest, steps: int) -> AnyRequest:
@@ -136,7 +140,7 @@ def probe_result(seen: Mapping[int, Mapping[str, float]], peak: int, limit: int,
 
     return ProbeResult(
         step_seconds=per_step(wall), cpu_seconds=per_step(cpu), peak_memory_bytes=peak, memory_limit_bytes=limit,
-        padded=padded,
+        peaks=tuple(int(seen[step]["peak_memory_bytes"]) for step in steps), padded=padded,
     )  # fmt: skip
 
 

@@ -88,9 +88,14 @@ def run_session(spec: WorkerSpec, folder: TrainingFolder, rank: int = 0) -> None
 
 
 def phase(events: EventLog | None, name: str, **details: Any) -> None:
-    """Say which phase begins."""
+    """Say which phase begins, and what the process has taken so far."""
     if events:
-        events.write("phase", text=name, details={"process_id": os.getpid()} | details)
+        events.write(
+            "phase",
+            text=name,
+            values={"peak_memory_bytes": spent(0.0)["peak_memory_bytes"]},
+            details={"process_id": os.getpid()} | details,
+        )
 
 
 def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, resume: Path | None) -> Session:

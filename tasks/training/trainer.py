@@ -280,12 +280,13 @@ class Reporter(TrainerCallback):
             self.best = state.best_metric
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Progress, at most twice a second; the last step is also a log point."""
+        """Progress, at most twice a second unless every step is logged; the last step is also a log point."""
         if state.global_step >= state.max_steps:
             control.should_log = True
             self.trainer.place.finished = True
         now = time.monotonic()
-        if self.events and (now - self._last_progress >= PROGRESS_SECONDS or self.trainer.place.finished):
+        due = now - self._last_progress >= PROGRESS_SECONDS or args.logging_steps == 1
+        if self.events and (due or self.trainer.place.finished):
             self._last_progress = now
             self.events.write("progress", step=state.global_step, epoch=state.epoch, values=self.progress(state))
 

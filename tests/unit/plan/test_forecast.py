@@ -36,7 +36,7 @@ def make(base: BaseModelRef, probe: ProbeResult, work: TokenWork, config: PlanCo
 
 
 def test_equal_steps_are_multiplied_and_the_margin_is_the_blind_one(base: BaseModelRef) -> None:
-    # 12 steps: the first two (the slow ones) are left out; ten of 2 s with 100 tokens each; the run has 1,000 such.
+    # 12 steps: the first three (two are slow) are left out; nine of 2 s with 100 tokens each; the run has 1,000 such.
     probe = ProbeResult(
         step_seconds=(30.0, 9.0, *[2.0] * 10), cpu_seconds=(30.0, 9.0, *[3.0] * 10),
         peak_memory_bytes=GIB, memory_limit_bytes=16 * GIB,
@@ -98,9 +98,26 @@ def test_suggested_length_cuts_at_most_one_per_cent() -> None:
 
 def test_steps_are_the_differences_of_running_totals() -> None:
     totals: dict[int, Any] = {
-        step: {"train_seconds": seconds, "cpu_seconds": 20 + 2 * seconds}
+        step: {"train_seconds": seconds, "cpu_seconds": 20 + 2 * seconds, "peak_memory_bytes": 100 * step}
         for step, seconds in ((1, 5.0), (2, 6.0), (4, 9.0))
     }
     probe = probe_result(totals, peak=1, limit=2)
     assert probe.step_seconds == (1.0, 1.0, 1.5, 1.5)  # step 3 was not reported: half of what 3 and 4 took
     assert probe.cpu_seconds == (2.0, 2.0, 3.0, 3.0)
+    assert probe.peaks == (100, 200, 400)
+
+
+def test_memory_that_creeps_goes_on_creeping(base: BaseModelRef) -> None:
+    # The second half of 8 steps adds 4e8 bytes, over a doubling of the steps. 32 steps are two doublings more, at one
+    # and a half times the pace: 1.2e9 above the probe's peak of 3e9. 8,000 steps count as 96: log2(12) doublings.
+    peaks = (1, 2, 3, 2_400_000_000, 2_500_000_000, 2_600_000_000, 2_700_000_000, 2_800_000_000)
+    probe = ProbeResult(
+        step_seconds=(1.0,) * 8, cpu_seconds=(1.0,) * 8, peak_memory_bytes=3_000_000_000, memory_limit_bytes=2**40,
+        peaks=peaks,
+    )  # fmt: skip
+    for steps, doublings in ((8, 0.0), (32, 2.0), (8000, np.log2(12))):
+        result = make(base, probe, TokenWork(np.full(steps, 10), np.full(steps, 10), 0))
+        assert result.peak_memory_bytes == pytest.approx(3e9 + 1.5 * doublings * 4e8, rel=1e-9)
+    wide = TokenWork(np.full(32, 10), np.array([10] * 8 + [30] * 24), 0)  # three times the batch is more than creeping
+    fixed = base.parameters * 16
+    assert make(base, probe, wide).peak_memory_bytes == pytest.approx(fixed + 3 * (3e9 - fixed))
