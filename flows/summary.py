@@ -19,6 +19,7 @@ from tasks.records import (
     TrainedModel,
 )
 from tasks.schema import Record
+from tasks.tracking.links import run_page
 
 
 class RunSummary(Record):
@@ -118,7 +119,7 @@ def print_summary(summary: RunSummary, console: Console) -> None:
 
 def look_commands(summary: RunSummary) -> dict[str, str]:
     """The commands that open the MLflow UI and the Prefect UI on this run."""
-    page = f"#/experiments/{summary.experiment_id}/runs/{summary.mlflow_run_id}"
+    page = run_page(summary.experiment_id, summary.mlflow_run_id)
     commands = {}
     if summary.tracking_uri.startswith(("http://", "https://")):
         commands["MLflow"] = f"open {summary.tracking_uri.rstrip('/')}/{page}"

@@ -18,20 +18,24 @@ def mlflow_run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | 
     base = os.environ.get(PUBLIC_URL_VARIABLE) or tracking_uri
     if not base.startswith(("http://", "https://")):
         return None
-    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{base.rstrip('/')}/{run_page(experiment_id, run_id)}"
+
+
+def run_page(experiment_id: str, run_id: str) -> str:
+    """The run's page, below any server's address. In MLflow's other view, its default, runs have no description."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def run_description(
     text: str, flow_run_url: str | None, reports: Iterable[EvaluationReport] = (),
     differences: Iterable[Difference] = (),
 ) -> str:  # fmt: skip
-    """The run's description in MLflow: the recipe's own, base against tuned once measured, the way to Prefect."""
-    parts = [text] if text else []
+    """The run's description in MLflow: the recipe's own, the way to Prefect, base against tuned once measured."""
+    # The link comes first: of a longer text the UI shows the first lines only.
+    parts = [part for part in (text, f"[This run in Prefect]({flow_run_url})" if flow_run_url else "") if part]
     measured = tuple(reports)
     if measured:
         parts.append(_scores(measured, {(d.suite, d.metric): d for d in differences}))
-    if flow_run_url:
-        parts.append(f"[This run in Prefect]({flow_run_url})")
     return "\n\n".join(parts)
 
 

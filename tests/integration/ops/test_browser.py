@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from live_services import Up
 
+from tasks.tracking.links import run_page
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
@@ -21,7 +23,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
+def page(finetuned: Any) -> Iterator[Any]:  # noqa: ARG001 - made first: the driver's loop would confuse Prefect's client
     """A page of headless Chromium, or skip with the remedy."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
@@ -68,20 +70,22 @@ def test_prefect_ui_opens_under_both_names_and_reaches_its_api(servers: Up, page
 def test_prefect_shows_the_run(finetuned: Any, page: Any, screenshots: Path) -> None:
     page.goto(f"{finetuned.up.services.prefect_url}/runs/flow-run/{finetuned.run.id}")
     shows(page, finetuned.run.name, "Completed", "stsflow-cpu")
-    page.get_by_role("tab", name="Task Runs").click()
+    page.get_by_text("Task Runs", exact=True).click()
     shows(page, "train small", "prepare nli, sts, sts-dev, sts-test")
-    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("Artifacts", exact=True).click()
     shows(page, "mlflow-run", "model-card", "tokens", "exposure", "scores", "promotion", "training")
     assert page.screenshot(path=screenshots / "prefect-artifacts.png")
 
 
 def test_prefect_links_to_mlflow_and_back(finetuned: Any, tracked: Any, page: Any) -> None:
     mlflow, prefect = finetuned.up.services.mlflow_url, finetuned.up.services.prefect_url
-    page.goto(f"{prefect}/artifacts/key/mlflow-run")
+    wanted = {"artifacts": {"key": {"any_": ["mlflow-run"]}}, "flow_runs": {"id": {"any_": [str(finetuned.run.id)]}}}
+    (artifact,) = httpx.post(f"{prefect}/api/artifacts/filter", json=wanted).json()
+    page.goto(f"{prefect}/artifacts/artifact/{artifact['id']}")
     name = tracked.info.run_name
     link = page.get_by_role("link", name=name).first
     link.wait_for()
-    there = f"{mlflow}/#/experiments/{tracked.info.experiment_id}/runs/{tracked.info.run_id}"
+    there = f"{mlflow}/{run_page(tracked.info.experiment_id, tracked.info.run_id)}"
     assert link.get_attribute("href") == there
     page.goto(there)
     shows(page, name)
@@ -93,7 +97,7 @@ def test_prefect_links_to_mlflow_and_back(finetuned: Any, tracked: Any, page: An
 def test_mlflow_shows_the_run(finetuned: Any, tracked: Any, page: Any, screenshots: Path) -> None:
     mlflow = finetuned.up.services.mlflow_url
     run = f"{mlflow}/#/experiments/{tracked.info.experiment_id}/runs/{tracked.info.run_id}"
-    page.goto(run)
+    page.goto(f"{mlflow}/{run_page(tracked.info.experiment_id, tracked.info.run_id)}")
     shows(page, "A random two-layer model on a few synthetic rows", "sts-test", "small-model")
     assert page.screenshot(path=screenshots / "mlflow-run.png")
     page.goto(f"{run}/model-metrics")

@@ -49,7 +49,9 @@ def assert_the_mlflow_side_is_told(store: Store, run: FlowRun, link: str, prefec
     champion = store.alias("small-model", "champion")
     assert champion is not None
     tracked = store.run(champion.run_id)
-    assert link.endswith(f"/#/experiments/{tracked.info.experiment_id}/runs/{tracked.info.run_id})")
+    assert link.endswith(
+        f"/#/experiments/{tracked.info.experiment_id}/runs/{tracked.info.run_id}?workflowType=machine_learning)"
+    )
     tags = tracked.data.tags
     page = f"{prefect_url}/runs/flow-run/{run.id}"
     assert tags["prefect.flow_run_url"] == page
