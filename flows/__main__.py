@@ -313,9 +313,7 @@ def main() -> NoReturn:
         code = error.exit_code
     except typer.Exit as ending:
         code = ending.exit_code
-    except typer.Abort:
-        code = 130
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # the command line's library makes the second of the first
         print("stsflow: stopped; what was done is kept, and the same command continues it", file=sys.stderr)
         code = 130
     except Exception as error:

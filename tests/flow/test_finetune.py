@@ -75,6 +75,9 @@ def test_mlflow_holds_params_metrics_inputs_artifacts_and_model(finished: Finish
     )
     folders = {file.path for file in store.client.list_artifacts(run.info.run_id)}
     assert {"recipe", "data", "tokens", "plan", "training", "evaluation", "card"} <= folders
+    pages = {file.path for file in store.client.list_artifacts(run.info.run_id, "plan")}
+    assert pages == {"plan/plan.json", "plan/plan.md"}
+    assert run.data.metrics["data/nli/rows_seen_share"] > 0
     assert len(run.outputs.model_outputs) == 1
     assert store.version_of_run("small-model", run.info.run_id) == "1"
 
@@ -124,7 +127,7 @@ def test_prefect_shows_each_stage_as_a_task(finished: Finished) -> None:
         "write model card",
     ):
         assert any(name.startswith(stage) for name in names), stage
-    assert {"tokens", "exposure", "scores", "model-card"} <= keys
+    assert {"tokens", "exposure", "plan", "scores", "model-card"} <= keys
 
 
 def test_the_same_recipe_again_is_a_new_run_that_reuses_the_training(finished: Finished, store: Store) -> None:
