@@ -19,7 +19,8 @@ from tasks.evaluation.run import ModelUnderTest
 from tasks.evaluation.task import compare_scores, evaluate
 from tasks.lease import lease
 from tasks.models.task import check_model, fetch_model
-from tasks.plan.task import plan_run
+from tasks.plan.report import write_plan_page
+from tasks.plan.task import plan_run, probe_run
 from tasks.recipe import recipe_sha256
 from tasks.records import BaseModelRef, SeedSummary, TrainedModel
 from tasks.tokens.task import profile_tokens
@@ -27,6 +28,7 @@ from tasks.tracking.relay import require_sent
 from tasks.tracking.runs import relay_of
 from tasks.tracking.task import connect_tracking, ended_truthfully, open_run, record_preparation, record_results
 from tasks.training.request import training_request
+from tasks.training.run import train as train_in_child
 from tasks.training.task import train
 from tasks.workspace import RunFolder, Workspace
 
@@ -76,10 +78,13 @@ def finetune(
             data, base, batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh
         )
         plan = plan_run(recipe, base, data, tokens, checked, workspace)
+        if recipe.plan.probe_in_run:
+            plan = probe_run(recipe, training_request(recipe, data, base), tokens, plan, workspace, train_in_child)
 
         run = open_run(store, workspace, recipe, sha256, flow_run.id or "", started, resume, fresh, parent)
         folder, relay = RunFolder(run.folder), relay_of(store, run)
         with ended_truthfully(relay, run):
+            write_plan_page(plan, folder.plan / "plan.md")
             record_preparation(relay, run, recipe, base, data, tokens, plan)
             request = training_request(recipe, data, base)
             trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)

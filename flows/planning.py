@@ -29,7 +29,6 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     """
     workspace = Workspace.here()
     base = fetch_base_model(recipe.model, workspace)
-    logger.info("base model %s: %s weights, %d dimensions", base.name, f"{base.parameters:,}", base.dimension)
     check_suites(recipe.evaluation.suites, base)
     check_disk(base, recipe.training, workspace.root)
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tasks.files import write_text_atomically
 from tasks.records import Finding, Forecast, PlanReport
 
 _MARKS = {"error": ("error", "bold red"), "warning": ("warning", "yellow"), "info": ("note", "cyan")}
 
 
 def print_plan(report: PlanReport, console: Console) -> None:
-    """Print the page: problems first, each with its remedy, then what the model will see, then the forecast."""
-    for finding in report.findings:
-        _print_finding(finding, console)
-    if report.findings:
+    """Print the page: problems first, each with its remedy, then what the model will see, the forecast, and notes."""
+    problems = [finding for finding in report.findings if finding.severity != "info"]
+    notes = [finding for finding in report.findings if finding.severity == "info"]
+    if problems:
+        console.print(_findings_grid(problems))
         console.print()
     console.print(_headline(report), highlight=False)
     console.print(_ending(report), highlight=False)
     console.print(_exposure_table(report))
     if report.forecast:
         console.print(_forecast_table(report.forecast))
+    if notes:
+        console.print()
+        console.print(_findings_grid(notes))
 
 
 def exposure_table(report: PlanReport) -> list[dict[str, str]]:
@@ -30,14 +38,13 @@ def exposure_table(report: PlanReport) -> list[dict[str, str]]:
         {
             "data set": item.name,
             "rows": f"{item.rows:,}",
-            "seen": f"{item.unique_rows_seen:,}",
-            "seen share": f"{item.seen_share:.2%}",
-            "an epoch": f"{item.rows_seen_per_epoch:,} ({item.seen_share_per_epoch:.2%})",
-            "repeats": f"{item.repeats:,}",
-            "left out": f"{item.left_out_by_sampler:,}",
+            "seen in the run": f"{item.unique_rows_seen:,} ({item.seen_share:.2%})",
+            "seen an epoch": f"{item.rows_seen_per_epoch:,} ({item.seen_share_per_epoch:.2%})",
+            "seen again": f"{item.repeats:,}",
+            "left out by the sampler": f"{item.left_out_by_sampler:,}",
             "batches": f"{item.batches:,} x {item.batch_size}",
-            "effective batch": f"{item.effective_batch_size:,}",
-            "negatives": f"{item.in_batch_negatives:.1f}",
+            "rows in a step": f"{item.effective_batch_size:,}",
+            "negatives for an anchor": f"{item.in_batch_negatives:.1f}",
         }
         for item in report.exposure
     ]
@@ -85,6 +92,11 @@ def plan_markdown(report: PlanReport) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def write_plan_page(report: PlanReport, path: Path) -> None:
+    """Write the Markdown page to `path`."""
+    write_text_atomically(path, plan_markdown(report))
+
+
 def duration(seconds: float) -> str:
     """Seconds in the two largest units that say something: `45 s`, `12 min 5 s`, `3 h 20 min`."""
     whole = round(seconds)
@@ -103,22 +115,29 @@ def _ending(report: PlanReport) -> str:
     return f"End of an epoch: {report.ends_with}."
 
 
-def _print_finding(finding: Finding, console: Console) -> None:
-    mark, style = _MARKS[finding.severity]
-    line = Text(f"{mark}: ", style=style)
-    line.append(finding.message, style="default")
-    console.print(line, highlight=False)
-    if finding.remedy:
-        console.print(Text(f"  remedy: {finding.remedy}", style="dim"), highlight=False)
+def _findings_grid(findings: Sequence[Finding]) -> Table:
+    """One finding below the other; whatever the width, the texts stand in a column of their own."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for finding in findings:
+        mark, style = _MARKS[finding.severity]
+        about = "" if finding.subject in finding.message else f"{finding.subject}: "
+        grid.add_row(Text(f"{mark}:", style=style), Text(f"{about}{finding.message}"))
+        if finding.remedy:
+            grid.add_row(Text("remedy:", style="dim"), Text(finding.remedy, style="dim"))
+    return grid
 
 
 def _exposure_table(report: PlanReport) -> Table:
-    table = Table(title="What the model will see", title_justify="left")
+    """A column for each data set, so that the page fits a narrow terminal."""
     rows = exposure_table(report)
-    for name in rows[0] if rows else ():
-        table.add_column(name, justify="left" if name == "data set" else "right", overflow="fold")
+    table = Table(title="What the model will see", title_justify="left")
+    table.add_column("", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(value) for value in row.values()))
+        table.add_column(Text(row["data set"]), justify="right", overflow="fold")
+    for name in list(rows[0])[1:] if rows else ():
+        table.add_row(name, *(Text(row[name]) for row in rows))
     return table
 
 

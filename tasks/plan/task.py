@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 
 from tasks.config import RunConfig
 from tasks.errors import PreconditionError
 from tasks.plan.disk import check_disk
 from tasks.plan.exposure import plan_exposure
 from tasks.plan.findings import merge_findings
-from tasks.plan.report import exposure_table
+from tasks.plan.probe import Request, probe_forecast
+from tasks.plan.report import exposure_table, plan_markdown
 from tasks.publish import publish
 from tasks.records import BaseModelRef, Finding, PlanReport, PreparedData, TokenReport
 from tasks.workspace import Workspace
@@ -35,9 +39,26 @@ def plan_run(
         update={"findings": merge_findings(exposure.findings, checked, data.findings, tokens.findings)}
     )
     publish(create_table_artifact, key="exposure", table=exposure_table(plan), description="What the model will see")
+    publish(create_markdown_artifact, key="plan", markdown=plan_markdown(plan), description="Plan")
     for finding in plan.findings:
         if finding.severity == "warning":
             logger.warning("%s", f"{finding.message} {finding.remedy}".strip())
+    refuse_errors(plan)
+    return plan
+
+
+@task(name="probe", task_run_name="probe {recipe.name}", cache_policy=NO_CACHE)
+def probe_run(
+    recipe: RunConfig, request: Request, tokens: TokenReport, plan: PlanReport, workspace: Workspace,
+    train: Callable[..., Any],
+) -> PlanReport:  # fmt: skip
+    """The plan with a forecast from a few real steps; `train` is the training stage's function.
+
+    Raises PreconditionError when the run will not fit the memory.
+    """
+    forecast, found = probe_forecast(recipe, request, tokens, plan, workspace, train)
+    plan = plan.model_copy(update={"forecast": forecast, "findings": merge_findings(plan.findings, found)})
+    publish(create_markdown_artifact, key="plan", markdown=plan_markdown(plan), description="Plan")
     refuse_errors(plan)
     return plan
 

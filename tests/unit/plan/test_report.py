@@ -52,7 +52,16 @@ def test_the_page_has_problems_first_with_remedies_then_the_numbers() -> None:
     console = Console(record=True, width=160, force_terminal=False)
     print_plan(report(), console)
     text = console.export_text()
-    order = ["error: About [nli] a.", "remedy: Mend", "warning: About [nli] b.", "1,438 steps", "kornli", "1.01%"]
+    order = [
+        "About [nli] a.",
+        "remedy:",
+        "Mend |",
+        "About [nli] b.",
+        "1,438 steps",
+        "kornli",
+        "1.01%",
+        "About [nli] c.",
+    ]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
     assert "1 h 6 min (50 min 0 s to 1 h 23 min)" in text
@@ -60,11 +69,21 @@ def test_the_page_has_problems_first_with_remedies_then_the_numbers() -> None:
     assert "1.50 EUR" in text
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_page_fits_a_terminal(width: int) -> None:
+    long = [finding("warning", "word " * 60), finding("info", "word " * 60)]
+    shown = report().model_copy(update={"findings": tuple(long), "exposure": report().exposure * 3})
+    console = Console(record=True, width=width, force_terminal=False)
+    print_plan(shown, console)
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    assert [line for line in lines if "5,752 (1.01%)" in line] and "seen in the run" in "\n".join(lines)  # nothing cut
+
+
 def test_rows_of_the_table_artifact() -> None:
     (row,) = exposure_table(report())
-    assert row["seen share"] == "1.01%"
     assert row["batches"] == "719 x 8"
-    assert row["an epoch"] == "5,752 (1.01%)"
+    assert row["seen an epoch"] == "5,752 (1.01%)"
 
 
 def test_markdown_cannot_be_broken_by_a_finding() -> None:
