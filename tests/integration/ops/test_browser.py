@@ -83,13 +83,13 @@ def test_prefect_links_to_mlflow_and_back(finetuned: Any, tracked: Any, page: An
     (artifact,) = httpx.post(f"{prefect}/api/artifacts/filter", json=wanted).json()
     page.goto(f"{prefect}/artifacts/artifact/{artifact['id']}")
     name = tracked.info.run_name
-    link = page.get_by_role("link", name=name).first
+    link = page.locator("a", has_text=name).first
     link.wait_for()
     there = f"{mlflow}/{run_page(tracked.info.experiment_id, tracked.info.run_id)}"
     assert link.get_attribute("href") == there
     page.goto(there)
     shows(page, name)
-    back = page.get_by_role("link", name="This run in Prefect").first
+    back = page.locator("a", has_text="This run in Prefect").first
     back.wait_for()
     assert back.get_attribute("href") == f"{prefect}/runs/flow-run/{finetuned.run.id}"
 
