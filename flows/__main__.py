@@ -53,13 +53,14 @@ def run(
 ) -> None:
     """Train, evaluate, write the card and record all of it."""
     from flows.embedded_prefect import tie_embedded_server_to_this_process
-    from flows.terminal import ERR, OUT, prepare_process
+    from flows.terminal import ERR, OUT, prepare_process, require_room
     from tasks.workspace import Workspace
 
     prepare_process(verbose=verbose)
     config = _recipe(recipe, overrides)
     if resume and (fresh or seeds > 1):
         raise typer.BadParameter("--resume continues one run; it does not go with --fresh or --seeds")
+    require_room(Workspace.here())
     _end_on_sigterm()
     tie_embedded_server_to_this_process()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tomllib
 from pathlib import Path
 
 from rich.console import Console
 from rich.logging import RichHandler
 
-from tasks.errors import StsflowError
+from tasks.errors import PreconditionError, StsflowError
 from tasks.workspace import Workspace
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
+ROOM_FOR_RECORDS = 64 * 2**20
+"""Bytes for logs, run records and the two SQLite stores of one run."""
 
 
 def prepare_process(*, verbose: bool = False, use_services: bool = True) -> None:
@@ -69,6 +72,17 @@ def prepare_process(*, verbose: bool = False, use_services: bool = True) -> None
         "prefect.flow_engine",
     ):
         logging.getLogger(name).addFilter(_without_traceback)
+
+
+def require_room(workspace: Workspace) -> None:
+    """Raise PreconditionError when the disk has no room even for the records: both embedded stores would fail on it."""
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(workspace.root).free
+    if free < ROOM_FOR_RECORDS:
+        raise PreconditionError(
+            f"the disk of {workspace.root} has {free / 2**20:.0f} MiB free; a run needs {ROOM_FOR_RECORDS / 2**20:.0f} "
+            "MiB for its records alone; make room there, or set STSFLOW_WORKSPACE to a folder on another disk"
+        )
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

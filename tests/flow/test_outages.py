@@ -112,8 +112,8 @@ def test_mlflow_is_still_away_at_the_end_and_the_record_is_completed_later(house
     running = chaos.start()
 
     def trains() -> bool:
-        new = [f for f in chaos.workspace.root.glob("trainings/*") if f.name not in before]
-        return bool(new) and '"log"' in (new[0] / "events.jsonl").read_text(encoding="utf-8")
+        new = [folder for folder in chaos.workspace.root.glob("trainings/*") if folder.name not in before]
+        return any(event.kind == "log" for folder in new for event in read_events(folder / "events.jsonl"))
 
     running.wait_for(trains)
     house.mlflow.stop()
