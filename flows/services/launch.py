@@ -138,7 +138,8 @@ def _mlflow(services: Services, workspace: Workspace, auth: Auth | None, outer: 
 
 
 def _worker(services: Services, workspace: Workspace, auth: Auth | None, outer: Mapping[str, str]) -> dict[str, str]:
-    kept = {key: value for key, value in outer.items() if key.startswith(("PREFECT_LOGGING_", "PREFECT_UI_", "STSFLOW_"))}
+    ours = ("PREFECT_LOGGING_", "PREFECT_UI_", "STSFLOW_")
+    kept = {key: value for key, value in outer.items() if key.startswith(ours)}
     kept.pop(AUTH_VARIABLE, None)
     kept.pop("STSFLOW_DATABASE_URL", None)
     return kept | client_environment(auth) | {
