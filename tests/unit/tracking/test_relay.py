@@ -94,3 +94,23 @@ def test_something_that_is_no_mlflow_server_is_named(workspace, monkeypatch, htt
 def test_credentials_and_queries_are_taken_out_of_addresses() -> None:
     assert without_credentials("https://me:pw@host:5000/a?token=x") == "https://host:5000/a"
     assert without_credentials("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
+
+
+def test_an_end_that_was_not_the_last_is_never_sent_and_no_reason_stays(
+    store: Store, run_id: str, tmp_path: Path
+) -> None:
+    """An attempt failed and MLflow was away; the next attempt went on in the same run."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append(Finish(status="FAILED", time=1, reason="the disk is full", log_lines="No space left"))
+    assert Relay(store, run_id, journal, tmp_path).flush()
+    failed = store.run(run_id)
+    assert (failed.info.status, failed.data.tags["stsflow.ended_because"]) == ("FAILED", "the disk is full")
+    assert failed.data.tags["stsflow.trainer_log"] == "No space left"
+
+    assert store.reopen_run(run_id)
+    assert not {"stsflow.ended_because", "stsflow.trainer_log"} & set(store.run(run_id).data.tags)
+    journal.append(Finish(status="FAILED", time=2, reason="again"))
+    journal.append(Tags(values={"more": "work"}))
+    assert Relay(store, run_id, journal, tmp_path).flush() and journal.sent == 3
+    run = store.run(run_id)
+    assert run.info.status == "RUNNING" and "stsflow.ended_because" not in run.data.tags
