@@ -9,6 +9,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
@@ -64,7 +65,7 @@ def cancelled_when_stopped(workspace: Workspace) -> Iterator[None]:
     except KeyboardInterrupt:
         with get_client(sync_client=True) as client:
             for note in flow_runs.own(workspace):
-                stopped = Cancelled(message="Stopped from the terminal; the same command continues it.")
+                stopped: State[None] = Cancelled(message="Stopped from the terminal; the same command continues it.")
                 client.set_flow_run_state(UUID(note.flow_run_id), stopped, force=True)
                 flow_runs.forget(workspace, note.flow_run_id)
         raise
