@@ -20,6 +20,7 @@ from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'stsflow[test-ops]'")
+pytestmark = pytest.mark.timeout(900)  # the first test waits for a whole run of the flow
 
 
 @pytest.fixture(scope="module")

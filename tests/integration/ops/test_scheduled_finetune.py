@@ -22,6 +22,8 @@ from small_recipe import environment, result_of, stsflow, write_small_recipe
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for a whole run of the flow
+
 
 def assert_the_prefect_side_is_told(client: SyncPrefectClient, run: FlowRun) -> None:
     """What a person sees on the run's page in the Prefect UI."""
