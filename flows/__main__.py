@@ -18,6 +18,8 @@ from tasks.errors import CheckFailed, StsflowError
 if TYPE_CHECKING:
     from tasks.config import RunConfig
 
+STOPPED = "stsflow: stopped; what was done is kept, and the same command continues it"
+
 app = typer.Typer(
     name="stsflow",
     help="Fine-tune sentence-embedding models and ship them with evidence.",
@@ -314,8 +316,10 @@ def main() -> NoReturn:
         code = error.exit_code
     except typer.Exit as ending:
         code = ending.exit_code
-    except (KeyboardInterrupt, typer.Abort):  # the command line's library makes the second of the first
-        print("stsflow: stopped; what was done is kept, and the same command continues it", file=sys.stderr)
+        if isinstance(ending.__cause__, KeyboardInterrupt):  # the command line's library made this of it
+            print(STOPPED, file=sys.stderr)
+    except (KeyboardInterrupt, typer.Abort):
+        print(STOPPED, file=sys.stderr)
         code = 130
     except Exception as error:
         show = getattr(error, "show", None)  # a usage error of the command line prints usage and sentence itself

@@ -15,7 +15,7 @@ from tasks.training.checkpoints import last_whole
 from tasks.training.request import WorkerSpec
 from tasks.workspace import Workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
