@@ -18,7 +18,7 @@ from tasks.errors import CheckFailed, StsflowError
 if TYPE_CHECKING:
     from tasks.config import RunConfig
 
-STOPPED = "stsflow: stopped; what was done is kept, and the same command continues it"
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="stsflow",
@@ -316,17 +316,16 @@ def main() -> NoReturn:
         code = error.exit_code
     except typer.Exit as ending:
         code = ending.exit_code
-        if isinstance(ending.__cause__, KeyboardInterrupt):  # the command line's library made this of it
-            print(STOPPED, file=sys.stderr)
     except (KeyboardInterrupt, typer.Abort):
-        print(STOPPED, file=sys.stderr)
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         show = getattr(error, "show", None)  # a usage error of the command line prints usage and sentence itself
         if show is None:
             raise
         show()
         code = getattr(error, "exit_code", 2)
+    if code == INTERRUPTED:  # the command line's library makes this number of an interrupt by itself
+        print("stsflow: stopped; what was done is kept, and the same command continues it", file=sys.stderr)
     sys.exit(code or 0)
 
 
