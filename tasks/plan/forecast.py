@@ -5,8 +5,9 @@ How it is worked out:
 - The first quarter of the probe's steps is left out: they pay for allocations, caches and compilation.
 - Time goes with the steps and with the tokens in them. The run is forecast both ways, from seconds a step and from
   seconds a token, and the mean is the forecast; half their difference is part of the margin.
+- To that come the run's checkpoints, at the price of the one that the probe saves.
 - The margin adds twice the standard error of the mean step and a flat 10 % for what a probe cannot see: the machine's
-  other load, heat, checkpoints and evaluations.
+  other load, heat and evaluations.
 - Memory starts from the peak of the probe's process, which has made one optimiser and saved one checkpoint and one
   model. Two things make it grow, and the larger one counts. What lies above weights, gradients, optimiser and
   libraries grows with the tokens of the largest batch: the run's largest, against the probe's largest. And on a CPU
@@ -53,6 +54,9 @@ class ProbeResult(Record):
     """Memory of the process before it loaded the model: interpreter and libraries; 0 for a GPU's memory."""
     peaks: tuple[int, ...] = ()
     """Most resident memory up to each step; empty for a GPU's memory, which does not creep."""
+    checkpoint_seconds: float = 0.0
+    """Wall time of a checkpoint."""
+    checkpoint_cpu_seconds: float = 0.0
     padded: bool = True
     """Whether its batches were padded."""
 
@@ -71,11 +75,13 @@ class TokenWork:
 
 def forecast(
     probe: ProbeResult, work: TokenWork, tokens: TokenReport, plan: PlanReport, base: BaseModelRef, config: PlanConfig,
-    *, batch_size: int,
+    *, batch_size: int, checkpoints: int = 0,
 ) -> Forecast:  # fmt: skip
-    """Time, memory and suggestions for the run of `plan`."""
+    """Time, memory and suggestions for the run of `plan`, in which `checkpoints` are saved."""
     seconds, margin = _extrapolate(probe.step_seconds, work.step_tokens, plan.steps)
     cpu, _ = _extrapolate(probe.cpu_seconds, work.step_tokens, plan.steps)
+    seconds += checkpoints * probe.checkpoint_seconds
+    cpu += checkpoints * probe.checkpoint_cpu_seconds
     fixed, growing = _memory(probe, base)
     steps = len(probe.step_seconds)
     growth = float(work.largest_batch.max()) / max(1.0, float(work.largest_batch[:steps].max()))
@@ -85,7 +91,7 @@ def forecast(
     return Forecast(
         probe_steps=steps,
         train_seconds=seconds,
-        train_seconds_low=seconds * (1 - margin),
+        train_seconds_low=seconds / (1 + margin),
         train_seconds_high=seconds * (1 + margin),
         cpu_seconds=cpu,
         peak_memory_bytes=int(fixed + growing),

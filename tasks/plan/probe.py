@@ -79,8 +79,17 @@ def probe_forecast(
     accumulation = recipe.training.gradient_accumulation_steps
     work = token_work(batches, request.sets, request.base, plan.steps, accumulation, padded=probe.padded)
     size = max(source.batch_size for source in batches.sources)
-    result = forecast(probe, work, tokens, plan, request.base, recipe.plan, batch_size=size)
+    result = forecast(
+        probe, work, tokens, plan, request.base, recipe.plan,
+        batch_size=size, checkpoints=planned_checkpoints(recipe.training, plan.steps),
+    )  # fmt: skip
     return result, forecast_findings(result, size)
+
+
+def planned_checkpoints(training: TrainingConfig, steps: int) -> int:
+    """Checkpoints in a run of `steps` steps: at the recipe's pace, else ten, the last step's among them."""
+    pace = training.checkpoint_steps or training.eval_steps
+    return -(-steps // pace) if pace else min(steps, 10)
 
 
 def run_probe(
@@ -93,10 +102,12 @@ def run_probe(
     """
     seen: dict[int, Mapping[str, float]] = {}
     loading: list[Mapping[str, float]] = []
+    saved: dict[int, Mapping[str, float]] = {}
 
     def note(events: Sequence[StepEvent]) -> None:
         seen.update({event.step: event.values for event in events if event.kind == "progress" and event.step})
         loading.extend(event.values for event in events if event.kind == "phase" and event.text == "load")
+        saved.update({event.step: event.values for event in events if event.kind == "checkpoint" and event.step})
 
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="probe-", dir=scratch) as folder:
@@ -105,20 +116,28 @@ def run_probe(
     peak = int(float(gpu) * 2**30) if gpu else int(trained.peak_memory_bytes)
     limit = memory_limit_bytes or memory_limit(on_gpu=gpu is not None)
     padded = not any(lever.name == "padding_free" and lever.chosen == "on" for lever in trained.levers)
-    result = probe_result(seen, peak, limit, padded=padded)
+    result = probe_result(seen, peak, limit, padded=padded).model_copy(
+        update={
+            "checkpoint_seconds": saved[steps]["train_seconds"] - seen[steps]["train_seconds"],
+            "checkpoint_cpu_seconds": saved[steps]["cpu_seconds"] - seen[steps]["cpu_seconds"],
+        }
+    )
     if gpu:
         return result.model_copy(update={"peaks": ()})
     return result.model_copy(update={"process_bytes": int(loading[-1]["peak_memory_bytes"])})
 
 
 def probe_request(request: AnyRequest, steps: int) -> AnyRequest:
-    """The request for the probe: the same training, `steps` steps of it, every step reported, nothing evaluated."""
+    """The request for the probe: `steps` steps of the same training, all reported, no evaluation, one last checkpoint.
+
+    By itself the trainer would put ten checkpoints into a run of any length, and half of the probe's time into them.
+    """
     training = request.training.model_copy(
         update={
             "max_steps": steps,
             "logging_steps": 1,
             "eval_steps": None,
-            "checkpoint_steps": None,
+            "checkpoint_steps": steps,
             "early_stopping_patience": None,
             "on_out_of_memory": "fail",
         }

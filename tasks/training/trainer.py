@@ -346,7 +346,8 @@ class Reporter(TrainerCallback):
         if self.events:
             best = state.best_global_step == state.global_step
             details = {"folder": f"checkpoint-{state.global_step}", "best": best}
-            self.events.write("checkpoint", step=state.global_step, epoch=state.epoch, details=details)
+            values = spent(time.monotonic() - self.started)
+            self.events.write("checkpoint", step=state.global_step, epoch=state.epoch, values=values, details=details)
 
 
 def spent(seconds: float) -> dict[str, float]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.config import PlanConfig
+from tasks.config import PlanConfig, TrainingConfig
 from tasks.plan.forecast import ProbeResult, TokenWork, forecast, forecast_findings, suggested_length
-from tasks.plan.probe import probe_result
+from tasks.plan.probe import planned_checkpoints, probe_result
 from tasks.records import BaseModelRef, Forecast, LengthStatistics, PlanReport, SetTokens, TokenReport
 
 GIB = 2**30
@@ -44,10 +44,29 @@ def test_equal_steps_are_multiplied_and_the_margin_is_the_blind_one(base: BaseMo
     work = TokenWork(np.full(1000, 100), np.full(1000, 100), padding_share=0.25)
     result = make(base, probe, work, PlanConfig(price_per_hour=1.8, currency="EUR"))
     assert result.train_seconds == pytest.approx(2000)
-    assert (result.train_seconds_low, result.train_seconds_high) == pytest.approx((1800, 2200))  # 10 %
+    assert (result.train_seconds_low, result.train_seconds_high) == pytest.approx((2000 / 1.1, 2200))  # 10 %
     assert result.cpu_seconds == pytest.approx(3000)
     assert (result.cost, result.currency) == (pytest.approx(1.0), "EUR")  # 2,000 s of 1.80 an hour
     assert (result.padding_share, result.probe_steps) == (0.25, 12)
+
+
+def test_the_runs_checkpoints_are_added_at_the_price_of_the_probes(base: BaseModelRef) -> None:
+    probe = ProbeResult(
+        step_seconds=(2.0,) * 12, cpu_seconds=(3.0,) * 12, peak_memory_bytes=GIB, memory_limit_bytes=16 * GIB,
+        checkpoint_seconds=4.0, checkpoint_cpu_seconds=5.0,
+    )  # fmt: skip
+    work = TokenWork(np.full(100, 10), np.full(100, 10), 0)
+    result = forecast(probe, work, token_report({10: 1}), plan(100), base, PlanConfig(), batch_size=8, checkpoints=10)
+    assert (result.train_seconds, result.cpu_seconds) == (pytest.approx(240), pytest.approx(350))
+
+
+@pytest.mark.parametrize(
+    ("training", "steps", "count"),
+    [({}, 200, 10), ({}, 4, 4), ({"eval_steps": 140}, 700, 5), ({"eval_steps": 140}, 701, 6),
+     ({"eval_steps": 10, "checkpoint_steps": 100}, 250, 3)],
+)  # fmt: skip
+def test_checkpoints_of_a_run(training: dict[str, Any], steps: int, count: int) -> None:
+    assert planned_checkpoints(TrainingConfig.model_validate(training), steps) == count
 
 
 def test_a_run_of_longer_texts_lies_between_time_a_step_and_time_a_token(base: BaseModelRef) -> None:
