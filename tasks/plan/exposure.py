@@ -115,7 +115,8 @@ def _cause_and_remedy(recipe: RunConfig, batches: TrainingBatches, number: int, 
     training, source = recipe.training, batches.sources[number]
     steps_per_epoch = batches.steps_per_epoch(training.gradient_accumulation_steps)
     smallest = min(other.batches for other in batches.sources)
-    if batches.order == "round_robin" and source.batches > smallest:
+    whole_epoch_would_do = item.seen_share_per_epoch >= recipe.plan.minimum_seen_share
+    if not whole_epoch_would_do and batches.order == "round_robin" and source.batches > smallest:
         accumulated = batches.world_size * training.gradient_accumulation_steps
         whole = -(-sum(other.batches for other in batches.sources) // accumulated)
         return ends_with(batches.names, batches.sources, batches.order), (
@@ -123,7 +124,7 @@ def _cause_and_remedy(recipe: RunConfig, batches: TrainingBatches, number: int, 
             f"({whole:,} steps an epoch instead of {steps_per_epoch:,}); to keep the balance of round robin, give "
             f"{item.name} larger batches (training.batch_sizes) or limit it (data.train.{item.name}.limit)."
         )
-    if item.left_out_by_sampler > item.rows * (1 - recipe.plan.minimum_seen_share):
+    if not whole_epoch_would_do and item.left_out_by_sampler > item.rows * (1 - recipe.plan.minimum_seen_share):
         return "the sampler leaves out rows whose texts repeat too often for a batch of this size", (
             f"Use a smaller batch size for {item.name} (training.batch_sizes), or batch_sampler: batch_sampler."
         )

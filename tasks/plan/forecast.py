@@ -7,7 +7,7 @@ How it is worked out:
   seconds a token, and the mean is the forecast; half their difference is part of the margin.
 - To that come the run's checkpoints, at the price of the one that the probe saves.
 - The margin adds twice the standard error of the mean step and a flat 10 % for what a probe cannot see: the machine's
-  other load, heat and evaluations.
+  other load, heat and evaluations. The true time lies between forecast / (1 + margin) and forecast x (1 + margin).
 - Memory starts from the peak of the probe's process, which has made one optimiser and saved one checkpoint and one
   model. Two things make it grow, and the larger one counts. What lies above weights, gradients, optimiser and
   libraries grows with the tokens of the largest batch: the run's largest, against the probe's largest. And on a CPU
