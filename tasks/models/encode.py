@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,20 +27,26 @@ TOKENS_OF_A_ROW = 32
 
 
 def encode_distinct(
-    model: SentenceTransformer, texts: Sequence[str], *, batch_size: int = 64, precision: Precision = "float32"
+    model: SentenceTransformer,
+    texts: Sequence[str],
+    *,
+    batch_size: int = 64,
+    precision: Precision = "float32",
+    padding_free: Literal["auto", "off"] = "auto",
 ) -> NDArray[np.float32]:
     """Embeddings of `texts` in their order, shape (len(texts), dimension), float32, as `model.encode` gives them.
 
     Each distinct text is encoded once. Texts are sorted by length and a batch holds about `32 x batch_size` tokens, so
     that neither many short texts nor a few long ones decide speed and memory. In float32 the numbers equal
-    `model.encode` up to rounding (1e-5). The model is left as it was: its mode, and padded or not.
+    `model.encode` up to rounding (1e-5). The model is left as it was: its mode, and padded or not. With `padding_free`
+    off it also runs as it is, which spares the check that switching it on begins with.
     """
     distinct = list(dict.fromkeys(texts))
     if not distinct:
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
     lengths = count_tokens(model, distinct)
     rows: NDArray[np.float32] | None = None
-    with _ready(model, precision), torch.inference_mode(), autocast(str(model.device), precision):
+    with _ready(model, precision, padding_free), torch.inference_mode(), autocast(str(model.device), precision):
         for numbers in batches_by_tokens(lengths, batch_size * TOKENS_OF_A_ROW):
             embeddings = _embed(model, [distinct[number] for number in numbers])
             if rows is None:
@@ -78,16 +85,17 @@ def batches_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]
 
 
 @contextlib.contextmanager
-def _ready(model: SentenceTransformer, precision: Precision) -> Iterator[None]:
+def _ready(model: SentenceTransformer, precision: Precision, padding_free: Literal["auto", "off"]) -> Iterator[None]:
     """Evaluation mode and padding-free where possible; both are put back."""
-    was_training, was_free = model.training, is_padding_free(model)
+    switch = padding_free == "auto" and not is_padding_free(model)
+    was_training = model.training
     model.eval()
-    if not was_free:
+    if switch:
         enable_padding_free(model, "auto", str(model.device), precision)
     try:
         yield
     finally:
-        if not was_free:
+        if switch:
             disable_padding_free(model)
         model.train(was_training)
 

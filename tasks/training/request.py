@@ -125,7 +125,7 @@ class WorkerSpec(Record):
 def _code() -> str:
     """Digest of the code that turns a request into weights."""
     here = Path(__file__).resolve().parent
-    files = [here / f"{name}.py" for name in ("losses", "arguments", "batches", "trainer", "session")]
+    files = [here / f"{name}.py" for name in ("losses", "arguments", "batches", "choosing", "trainer", "session")]
     for below in ("batching", "models"):
         files += sorted(path for path in (here.parent / below).glob("*.py") if path.name != "task.py")
     return fingerprint({path.name: sha256_of_file(path) for path in files})

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from datasets import DatasetDict
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 from transformers import set_seed
@@ -30,11 +29,12 @@ from tasks.records import LeverState
 from tasks.training.arguments import Pace, trainer_arguments
 from tasks.training.batches import open_set
 from tasks.training.checkpoints import drop_unfinished, last_whole
+from tasks.training.choosing import ChoosingEvaluator
 from tasks.training.events import EventLog
 from tasks.training.losses import CachedMultipleNegativesRanking, Loss, Matryoshka
 from tasks.training.outcome import trained_model
 from tasks.training.processes import join
-from tasks.training.request import ChooseOn, TrainingRequest, WorkerSpec
+from tasks.training.request import TrainingRequest, WorkerSpec
 from tasks.training.trainer import Reporter, Trainer, spent
 from tasks.workspace import TrainingFolder
 
@@ -136,7 +136,7 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
         args=arguments,
         train_dataset=sets,
         loss=losses,
-        evaluator=build_evaluator(request.choose) if request.choose else None,
+        evaluator=ChoosingEvaluator(request.choose) if request.choose else None,
     )
     suite = request.choose.suite if request.choose else ""
     reporter = Reporter(trainer, events, suite, config.early_stopping_patience, config.early_stopping_threshold)
@@ -193,15 +193,6 @@ def _merge_state(asked: str, chosen: str, reason: str) -> LeverState:
     if asked == "on" and chosen == "off":
         raise PreconditionError(f"training.merge_columns is `on`, but {reason}; set it to `auto` or `off`.")
     return LeverState(name="merge_columns", asked=asked, chosen=chosen, reason=reason)
-
-
-def build_evaluator(choose: ChooseOn) -> EmbeddingSimilarityEvaluator:
-    """The choosing suite: all ten metrics at the price of one encoding."""
-    rows = open_set(choose.data)
-    return EmbeddingSimilarityEvaluator(
-        rows["sentence1"], rows["sentence2"], rows["score"], name=choose.suite, batch_size=choose.batch_size,
-        similarity_fn_names=["cosine", "manhattan", "euclidean", "dot"], write_csv=False,
-    )  # fmt: skip
 
 
 def train(trainer: Trainer, reporter: Reporter, resume: Path | None) -> None:

@@ -1,0 +1,40 @@
+"""Scores on the choosing suite while training: the ten metrics of scored pairs, each distinct sentence encoded once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+
+from tasks.models.encode import encode_distinct
+from tasks.statistics.similarity import pair_similarities, sts_metrics
+from tasks.training.batches import open_set
+from tasks.training.request import ChooseOn
+
+
+class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library has no types
+    """Gives what the library's evaluator of scored pairs gives, under the same names, for less work.
+
+    A sentence that recurs is encoded once, and batches hold equal work instead of equally many rows.
+    """
+
+    def __init__(self, choose: ChooseOn) -> None:
+        super().__init__()
+        rows = open_set(choose.data)
+        self.first, self.second = list(rows["sentence1"]), list(rows["sentence2"])
+        self.gold: list[float] = list(rows["score"])
+        self.name, self.primary_metric = choose.suite, choose.full_metric
+        self.batch_size = choose.batch_size
+
+    def __call__(
+        self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """The metrics by `<suite>_<metric>`, in float32. Whether batches are padded is as the training has it."""
+        del output_path, epoch, steps
+        texts = [*self.first, *self.second]
+        embeddings = encode_distinct(model, texts, batch_size=self.batch_size, padding_free="off")
+        rows = len(self.first)
+        metrics = sts_metrics(pair_similarities(embeddings[:rows], embeddings[rows:]), self.gold)
+        named: dict[str, Any] = self.prefix_name_to_metrics(metrics, self.name)
+        return named

@@ -1,0 +1,74 @@
+"""The evaluator that chooses the checkpoint, against sentence-transformers' own."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from models import SENTENCES
+
+from tasks.fingerprint import fingerprint
+from tasks.records import PreparedSet, RowCounts, SourceRef
+from tasks.training.request import ChooseOn
+
+
+@pytest.fixture
+def choose(tmp_path: Path) -> ChooseOn:
+    """The 28 pairs of eight sentences, scored. A pair that came twice would have ranks that rounding decides."""
+    from datasets import Dataset
+
+    pairs = list(combinations(SENTENCES[:8], 2))
+    rows = {
+        "sentence1": [one for one, _ in pairs],
+        "sentence2": [other for _, other in pairs],
+        "score": [(number * 7 % 11) / 10 for number in range(28)],
+    }
+    Dataset.from_dict(rows).save_to_disk(str(tmp_path / "dev"))
+    data = PreparedSet(
+        name="dev", role="evaluation", shape="scored_pairs", title="dev", path=tmp_path / "dev", columns=tuple(rows),
+        digest=fingerprint(rows), rows=28, counts=RowCounts(read=28, kept=28),
+        source=SourceRef(kind="synthetic", name="dev", uri="made in a test", revision="0"),
+    )  # fmt: skip
+    return ChooseOn(suite="dev", data=data, batch_size=4)
+
+
+@pytest.mark.parametrize("flattened", [False, True])
+def test_gives_the_metrics_of_the_librarys_evaluator(choose: ChooseOn, tiny_bert: Path, flattened: bool) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
+
+    from tasks.models.padding_free import enable_padding_free, is_padding_free
+    from tasks.training.choosing import ChoosingEvaluator
+
+    ours = ChoosingEvaluator(choose)
+    theirs = EmbeddingSimilarityEvaluator(
+        ours.first, ours.second, ours.gold, name="dev", write_csv=False,
+        similarity_fn_names=["cosine", "manhattan", "euclidean", "dot"],
+    )  # fmt: skip
+    model = SentenceTransformer(str(tiny_bert), device="cpu")
+    expected = theirs(model)
+    if flattened:
+        enable_padding_free(model, "on", "cpu", "float32")
+    model.train()
+
+    found = ours(model)
+
+    assert set(found) == set(expected)
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert model.training
+    assert is_padding_free(model) is flattened
+
+
+def test_encodes_each_distinct_sentence_once(choose: ChooseOn, tiny_bert: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    from tasks.training.choosing import ChoosingEvaluator
+
+    model = SentenceTransformer(str(tiny_bert), device="cpu")
+    seen: list[int] = []
+    model[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]["input_ids"].shape[0]))
+
+    ChoosingEvaluator(choose)(model)
+
+    assert sum(seen) == 8
