@@ -68,6 +68,7 @@ def test_prefect_ui_opens_under_both_names_and_reaches_its_api(servers: Up, page
     assert answers and all(status < 400 for status in answers)
 
 
+@pytest.mark.slow  # waits for a whole run of the flow on servers
 def test_prefect_shows_the_run(finetuned: Any, page: Any, screenshots: Path) -> None:
     page.goto(f"{finetuned.up.services.prefect_url}/runs/flow-run/{finetuned.run.id}")
     shows(page, finetuned.run.name, "Completed", "stsflow-cpu")
@@ -78,6 +79,7 @@ def test_prefect_shows_the_run(finetuned: Any, page: Any, screenshots: Path) -> 
     assert page.screenshot(path=screenshots / "prefect-artifacts.png")
 
 
+@pytest.mark.slow  # waits for a whole run of the flow on servers
 def test_prefect_links_to_mlflow_and_back(finetuned: Any, tracked: Any, page: Any) -> None:
     mlflow, prefect = finetuned.up.services.mlflow_url, finetuned.up.services.prefect_url
     wanted = {"artifacts": {"key": {"any_": ["mlflow-run"]}}, "flow_runs": {"id": {"any_": [str(finetuned.run.id)]}}}
@@ -95,6 +97,7 @@ def test_prefect_links_to_mlflow_and_back(finetuned: Any, tracked: Any, page: An
     assert back.get_attribute("href") == f"{prefect}/runs/flow-run/{finetuned.run.id}"
 
 
+@pytest.mark.slow  # waits for a whole run of the flow on servers
 def test_mlflow_shows_the_run(finetuned: Any, tracked: Any, page: Any, screenshots: Path) -> None:
     mlflow = finetuned.up.services.mlflow_url
     run = f"{mlflow}/#/experiments/{tracked.info.experiment_id}/runs/{tracked.info.run_id}"
@@ -109,6 +112,7 @@ def test_mlflow_shows_the_run(finetuned: Any, tracked: Any, page: Any, screensho
     assert page.screenshot(path=screenshots / "mlflow-plot.png")
 
 
+@pytest.mark.slow  # waits for a whole run of the flow on servers
 def test_mlflow_shows_the_champion(finetuned: Any, page: Any) -> None:
     page.goto(f"{finetuned.up.services.mlflow_url}/#/models/small-model")
     shows(page, "Version 1", "champion")

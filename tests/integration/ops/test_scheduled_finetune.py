@@ -22,7 +22,7 @@ from small_recipe import environment, result_of, stsflow, write_small_recipe
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
-pytestmark = pytest.mark.timeout(900)  # the first test waits for a whole run of the flow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # each waits for a whole run of the flow on servers
 
 
 def assert_the_prefect_side_is_told(client: SyncPrefectClient, run: FlowRun) -> None:
