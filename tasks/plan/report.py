@@ -56,7 +56,10 @@ def forecast_rows(forecast: Forecast) -> list[tuple[str, str]]:
     rows = [
         ("training time", f"{duration(forecast.train_seconds)} ({low} to {high}), evaluations not counted"),
         ("CPU time", duration(forecast.cpu_seconds)),
-        ("peak memory", f"{_gib(forecast.peak_memory_bytes)} of {_gib(forecast.memory_limit_bytes)}"),
+        (
+            "peak memory",
+            f"{_gib(forecast.peak_memory_bytes)} of {_gib(forecast.memory_limit_bytes)}; may be a quarter more",
+        ),
         ("padding", f"{forecast.padding_share:.0%} of the tokens of padded batches"),
         (
             "max_seq_length that suffices",
