@@ -35,7 +35,7 @@ _CREEP_RISE = 1.5
 _CREEP_END = 12.0
 _CUT_SHARE = 0.01
 _MEMORY_SHARE = 0.8
-"""Share of the memory that a suggested batch size may fill: a run of 200 steps has taken a quarter more than forecast."""
+"""Share of the memory that a suggested batch size may fill: a run of 200 steps took a quarter more than forecast."""
 _LARGEST_GROWTH = 8
 
 
