@@ -119,7 +119,7 @@ def test_prefect_shows_each_stage_as_a_task(finished: Finished) -> None:
     assert state == "COMPLETED"
     for stage in (
         "fetch base model",
-        "prepare data",
+        "prepare nli",
         "profile tokens",
         "plan",
         "train",
