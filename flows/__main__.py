@@ -318,7 +318,7 @@ def main() -> NoReturn:
         code = ending.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # anything but a usage error is raised again
         show = getattr(error, "show", None)  # a usage error of the command line prints usage and sentence itself
         if show is None:
             raise

@@ -92,7 +92,7 @@ def wait_for(url: str) -> None:
                 return
         except httpx.HTTPError:
             pass
-        time.sleep(0.5)
+        time.sleep(0.5)  # what is waited for gives no signal when it is there
 
 
 def _prefect(services: Services, workspace: Workspace, auth: Auth | None) -> dict[str, str]:

@@ -204,7 +204,7 @@ def _wait_until_ready(
             raise PreconditionError(
                 _does_not_start(workspace, waiting[0], f"was not ready within {timeout_seconds:.0f} s")
             )
-        time.sleep(0.3)
+        time.sleep(0.3)  # supervisor and health checks answer only when asked
 
 
 def _does_not_start(workspace: Workspace, name: str, what: str) -> str:
