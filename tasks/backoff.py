@@ -23,7 +23,7 @@ PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 Result = TypeVar("Result")
 
 
-class TryAgain(Exception):  # noqa: N818 (a request, not an error)
+class TryAgain(Exception):
     """Raised by an attempt that failed for a reason that may pass. `wish_seconds` is the server's Retry-After."""
 
     def __init__(self, reason: str, wish_seconds: float | None = None) -> None:

@@ -85,18 +85,28 @@ class Store:
             os.environ.setdefault(name, value)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         workspace.root.mkdir(parents=True, exist_ok=True)
-        import mlflow
         from mlflow.tracking import MlflowClient
 
         self.workspace = workspace
         self.uri = tracking_uri(workspace)
         self.shown_uri = without_credentials(self.uri)
-        registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
-        self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=registry_uri)
-        # Where it makes model versions MLflow asks a client of its own, which goes by the process's settings: without
-        # these two lines that would be a second store in the working directory.
+        self.registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
+        self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.registry_uri)
+        self._become_the_default()
+
+    def _become_the_default(self) -> None:
+        """Make this the store of MLflow's own default client, which it asks where it makes a model version.
+
+        Without that it opens a second store in the working directory. MLflow would also leave the address in the
+        environment, for every child process and for the next `Store` to take as the user's; what was unset stays unset.
+        """
+        import mlflow
+
+        unset = [name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI") if name not in os.environ]
         mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(registry_uri)
+        mlflow.set_registry_uri(self.registry_uri)
+        for name in unset:
+            os.environ.pop(name, None)
 
     # -------------------------------------------------------------------------------------------------- runs
 
@@ -347,7 +357,7 @@ class Store:
         """The sentence-transformers folder of a registered version, copied below `target`."""
         import mlflow
 
-        mlflow.set_tracking_uri(self.uri)
+        self._become_the_default()
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             local = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=scratch))
             folder = local / "model.sentence_transformer"

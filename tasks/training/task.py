@@ -23,6 +23,7 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from tasks.backoff import PASSING_STATUSES
 from tasks.errors import PreconditionError
 from tasks.files import folder_made_whole, link_or_copy, write_bytes_atomically
 from tasks.lease import lease, one_of
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 SLOT_LEASE_SECONDS = 60
 SLOT_RENEWAL_SECONDS = 15.0
 SLOT_POLL_SECONDS = 2.0
+SLOT_PATIENCE_SECONDS = 300.0  # for a server that does not answer; a slot that is taken is waited for without end
 PROGRESS_SECONDS = 5.0
 
 
@@ -142,16 +144,31 @@ def _slots(client: SyncPrefectClient, name: str) -> int:
 
 
 def _take_slot(client: SyncPrefectClient, name: str, flow_run_id: str) -> UUID:
-    """The lease of a slot; waits while none is free."""
-    told = False
+    """The lease of a slot; waits while none is free, and for a server that cannot answer just now.
+
+    A server on SQLite says 503 when another request holds its database ("database is locked"). What such a request took
+    all the same comes free with its lease.
+    """
+    told, silent_since = False, time.monotonic()
     while True:
-        lease_id = _try_to_take(client, name, flow_run_id)
+        try:
+            lease_id = _try_to_take(client, name, flow_run_id)
+            silent_since = time.monotonic()
+        except httpx.HTTPError as error:
+            if not _may_pass(error) or time.monotonic() - silent_since > SLOT_PATIENCE_SECONDS:
+                raise
+            logger.debug("the Prefect server could not say whether a slot is free: %s", error)
+            lease_id = None
         if lease_id is not None:
             return lease_id
         if not told:
             logger.info("waiting for a free training slot (the concurrency limit %s in Prefect)", name)
             told = True
         time.sleep(SLOT_POLL_SECONDS)  # the server has no way to call us
+
+
+def _may_pass(error: httpx.HTTPError) -> bool:
+    return not isinstance(error, httpx.HTTPStatusError) or error.response.status_code in PASSING_STATUSES
 
 
 def _try_to_take(client: SyncPrefectClient, name: str, flow_run_id: str) -> UUID | None:
@@ -183,10 +200,7 @@ def _renewed(name: str, lease_id: UUID, flow_run_id: str) -> Iterator[None]:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
             while not stop.wait(SLOT_RENEWAL_SECONDS):
                 try:
-                    client.renew_concurrency_lease(held[0], SLOT_LEASE_SECONDS)
-                except PrefectHTTPStatusError as error:
-                    if error.response.status_code == HTTPStatus.GONE:  # the server took it back while it was away
-                        held[0] = _try_to_take(client, name, flow_run_id) or held[0]
+                    held[0] = _renew_or_take(client, name, held[0], flow_run_id)
                 except httpx.HTTPError as error:
                     logger.debug("the slot's lease was not renewed: %s", error)
 
@@ -202,6 +216,16 @@ def _renewed(name: str, lease_id: UUID, flow_run_id: str) -> Iterator[None]:
                 client.release_concurrency_slots_with_lease(held[0])
         except httpx.HTTPError as error:
             logger.warning("Prefect is away; the training slot comes free within %d s (%s)", SLOT_LEASE_SECONDS, error)
+
+
+def _renew_or_take(client: SyncPrefectClient, name: str, lease_id: UUID, flow_run_id: str) -> UUID:
+    try:
+        client.renew_concurrency_lease(lease_id, SLOT_LEASE_SECONDS)
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != HTTPStatus.GONE:
+            raise
+        return _try_to_take(client, name, flow_run_id) or lease_id  # the server took it back while it was away
+    return lease_id
 
 
 class _Watcher:
