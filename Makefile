@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECIPE ?= flows/recipes/demo.yaml
 # torch and its libraries each start a thread for every core; the tests run in several processes.
+TEST_WORKERS ?= 2
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 help: ## list the targets
@@ -27,7 +28,7 @@ down: $(VENV)/installed-demo ## stop what `make up` started
 	$(BIN)/stsflow down
 
 test: $(VENV)/installed-test ## the default tests (under 10 minutes on 2 cores)
-	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu"
+	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu" -n $(TEST_WORKERS) --dist loadfile
 
 test-slow: $(VENV)/installed-test ## the tests that take minutes each: servers, many runs, big data
 	$(TEST_ENV) $(BIN)/python -m pytest -m "slow and not gpu" --timeout=1800

@@ -29,6 +29,16 @@ NOWHERE = "http://127.0.0.1:9"  # the discard port: a connection is refused at o
 
 
 @pytest.fixture(autouse=True)
+def environment_put_back() -> Iterator[None]:
+    """Undo what a test changes in the environment, the code under test included: `stsflow` sets what it connects to."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Send whatever would leave this machine into a refused connection, and keep caches in the test's folders."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):
