@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tasks.errors import PreconditionError, TrackingUnavailable
+from tasks.lease import lease
 from tasks.tracking.journal import Artifacts, DatasetInput, Entry, Finish, Metrics, Model, Params, Tags
 from tasks.workspace import Workspace
 
@@ -91,7 +92,12 @@ class Store:
         self.uri = tracking_uri(workspace)
         self.shown_uri = without_credentials(self.uri)
         self.registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
-        self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.registry_uri)
+        # MLflow locks one of the two places where it makes its tables, not the registry's: of two runs that begin
+        # together in a new workspace one would end with "table already exists".
+        with lease(workspace.lease("mlflow-tables")):
+            self.client: MlflowClient = MlflowClient(tracking_uri=self.uri, registry_uri=self.registry_uri)
+            if self.registry_uri.startswith("sqlite:"):
+                self.client.search_registered_models(max_results=1)
         self._become_the_default()
 
     def _become_the_default(self) -> None:
