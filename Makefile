@@ -6,10 +6,10 @@ SHELL := /bin/bash
 
 PYTHON ?= python3.11
 VENV := .venv
+TEST_WORKERS ?= 2
 BIN := $(VENV)/bin
 RECIPE ?= flows/recipes/demo.yaml
 # torch and its libraries each start a thread for every core; the tests run in several processes.
-TEST_WORKERS ?= 2
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 help: ## list the targets

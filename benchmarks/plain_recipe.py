@@ -82,7 +82,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train, evaluate, save, report."""
+    """Train, evaluate, save, report: one piece on purpose, as such a script is written."""
     arguments = read_arguments()
     marks = [("start", time.process_time(), time.perf_counter())]
 

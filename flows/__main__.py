@@ -318,8 +318,10 @@ def main() -> NoReturn:
         code = ending.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except Exception as error:  # anything but a usage error is raised again
-        show = getattr(error, "show", None)  # a usage error of the command line prints usage and sentence itself
+    except Exception as error:
+        # Typer keeps click's UsageError under a private name: it is known by `show`, which prints usage and sentence.
+        # Anything else is a fault of ours and is raised again.
+        show = getattr(error, "show", None)
         if show is None:
             raise
         show()

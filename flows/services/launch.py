@@ -91,8 +91,8 @@ def wait_for(url: str) -> None:
             if httpx.get(url, timeout=5).status_code == 200:
                 return
         except httpx.HTTPError:
-            pass
-        time.sleep(0.5)  # what is waited for gives no signal when it is there
+            pass  # not there yet; `up` ends all of it when its own time is over
+        time.sleep(0.5)  # a server gives no signal when it begins to listen
 
 
 def _prefect(services: Services, workspace: Workspace, auth: Auth | None) -> dict[str, str]:

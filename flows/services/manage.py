@@ -18,7 +18,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from flows.services import supervisor
-from flows.services.database import DATABASE_VARIABLE, choose_databases, make_databases
+from flows.services.database import DATABASE_VARIABLE, Databases, choose_databases, make_databases
 from flows.services.secrets import (
     AUTH_VARIABLE,
     DATABASE_PASSWORD_VARIABLE,
@@ -98,19 +98,25 @@ def up(
                 "directory": Path.cwd(),
             }
         )
-        make_databases(databases)
-        for folder in (workspace.prefect_home, workspace.mlflow_artifacts):
-            folder.mkdir(parents=True, exist_ok=True)
-        services.write(record_path(workspace))
-        inherited = {AUTH_VARIABLE: auth.pair if auth else ""}
-        if databases.password:
-            inherited[DATABASE_PASSWORD_VARIABLE] = databases.password
-        supervisor.start(workspace, supervisor.write_configuration(workspace, services), inherited)
-        try:
-            return _wait_until_ready(workspace, services, auth, timeout_seconds, already=False)
-        except BaseException:
-            _down(workspace)
-            raise
+        return _start(workspace, services, databases, auth, timeout_seconds)
+
+
+def _start(
+    workspace: Workspace, services: Services, databases: Databases, auth: Auth | None, timeout_seconds: float
+) -> ServicesReport:
+    make_databases(databases)
+    for folder in (workspace.prefect_home, workspace.mlflow_artifacts):
+        folder.mkdir(parents=True, exist_ok=True)
+    services.write(record_path(workspace))
+    inherited = {AUTH_VARIABLE: auth.pair if auth else ""}
+    if databases.password:
+        inherited[DATABASE_PASSWORD_VARIABLE] = databases.password
+    supervisor.start(workspace, supervisor.write_configuration(workspace, services), inherited)
+    try:
+        return _wait_until_ready(workspace, services, auth, timeout_seconds, already=False)
+    except BaseException:
+        _down(workspace)
+        raise
 
 
 def down(workspace: Workspace) -> ServicesReport:

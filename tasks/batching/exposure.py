@@ -79,6 +79,7 @@ class _Counter:
         self._sizes: list[IntArray] = []
 
     def add(self, rows: IntArray, sizes: IntArray) -> None:
+        """Count batches that hold `rows`, one after the other, `sizes` rows each."""
         self.batches += len(sizes)
         self.rows_seen += len(rows)
         self._seen[rows] = True
@@ -86,9 +87,11 @@ class _Counter:
 
     @property
     def unique(self) -> int:
+        """Rows seen at least once."""
         return int(np.count_nonzero(self._seen))
 
     def mean_negatives(self, loss: Loss, text_columns: int) -> float:
+        """In-batch negatives of an anchor, the mean over the rows seen; 0 where none was seen or the loss uses none."""
         sizes = np.concatenate(self._sizes) if self._sizes else np.zeros(0, dtype=np.int64)
         if not self.rows_seen:
             return 0.0

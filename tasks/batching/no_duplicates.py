@@ -158,6 +158,7 @@ class _Repair:
         self.placed = np.bincount((self.present % self.kinds) if self.kinds else [], minlength=self.kinds)
 
     def run(self) -> None:
+        """Place rows of the pool until none is left, none fits, or the work allowed for it is done."""
         tested, idle = 0, 0
         for _ in range(_ROUNDS):
             self._forget_hopeless()

@@ -59,6 +59,7 @@ class _Reader:
         self.quoted_rows = 0
 
     def read(self) -> FileRows:
+        """The wanted columns as text, with the line of each row; raises DataError that names file and line."""
         with open_text(self.path, self.dialect.encoding) as stream:
             numbered = self._quoted(stream) if self.dialect.quoted else self._plain(stream)
             names, first_line = self._names(numbered)

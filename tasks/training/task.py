@@ -23,7 +23,6 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from tasks.backoff import PASSING_STATUSES
 from tasks.errors import PreconditionError
 from tasks.files import folder_made_whole, link_or_copy, write_bytes_atomically
 from tasks.lease import lease, one_of
@@ -146,8 +145,9 @@ def _slots(client: SyncPrefectClient, name: str) -> int:
 def _take_slot(client: SyncPrefectClient, name: str, flow_run_id: str) -> UUID:
     """The lease of a slot; waits while none is free, and for a server that cannot answer just now.
 
-    A server on SQLite says 503 when another request holds its database ("database is locked"). What such a request took
-    all the same comes free with its lease.
+    A server on SQLite says 503 when another request holds its database ("database is locked"); its transaction is
+    rolled back then. A request without any answer may have taken the slot, which the embedded server would never give
+    back: that one is raised.
     """
     told, silent_since = False, time.monotonic()
     while True:
@@ -155,7 +155,7 @@ def _take_slot(client: SyncPrefectClient, name: str, flow_run_id: str) -> UUID:
             lease_id = _try_to_take(client, name, flow_run_id)
             silent_since = time.monotonic()
         except httpx.HTTPError as error:
-            if not _may_pass(error) or time.monotonic() - silent_since > SLOT_PATIENCE_SECONDS:
+            if not _was_refused(error) or time.monotonic() - silent_since > SLOT_PATIENCE_SECONDS:
                 raise
             logger.debug("the Prefect server could not say whether a slot is free: %s", error)
             lease_id = None
@@ -167,8 +167,10 @@ def _take_slot(client: SyncPrefectClient, name: str, flow_run_id: str) -> UUID:
         time.sleep(SLOT_POLL_SECONDS)  # the server has no way to call us
 
 
-def _may_pass(error: httpx.HTTPError) -> bool:
-    return not isinstance(error, httpx.HTTPStatusError) or error.response.status_code in PASSING_STATUSES
+def _was_refused(error: httpx.HTTPError) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+    return isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
 
 
 def _try_to_take(client: SyncPrefectClient, name: str, flow_run_id: str) -> UUID | None:
