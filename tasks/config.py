@@ -162,7 +162,7 @@ class TrainingConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: a GPU when there is one."""
     processes: int = Field(default=1, ge=1)
-    """Trainer processes on this host (data parallel); 1 starts a plain one; more find each other through a file of the training."""
+    """Trainer processes on this host (data parallel); several meet through a file in the training's folder."""
     threads: int = Field(default=0, ge=0)
     """CPU threads of each trainer process; 0 takes the physical cores."""
     padding_free: Literal["auto", "on", "off"] = "auto"
