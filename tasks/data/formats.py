@@ -108,6 +108,11 @@ def _from_objects(numbered: Iterable[tuple[int, Any]], shown: str, wanted: Seque
             raise DataError(f"{shown}, {unit} {position}: a row is an object with named fields, found {cut(row)}.")
         for name, values in columns.items():
             value = _nested(row, name, f"{shown}, {unit} {position}")
+            if isinstance(value, str) and not _is_text(value):
+                raise DataError(
+                    f"{shown}, {unit} {position}: the field {name!r} holds half of a surrogate pair, which no "
+                    f"tokenizer can read: {cut(value)}. Mend or remove the row."
+                )
             if isinstance(value, str) or value is None:
                 values.append(value)
             elif isinstance(value, bool | int | float):
@@ -123,6 +128,17 @@ def _from_objects(numbered: Iterable[tuple[int, Any]], shown: str, wanted: Seque
     close_block()
     table = pa.concat_tables(blocks)
     return FileRows(shown, table, np.asarray(positions, dtype=np.int64), unit, frozenset(not_text))
+
+
+def _is_text(value: str) -> bool:
+    """Whether it has a UTF-8 form: JSON may escape half of a surrogate pair (RFC 8259, section 8.2)."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _nested(row: dict[str, Any], name: str, where: str) -> Any:

@@ -41,7 +41,7 @@ def plot_scatter(gold: Floats, predicted: Floats, path: Path, *, title: str, spe
         axes.legend(loc="lower right", frameon=True)
     axes.set_xlabel("gold score (0 to 1)")
     axes.set_ylabel("cosine similarity")
-    axes.set_title(f"{_short(title)}\nSpearman {100 * spearman:.2f}, {len(gold):,} pairs", fontsize=11)
+    axes.set_title(f"{_short(title)}\nSpearman {spearman:.4f}, {len(gold):,} pairs", fontsize=11)
     return _save(figure, path)
 
 

@@ -166,6 +166,11 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, object], str]] = {
         {"a.jsonl": b'{"sentence1": "a", "sentence2": "b", "score": 1}\n{"sentence1": \n'}, {"paths": ["a.jsonl"]},
         "a.jsonl, line 2: not valid JSON: Expecting value (column 15).",
     ),
+    "half a surrogate pair": (
+        {"a.jsonl": b'{"sentence1": "a", "sentence2": "hi \\ud800", "score": 1}\n'}, {"paths": ["a.jsonl"]},
+        "a.jsonl, line 1: the field 'sentence2' holds half of a surrogate pair, which no tokenizer can read: "
+        "'hi \\ud800'. Mend or remove the row.",
+    ),
     "json elsewhere": (
         {"a.json": b'{"items": [1]}'}, {"paths": ["a.json"]},
         "a.json: the document is not a list of rows. It has: 'items'; set `records_at`.",
