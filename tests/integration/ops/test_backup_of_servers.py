@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.variables import Variable
-from prefect_runs import log_of, task_names
+from prefect_runs import log_of, task_names, until
 
 from flows.backup import backup, restore
 from flows.deploy import deploy, make_deployment, read_deployments
@@ -59,7 +59,7 @@ def prefect_contents(running: Up) -> dict[str, Any]:
                 for d in client.read_deployments()
             },
             "automations": {
-                name: [found.model_dump(mode="json") for found in client.read_automations_by_name(name)]
+                name: [in_order(found.model_dump(mode="json")) for found in client.read_automations_by_name(name)]
                 for name in names
             },
             "pools": sorted((pool.name, pool.type) for pool in client.read_work_pools()),
@@ -67,6 +67,13 @@ def prefect_contents(running: Up) -> dict[str, Any]:
             "variable": Variable.get("stsflow_seen_kept"),
             "webhook": webhook_address(),
         }
+
+
+def in_order(value: Any) -> Any:
+    """The same with every list sorted: Prefect keeps the events of a trigger as sets, which have no order."""
+    if isinstance(value, dict):
+        return {key: in_order(item) for key, item in value.items()}
+    return sorted(map(in_order, value), key=repr) if isinstance(value, list) else value
 
 
 def webhook_address() -> str:
@@ -116,6 +123,8 @@ def test_everything_is_back(database_url: str | None, tmp_path: Path, monkeypatc
             name, _ = make_deployment(entry, Parameter(tmp_path), "cpu")  # type: ignore[arg-type]
             run = run_deployment(name, timeout=120, poll_interval=1)
             assert isinstance(run, FlowRun) and run.state is not None and run.state.is_completed()
+            with get_client(sync_client=True) as client:  # log lines are sent in batches, after what they tell
+                until(lambda: any(line.message.startswith("Finished in state") for line in log_of(client, run)))
             Variable.set("stsflow_seen_kept", {"recipe": "abc", "sources": {}})
         fill(running.services.mlflow_url, artifacts)
         mlflow_before = read(running.services.mlflow_url, artifacts)

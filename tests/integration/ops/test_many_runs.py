@@ -18,10 +18,11 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.deploy import GPU_LIMIT, make_pool, read_deployments
+from flows.deploy import GPU_LIMIT, heartbeat_automation, make_automation, make_pool, read_deployments
 from flows.services import down, supervisor
 
 RUNS, SUBMITTERS = 20, 4
+HEARTBEAT_WINDOW = 120
 HERE = Path(__file__).parent
 SUBMIT = """
 import sys
@@ -53,6 +54,7 @@ def deploy_slots() -> None:
     with get_client(sync_client=True) as client:
         make_pool(client, "cpu")
         client.upsert_global_concurrency_limit_by_name(GPU_LIMIT, 1)
+        make_automation(client, heartbeat_automation(HEARTBEAT_WINDOW))  # as `stsflow deploy` does, sooner
     deployment = trivial_flows.hold_the_slot.to_deployment(
         "slots", entrypoint_type=EntrypointType.MODULE_PATH, work_pool_name="cpu", work_queue_name="training"
     )
@@ -127,7 +129,10 @@ def test_on_postgresql_every_run_completes(on_postgres: Up, tmp_path: Path) -> N
 def test_servers_and_worker_stop_in_the_middle_and_every_run_ends_in_a_true_state(
     on_postgres: Up, tmp_path: Path
 ) -> None:
-    """Each is stopped and started again while runs are at work. A run says Completed exactly when its file is there."""
+    """Each is stopped and started again while runs are at work.
+
+    A run says Completed only when its file is there. One that was stopped between its file and its end has crashed.
+    """
     (tmp_path / "out").mkdir()
     deploy_slots()
     submit(on_postgres, tmp_path / "out", "storm")
@@ -141,7 +146,7 @@ def test_servers_and_worker_stop_in_the_middle_and_every_run_ends_in_a_true_stat
         manager.startProcess(name, False)
     runs = wait_until_final("storm", 900)
     done = {run.parameters["name"] for run in runs if run.state and run.state.is_completed()}
-    assert done == {path.name for path in (tmp_path / "out").iterdir()}
+    assert done <= {path.name for path in (tmp_path / "out").iterdir()}
     ended = {run.state.name for run in runs if run.state}
     assert ended <= {"Completed", "Crashed", "Failed"}
 
