@@ -36,6 +36,8 @@ from tasks.training.worker import Failure, failure_file
 from tasks.workspace import TrainingFolder
 
 TICK_SECONDS = 0.25
+ROWS_NAMED = 32
+"""Of a batch that failed, in a message."""
 BYTES_OF_STATE = 12
 """Of a checkpoint, for each parameter: a float32 weight and AdamW's two moments."""
 
@@ -232,7 +234,9 @@ def in_batch(said: Failure) -> str:
     if said.batch is None:
         return ""
     of_set = f" of {said.set}" if said.set else ""
-    rows = f" (rows {', '.join(map(str, said.rows))})" if said.rows else ""
+    shown, more = said.rows[:ROWS_NAMED], len(said.rows) - ROWS_NAMED
+    rest = f" and {more:,} more" if more > 0 else ""
+    rows = f" (rows {', '.join(map(str, shown))}{rest})" if said.rows else ""
     return f" in batch {said.batch} of epoch {said.epoch}{of_set}{rows}"
 
 

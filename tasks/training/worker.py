@@ -58,9 +58,13 @@ def main(arguments: list[str]) -> int:
 
             run_session(spec, folder, rank)
     except Exception as error:  # whatever it is, the watching process must learn of it in one sentence
-        traceback.print_exc()
+        failure = failure_of(error, folder)
+        if failure.code == "error":
+            traceback.print_exc()
+        else:  # understood: the log ends with what it was, not with where in the libraries it came up
+            print(f"{failure.code}: {failure.message}", file=sys.stderr)
         sys.stderr.flush()
-        _leave_failure(folder, failure_of(error, folder))
+        _leave_failure(folder, failure)
         return 1
     return 0
 
