@@ -146,6 +146,7 @@ def main() -> None:
             save_steps=arguments.eval_steps or 500,
             save_total_limit=1,
             bf16=arguments.bf16,
+            use_cpu=not torch.cuda.is_available(),  # without a device the library refuses bf16 unless told so
             seed=arguments.seed,
             report_to="none",
             disable_tqdm=True,

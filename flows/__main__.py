@@ -54,7 +54,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Train, evaluate, write the card and record all of it."""
-    from flows.embedded_prefect import tie_embedded_server_to_this_process
+    from flows.embedded_prefect import start_embedded_server, wait_for_embedded_server
     from flows.terminal import ERR, OUT, prepare_process, require_room
     from tasks.workspace import Workspace
 
@@ -64,20 +64,25 @@ def run(
         raise typer.BadParameter("--resume continues one run; it does not go with --fresh or --seeds")
     require_room(Workspace.here())
     _end_on_sigterm()
-    tie_embedded_server_to_this_process()
+    start_embedded_server()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
     from flows.left_running import cancelled_when_stopped
+    from tasks.tracking.store import Store
+
+    Store(Workspace.here())  # MLflow keeps what it opens: done here, it costs nothing while Prefect's server gets ready
 
     with cancelled_when_stopped(Workspace.here()):
         if seeds > 1:
             from flows.seeds import finetune_with_seeds
 
+            wait_for_embedded_server()
             study = finetune_with_seeds(config, seeds=seeds, fresh=fresh)
             _print(study.model_dump(mode="json"), as_json, lambda: study.show(OUT))
             return
         from flows.finetune import finetune
         from flows.summary import print_summary
 
+        wait_for_embedded_server()
         summary = finetune(config, fresh=fresh, resume=resume)
         _print(summary.model_dump(mode="json"), as_json, lambda: print_summary(summary, OUT))
 
@@ -170,13 +175,14 @@ def promote(
     verbose: Verbose = False,
 ) -> None:
     """Decide on the candidate by its recipe's rules, or go back to the previous champion."""
-    from flows.embedded_prefect import tie_embedded_server_to_this_process
+    from flows.embedded_prefect import start_embedded_server, wait_for_embedded_server
     from flows.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose)
-    tie_embedded_server_to_this_process()
+    start_embedded_server()
     from flows.promotion import print_promotion, promote_candidate, roll_back
 
+    wait_for_embedded_server()
     result = roll_back(name, reason) if rollback else promote_candidate(name, reason)
     _print(result.model_dump(mode="json"), as_json, lambda: print_promotion(result, OUT))
     if not result.promoted:

@@ -1,58 +1,104 @@
 """The embedded Prefect server, tied to the process that uses it. Run as a module this file is that server.
 
-Prefect starts a server by itself where none is configured, and leaves it behind when its process is killed. It also
-dies of the Ctrl-C that is meant for the run, which then has nobody to tell that it was cancelled. Ours watches a pipe,
-as every child of stsflow does, and has a session of its own.
+Prefect starts a server by itself where none is configured: inside the first call of a flow, after importing the whole
+server into the caller, and it leaves the server behind when its process is killed. Ours starts before Prefect is
+imported, so that the server and the command get ready side by side (seconds on a laptop, for every command). It watches
+a pipe, as every child of stsflow does, and has a session of its own: the Ctrl-C that is meant for the run would end it
+too, and the run would have nobody to tell that it was cancelled.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import socket
 import subprocess
 import sys
-from typing import Any
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
 
-from tasks.child import GUARD_VARIABLE, guard, python_module
+from tasks.child import GUARD_VARIABLE, guard, last_lines, python_module
+from tasks.errors import PreconditionError
+from tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE
+from tasks.workspace import Workspace
+
+START_SECONDS = 180.0
+"""For the first start in a workspace, which makes the database, on a busy laptop."""
+
+_server: subprocess.Popen[bytes] | None = None
 
 
-def tie_embedded_server_to_this_process() -> None:
-    """Make the server that Prefect starts for this process end with it; does nothing where one is configured."""
-    from prefect.settings import PREFECT_API_URL, get_current_settings
+def start_embedded_server() -> None:
+    """Start the server where no Prefect server is configured, and name it to Prefect; returns while it gets ready.
 
-    if PREFECT_API_URL.value() is not None:
+    Call it after `prepare_process` and before anything imports Prefect, which reads its settings once.
+    """
+    global _server
+    from flows.terminal import names_a_prefect_server
+
+    if _server is not None or names_a_prefect_server():
         return
-    from prefect.server.api.server import SubprocessASGIServer
+    reading, _ = os.pipe()  # the writing end stays open until this process ends, in whatever way
+    # Bound here and handed over: no other process can take the port in between, and a call that comes early waits.
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening, _log().open("ab") as log:
+        handles = (reading, listening.fileno())
+        _server = subprocess.Popen(
+            python_module("flows.embedded_prefect", str(listening.fileno())),
+            env={**os.environ, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1",
+                 "PREFECT__SERVER_FINAL": "1", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+                 GUARD_VARIABLE: str(reading)},
+            pass_fds=handles, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+    os.environ[EMBEDDED_PREFECT_VARIABLE] = "1"
+    os.close(reading)
+    atexit.register(_stop, _server)
 
-    class TiedServer(SubprocessASGIServer):
-        """Prefect keeps one instance for each port and asks that; the first to be made is this one."""
 
-        def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
-            reading, self._writing = os.pipe()
-            settings = get_current_settings().to_environment_variables(exclude_unset=True)
-            ephemeral = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-            try:
-                return subprocess.Popen(
-                    python_module("flows.embedded_prefect", str(self.port)),
-                    env={**os.environ, **ephemeral, **settings, GUARD_VARIABLE: str(reading)},
-                    pass_fds=(reading,),
-                    start_new_session=True,
-                )
-            finally:
-                os.close(reading)
+def wait_for_embedded_server() -> None:
+    """Return when the server that this process started answers; raise PreconditionError when it ended or takes long."""
+    if _server is None:
+        return
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            address = f"{os.environ['PREFECT_API_URL']}/health"
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=5):
+                return
+        if _server.poll() is not None:
+            raise PreconditionError(
+                f"the embedded Prefect server ended with exit code {_server.returncode} before it answered; "
+                f"{_log()} ends:\n{last_lines(_log(), 5)}"
+            )
+    raise PreconditionError(
+        f"the embedded Prefect server did not answer in {START_SECONDS:.0f} s; {_log()} ends:\n{last_lines(_log(), 5)}"
+    )
 
-    TiedServer()
+
+def _log() -> Path:
+    return Workspace.here().prefect_home / "embedded-server.log"
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def main() -> None:
-    """Serve on loopback until the parent ends."""
+    """Serve on the socket that the command line names, until the parent ends."""
     # Not the kernel's signal: it comes when the thread ends that started this process, whichever that was.
     guard(kernel_too=False)
     import uvicorn
 
-    uvicorn.run(
-        "prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=int(sys.argv[1]),
-        log_level="error", lifespan="on",
-    )  # fmt: skip
+    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def finetune(
             reports = evaluate(
                 "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh
             )
-            differences = compare_scores(reports[0], reports[1], recipe.evaluation)
+            differences = compare_scores(reports[0], reports[1], recipe.evaluation, workspace, fresh)
             card = write_model_card(recipe, run, data, base, tokens, plan, trained, reports, differences, seeds)
             record_results(relay, run, recipe, trained, reports, differences, card)
             release = release_model(recipe, run, relay, data, reports, workspace)

@@ -76,13 +76,13 @@ def _decide(
 ) -> Release:  # fmt: skip
     base, candidate = reports
     metrics = compared_metrics(recipe.release.rules)
-    differences = list(compare(base, candidate, recipe.evaluation, metrics=metrics))
+    differences = list(compare(base, candidate, recipe.evaluation, metrics=metrics, workspace=workspace))
     champion_report = None
     champion = fetch_champion(store, name, workspace)
     if champion is not None:
         model = ModelUnderTest("champion", champion.path, champion.digest)
         (champion_report,) = evaluate("champion", [model], recipe.evaluation, data, folder / "evaluation", workspace)
-        differences += compare(champion_report, candidate, recipe.evaluation, metrics=metrics)
+        differences += compare(champion_report, candidate, recipe.evaluation, metrics=metrics, workspace=workspace)
     evidence = Evidence(
         candidate=candidate, base=base, champion=champion_report, differences=tuple(differences),
         headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite, overlaps=data.overlaps,
@@ -105,7 +105,7 @@ def promote_candidate(name: str, reason: str = "") -> Release:
     if found is None:
         raise PreconditionError(
             f"the candidate of {name!r}, version {candidate.version}, was made by MLflow run {candidate.run_id}, which "
-            f"not in {workspace.root}; decide in the workspace that made it"
+            f"is not in {workspace.root}; decide in the workspace that made it"
         )
     recipe, data, reports = _evidence_on_disk(found)
     result = _decide(store, name, str(candidate.version), recipe, data, reports, found.root, workspace)

@@ -19,7 +19,7 @@ from tasks.records import (
     TrainedModel,
 )
 from tasks.schema import Record
-from tasks.tracking.links import run_page
+from tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE, run_page
 
 
 class RunSummary(Record):
@@ -128,7 +128,8 @@ def look_commands(summary: RunSummary) -> dict[str, str]:
             f"{_program('mlflow')} ui --backend-store-uri {summary.tracking_uri} --port 5000"
             f"   then open http://127.0.0.1:5000/{page}"
         )
-    if api := os.environ.get("PREFECT_API_URL"):
+    api = os.environ.get("PREFECT_API_URL")
+    if api and EMBEDDED_PREFECT_VARIABLE not in os.environ:
         commands["Prefect"] = f"open {api.removesuffix('/api')}/runs/flow-run/{summary.flow_run_id}"
     else:
         home = os.environ.get("PREFECT_HOME", "")

@@ -5,11 +5,13 @@ Logging and the embedded servers are configured through the environment, so this
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -31,7 +33,7 @@ def prepare_process(*, verbose: bool = False, use_services: bool = True) -> None
     """
     workspace = Workspace.here()
     os.environ.setdefault("STSFLOW_WORKSPACE", str(workspace.root))
-    own_server = "PREFECT_API_URL" in os.environ or _profile_names_a_server()
+    own_server = names_a_prefect_server()
     if use_services and (workspace.services / "services.json").is_file():
         from flows import services
 
@@ -92,12 +94,29 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def _profile_names_a_server() -> bool:
+def names_a_prefect_server() -> bool:
+    """Whether the environment, a settings file or the active profile names a Prefect server; Prefect is not imported.
+
+    The places are those that Prefect 3 reads: `.env`, `prefect.toml` and `pyproject.toml` of the working directory, and
+    the profile.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    settings = _toml(Path("prefect.toml")) or _toml(Path("pyproject.toml")).get("tool", {}).get("prefect", {})
+    if settings.get("api", {}).get("url"):
+        return True
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        lines = Path(".env").read_text(encoding="utf-8").splitlines()
+        if any(line.removeprefix("export ").strip().startswith("PREFECT_API_URL=") for line in lines):
+            return True
     home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-    path = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
-    try:
-        profiles = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError):
-        return False
+    profiles = _toml(Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"))
     active = os.environ.get("PREFECT_PROFILE") or profiles.get("active", "")
     return "PREFECT_API_URL" in profiles.get("profiles", {}).get(active, {})
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}

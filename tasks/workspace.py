@@ -54,6 +54,10 @@ class Workspace:
         """Folder of a finished evaluation that later runs may reuse."""
         return self.root / "base-scores" / fingerprint[:24]
 
+    def comparison(self, fingerprint: str) -> Path:
+        """File of a finished comparison of two models that later runs may reuse."""
+        return self.root / "comparisons" / f"{fingerprint[:24]}.json"
+
     def training(self, fingerprint: str) -> TrainingFolder:
         """Folder of the training with this fingerprint."""
         return TrainingFolder(self.root / "trainings" / fingerprint[:24])

@@ -20,6 +20,7 @@ from tasks.files import folder_made_whole, link_or_copy, write_text_atomically
 from tasks.fingerprint import fingerprint
 from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, EvaluationReport, PreparedData, PreparedSet, SuiteScores
+from tasks.statistics import code_of_statistics
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -102,8 +103,8 @@ def scores_fingerprint(model: ModelUnderTest, config: EvaluationConfig, data: Se
 
 def _code() -> str:
     here = Path(__file__).resolve().parent
-    files = sorted(here.glob("*.py")) + sorted((here.parent / "statistics").glob("*.py"))
-    return fingerprint({path.name: path.read_text(encoding="utf-8") for path in files})
+    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(here.glob("*.py"))}
+    return fingerprint(files, code_of_statistics())
 
 
 def _stored(

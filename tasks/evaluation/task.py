@@ -38,10 +38,11 @@ def evaluate(
 
 @task(name="compare scores", task_run_name="compare {before.model} and {after.model}")
 def compare_scores(
-    before: EvaluationReport, after: EvaluationReport, config: EvaluationConfig
-) -> tuple[Difference, ...]:
+    before: EvaluationReport, after: EvaluationReport, config: EvaluationConfig, workspace: Workspace,
+    fresh: bool = False,
+) -> tuple[Difference, ...]:  # fmt: skip
     """Paired differences on the same rows, as records and as a table in Prefect."""
-    differences = compare(before, after, config)
+    differences = compare(before, after, config, workspace=None if fresh else workspace)
     publish(create_table_artifact, key="scores", table=score_table(before, after, differences), description="Scores")
     return differences
 

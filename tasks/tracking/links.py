@@ -9,6 +9,8 @@ from tasks.records import Difference, EvaluationReport
 
 PUBLIC_URL_VARIABLE = "STSFLOW_MLFLOW_PUBLIC_URL"
 """Where people open MLflow, when that is not the address under which programs reach it."""
+EMBEDDED_PREFECT_VARIABLE = "STSFLOW_EMBEDDED_PREFECT"
+"""Set in a process whose Prefect server is its own: the server ends with it, and nobody can open a page of it."""
 DESCRIPTION_TAG = "mlflow.note.content"
 """What the MLflow UI shows, as markdown, on top of a run."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -30,7 +31,7 @@ from tasks.records import (
 )
 from tasks.tracking import entries, runs
 from tasks.tracking.journal import Artifacts, Finish, Model, Tags
-from tasks.tracking.links import DESCRIPTION_TAG, mlflow_run_url, run_description
+from tasks.tracking.links import DESCRIPTION_TAG, EMBEDDED_PREFECT_VARIABLE, mlflow_run_url, run_description
 from tasks.tracking.relay import Relay
 from tasks.tracking.store import Store, check_reachable, milliseconds
 from tasks.workspace import RunFolder, Workspace
@@ -171,7 +172,9 @@ def _describe(
 
 def _flow_run_url(flow_run_id: str) -> str | None:
     """The flow run's page in the Prefect UI; None without a flow run, or with a server that is gone afterwards."""
-    return url_for("flow-run", obj_id=flow_run_id) if flow_run_id else None
+    if not flow_run_id or EMBEDDED_PREFECT_VARIABLE in os.environ:
+        return None
+    return url_for("flow-run", obj_id=flow_run_id)
 
 
 def _flow_run_tags(flow_run_id: str) -> dict[str, str]:

@@ -103,3 +103,12 @@ def test_the_command_line_says_it_once_and_ends_with_2(recipe: Path, tmp_path: P
     assert done.stderr.count(sentence) == 1 and done.stderr.endswith(f"{sentence}\n")
     assert "Traceback" not in done.stderr
     assert not (workspace / "runs").exists() and not any((workspace / "prepared").glob("*"))
+
+
+def test_an_embedded_server_that_cannot_start_is_refused_with_its_own_words(recipe: Path, tmp_path: Path) -> None:
+    database = f"sqlite+aiosqlite:///{tmp_path}/nowhere/prefect.db"
+    done = stsflow(tmp_path / ".stsflow", "run", str(recipe), PREFECT_SERVER_DATABASE_CONNECTION_URL=database)
+    assert done.returncode == 2, done.stderr
+    assert "the embedded Prefect server ended with exit code 3 before it answered" in done.stderr
+    assert "unable to open database file" in done.stderr
+    assert not Workspace(tmp_path / ".stsflow").runs.exists()
