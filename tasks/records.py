@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from tasks.lever import LeverState
 from tasks.schema import Record
 
 # ---------------------------------------------------------------------------------------------------- findings
@@ -303,17 +304,6 @@ class LogRow(Record):
     """Mean training loss since the row before."""
     metric: float | None = None
     """Choosing metric at this step."""
-
-
-class LeverState(Record):
-    """One speed lever: what was asked, what was chosen, why, and the proof that it was on."""
-
-    name: str
-    asked: str
-    chosen: str
-    reason: str
-    proof: dict[str, float] = {}
-    """Counters from the run itself, such as `flattened_batches`."""
 
 
 class TrainedModel(Record):

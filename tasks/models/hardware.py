@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.errors import PreconditionError
-from tasks.records import LeverState
+from tasks.lever import LeverState
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bf16", "fp16"]

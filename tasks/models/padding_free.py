@@ -24,8 +24,8 @@ from torch.utils.hooks import RemovableHandle
 from transformers import DataCollatorWithFlattening
 
 from tasks.errors import PreconditionError
+from tasks.lever import LeverState
 from tasks.models import attention
-from tasks.records import LeverState
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ from tasks.batching.exposure import planned_exposure
 from tasks.batching.ledger import Ledger
 from tasks.environment import hardware, versions
 from tasks.fingerprint import fingerprint, sha256_of_file, sha256_of_model
+from tasks.lever import LeverState
 from tasks.models.merge_columns import MergedColumns
-from tasks.records import Exposure, Finding, LeverState, LogRow, TrainedModel
+from tasks.records import Exposure, Finding, LogRow, TrainedModel
 from tasks.training.batches import open_set
 from tasks.training.checkpoints import checkpoint_folder
 from tasks.training.events import Event, read_events

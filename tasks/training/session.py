@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,11 +21,11 @@ from tasks.batching.build import build_batches, read_sets
 from tasks.batching.ledger import Ledger
 from tasks.errors import PreconditionError
 from tasks.files import folder_made_whole
+from tasks.lever import LeverState
 from tasks.models.hardware import choose_device, choose_precision
 from tasks.models.loading import load_encoder
 from tasks.models.merge_columns import MergedColumns, merge_columns
 from tasks.models.padding_free import Precision, counters, enable_padding_free, is_padding_free
-from tasks.records import LeverState
 from tasks.training.arguments import Pace, trainer_arguments
 from tasks.training.batches import open_set
 from tasks.training.checkpoints import drop_unfinished, last_whole
@@ -58,7 +58,7 @@ class Session:
             "merge_columns": {"merged_batches": float(sum(loss.merged_batches for loss in self.merged.values()))},
         }
         return tuple(
-            lever.model_copy(update={"proof": lever.proof | proofs.get(lever.name, {})})
+            replace(lever, proof=lever.proof | proofs.get(lever.name, {}))
             if lever.chosen == "on" else lever
             for lever in self.levers
         )  # fmt: skip

@@ -139,6 +139,23 @@ def test_workers_need_neither_prefect_nor_mlflow(worker: str) -> None:
                 todo += [module.with_suffix(".py"), module / "__init__.py"]
 
 
+def test_the_gpu_benchmark_needs_the_training_stack_alone() -> None:
+    """A rented GPU has torch, transformers, sentence-transformers and datasets, and none of our other dependencies."""
+    import subprocess
+    import sys
+
+    ours = ("pydantic", "prefect", "mlflow", "typer", "rich", "matplotlib", "jinja2", "psutil")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({ours!r}));"
+        "import benchmarks.gpu.training, benchmarks.gpu.shapes as shapes;"
+        "import tasks.models.merge_columns; from tasks.models.padding_free import enable_padding_free;"
+        "small = shapes.Shape('bert', 1, 32, 4, 64, 21_000);"
+        "print(enable_padding_free(shapes.build(small, 'cpu'), 'on', 'cpu', 'float32').chosen)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "on", done.stderr
+
+
 def test_the_mlflow_folder_holds_no_python() -> None:
     """An `__init__.py` there would shadow the package of that name."""
     assert not list((ROOT / "mlflow").rglob("*.py"))

@@ -13,6 +13,7 @@ from tasks.card.content import CardContent, gather_content
 from tasks.card.samples import ScoreStatistics, SetSamples
 from tasks.card.usage import ModelModules
 from tasks.config import RunConfig
+from tasks.lever import LeverState
 from tasks.records import (
     BaseModelRef,
     Difference,
@@ -22,7 +23,6 @@ from tasks.records import (
     Finding,
     Interval,
     LengthStatistics,
-    LeverState,
     LogRow,
     Overlap,
     OverlapCounts,
