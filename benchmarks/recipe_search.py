@@ -41,7 +41,7 @@ def main() -> None:
     candidates: dict[str, list[str]] = {name: settings for name, *settings in arguments.candidates or [["as it is"]]}
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in candidates}
     common = (f"data.root={arguments.data.absolute()}", f"training.max_steps={arguments.steps}",
-              "training.epochs=100", "training.eval_steps=0.5")  # fmt: skip
+              "training.epochs=100")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         for seed in arguments.seeds:
             for number, (name, settings) in enumerate(candidates.items()):
@@ -56,7 +56,8 @@ def main() -> None:
 
 def once(settings: tuple[str, ...], folder: Path, place: Path) -> dict[str, Any]:
     """Best dev score, the step it is of, CPU seconds of the trainer process."""
-    recipe = RunConfig.from_recipe(RECIPE, settings)
+    steps = RunConfig.from_recipe(RECIPE, settings).training.max_steps or 1
+    recipe = RunConfig.from_recipe(RECIPE, (*settings, f"training.eval_steps={max(1, steps // 2)}"))
     workspace = Workspace(folder / "workspace")
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     spent = [0.0]

@@ -18,6 +18,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tasks.models.dropout import drop
+
 # Without the word "flash": sentence-transformers and transformers take any name that has it for the package flash-attn.
 ATTENTION_NAME = "sdpa_by_text"
 
@@ -135,18 +137,41 @@ def by_text(
     scaling: float | None,
     window: int | None,
 ) -> torch.Tensor:
-    """SDPA on each text; neighbours of equal length go through one call. Shapes as in `varlen`."""
+    """SDPA on each text; neighbours of equal length go through one call. Shapes as in `varlen`.
+
+    With dropout a CPU has no fused kernel for SDPA: the plain computation is done here, with cheaper masks.
+    """
     del longest
     outputs = []
+    by_hand = dropout > 0 and query.device.type == "cpu"
     start = 0
     for count, length in _runs(boundaries.tolist()):
         stop = start + count * length
         q, k, v = (_as_batch(item[start:stop], count) for item in (query, key, value))
         mask = _window_mask(length, window, query.device) if window is not None and length > window else None
-        output = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+        if by_hand:
+            output = with_dropout(q, k, v, mask, dropout, scaling)
+        else:
+            output = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
         outputs.append(output.transpose(1, 2).flatten(0, 1))
         start = stop
     return torch.cat(outputs)
+
+
+def with_dropout(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, dropout: float,
+    scaling: float | None,
+) -> torch.Tensor:  # fmt: skip
+    """Attention with dropout of its weights, (texts, heads, length, head size) in and out, on a CPU.
+
+    In float32 whatever comes in, as SDPA's own computation with dropout is.
+    """
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    with torch.autocast("cpu", enabled=False):
+        weights = (query.float() * scale) @ key.float().transpose(-2, -1)
+        if mask is not None:
+            weights = weights.masked_fill(~mask, float("-inf"))
+        return (drop(weights.softmax(dim=-1), dropout) @ value.float()).to(value.dtype)
 
 
 def varlen(

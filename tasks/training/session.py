@@ -22,6 +22,7 @@ from tasks.batching.ledger import Ledger
 from tasks.errors import PreconditionError
 from tasks.files import folder_made_whole
 from tasks.lever import LeverState
+from tasks.models.dropout import masks_drawn, quicken_dropout
 from tasks.models.hardware import choose_device, choose_precision
 from tasks.models.loading import load_encoder
 from tasks.models.merge_columns import MergedColumns, merge_columns
@@ -56,6 +57,7 @@ class Session:
         proofs = {
             "padding_free": counters(self.trainer.model),
             "merge_columns": {"merged_batches": float(sum(loss.merged_batches for loss in self.merged.values()))},
+            "word_dropout": {"masks": float(masks_drawn(self.trainer.model))},
         }
         return tuple(
             replace(lever, proof=lever.proof | proofs.get(lever.name, {}))
@@ -109,6 +111,7 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     set_seed(config.seed)  # a fresh head, where there is one, is drawn before the trainer seeds again
     model = load_encoder(request.base, device=device.chosen, pooling=request.base.pooling)
     flattening = enable_padding_free(model, config.padding_free, device.chosen, cast("Precision", precision.chosen))
+    dropping = quicken_dropout(model, config.word_dropout, device.chosen)
     losses, merged, merging = build_losses(spec, model)
     arguments = SentenceTransformerTrainingArguments(
         **trainer_arguments(
@@ -141,7 +144,7 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     suite = request.choose.suite if request.choose else ""
     reporter = Reporter(trainer, events, suite, config.early_stopping_patience, config.early_stopping_threshold)
     trainer.add_callback(reporter)
-    return Session(trainer, reporter, (device, precision, flattening, merging), merged)
+    return Session(trainer, reporter, (device, precision, flattening, merging, dropping), merged)
 
 
 def cached(request: TrainingRequest) -> list[str]:
