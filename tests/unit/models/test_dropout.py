@@ -1,4 +1,4 @@
-"""Masks cut from words are dropout: rate, scale, gradients, seeds; and attention with them is SDPA but for the masks."""
+"""Masks cut from words are dropout: rate, scale, gradients, seeds. Attention with them is SDPA but for the masks."""
 
 from __future__ import annotations
 
