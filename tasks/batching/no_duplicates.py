@@ -209,20 +209,31 @@ class _Repair:
         return int(fits.sum())
 
     def _search(self) -> None:
-        """Try every batch for the last few rows, directly and by exchange: at least 8 of them, more in a small set."""
-        for row in self.pool[: max(8, _SEARCHED_CELLS // self.texts.size)].tolist():
-            if not len(self.places):
-                return
-            texts = self.texts[row][self.texts[row] >= 0]
-            taken = np.isin(self.texts, texts).any(axis=1) & (self.batch_of >= 0)
-            open_batches = np.setdiff1d(np.arange(self.batches), self.batch_of[taken])
-            direct = np.flatnonzero(np.isin(self.places, open_batches))
-            if len(direct):
-                self._move(row, int(self.places[direct[0]]), int(direct[0]))
-                continue
-            self._exchange_somewhere(row, texts, open_batches)
+        """Try every batch for the last few rows, directly and by exchange: at least 8 of them, more in a small set.
 
-    def _exchange_somewhere(self, row: int, texts: IntArray, open_batches: IntArray) -> None:
+        Again until a pass places none: an exchange may open a batch to a row that was looked at before.
+        """
+        waiting = self.pool[: max(8, _SEARCHED_CELLS // self.texts.size)].tolist()
+        while waiting:
+            left = [row for row in waiting if not self._find_place(row)]
+            if len(left) == len(waiting):
+                return
+            waiting = left
+
+    def _find_place(self, row: int) -> bool:
+        """Whether the row has a place now."""
+        if not len(self.places):
+            return False
+        texts = self.texts[row][self.texts[row] >= 0]
+        taken = np.isin(self.texts, texts).any(axis=1) & (self.batch_of >= 0)
+        open_batches = np.setdiff1d(np.arange(self.batches), self.batch_of[taken])
+        direct = np.flatnonzero(np.isin(self.places, open_batches))
+        if len(direct):
+            self._move(row, int(self.places[direct[0]]), int(direct[0]))
+            return True
+        return self._exchange_somewhere(row, texts, open_batches)
+
+    def _exchange_somewhere(self, row: int, texts: IntArray, open_batches: IntArray) -> bool:
         # A settled row may also leave because it is the only one of its batch that stands in the way.
         place = int(self.random.integers(len(self.places)))
         free = int(self.places[place])
@@ -234,11 +245,13 @@ class _Repair:
             blocking = np.isin(self.texts, texts).any(axis=1)
             standing = np.bincount(self.batch_of[blocking & (self.batch_of >= 0)], minlength=self.batches)
             candidates = np.flatnonzero(movable & blocking & (standing[self.batch_of] == 1))
-        if len(candidates):
-            settled = int(self.random.choice(candidates))
-            target = int(self.batch_of[settled])
-            self._move(settled, free, place)
-            self.batch_of[row] = target
+        if not len(candidates):
+            return False
+        settled = int(self.random.choice(candidates))
+        target = int(self.batch_of[settled])
+        self._move(settled, free, place)
+        self.batch_of[row] = target
+        return True
 
     def _move(self, row: int, batch: int, place: int) -> None:
         self.batch_of[row] = batch
