@@ -109,7 +109,7 @@ def sampler(folder: Path, rows: int) -> Work:
     from benchmarks import sampler as benchmark
 
     path = benchmark.write_triplets(folder, rows)
-    run = benchmark._ours(path, "ours")
+    run = benchmark.ours(path, "ours")
     return lambda: run(64)
 
 

@@ -70,7 +70,7 @@ def watched(arguments: list[str], workspace: Path) -> dict[str, dict[str, float]
                 marks[part], part = now, "training"
             if not training and part == "training":
                 marks[part], part = now, "after training"
-        time.sleep(0.1)
+        time.sleep(0.1)  # how finely the parts are told apart; reading more often would be a cost of its own
     if command.returncode != 0:
         raise SystemExit(f"the run ended with {command.returncode}")
     marks["after training"] = now

@@ -60,7 +60,7 @@ def measure(path: Path, kind: str, batch_size: int) -> dict[str, Any]:
     """In this process: one epoch, from the file to the last batch."""
     with pa.memory_map(str(path)) as source:
         rows = sum(batch.num_rows for batch in pa.ipc.open_stream(source))
-    sampler = _ours if kind == "ours" else _library
+    sampler = ours if kind == "ours" else _library
     prepared = sampler(path, kind)
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     batches, seen, extra = prepared(batch_size)
@@ -73,7 +73,8 @@ def measure(path: Path, kind: str, batch_size: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ours(path: Path, _kind: str) -> Any:
+def ours(path: Path, _kind: str) -> Any:
+    """A function of the batch size: an epoch of our sampler; (batches, rows used, further figures)."""
     from tasks.batching.no_duplicates import NoDuplicateBatches
     from tasks.batching.plain import RandomBatches
     from tasks.batching.texts import text_numbers

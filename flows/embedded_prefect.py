@@ -73,6 +73,7 @@ def wait_for_embedded_server() -> None:
                 f"the embedded Prefect server ended with exit code {_server.returncode} before it answered; "
                 f"{_log()} ends:\n{last_lines(_log(), 5)}"
             )
+        time.sleep(0.05)  # it answers, but not with 200 yet: asking without a pause would take its processor
     raise PreconditionError(
         f"the embedded Prefect server did not answer in {START_SECONDS:.0f} s; {_log()} ends:\n{last_lines(_log(), 5)}"
     )

@@ -27,7 +27,7 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.gpu.lengths import pairs, triplets
 from benchmarks.gpu.shapes import SHAPES, WORDS, Shape, build, measured_peak, operations, synchronise
@@ -43,7 +43,7 @@ class Way:
 
     arguments: dict[str, Any]
     flat: bool = False
-    precision: str = "float32"
+    precision: Literal["float32", "bf16"] = "float32"
 
 
 LOADER = {"dataloader_num_workers": 4, "dataloader_pin_memory": True, "dataloader_persistent_workers": True}
@@ -135,7 +135,7 @@ def train(shape: Shape, way: Way, size: int, steps: int, device: str) -> dict[st
     model = build(shape, device)
     losses: dict[str, Any] = {"nli": MultipleNegativesRankingLoss(model), "sts": CosineSimilarityLoss(model)}
     if way.flat:
-        enable_padding_free(model, "on", device, way.precision)  # type: ignore[arg-type]
+        enable_padding_free(model, "on", device, way.precision)
         losses = {name: merge_columns(loss) for name, loss in losses.items()}
     with tempfile.TemporaryDirectory() as folder:
         clock = clock_of(device, model)
@@ -168,7 +168,8 @@ def clock_of(device: str, model: Any) -> Any:
             self.running = False
             self.lengths: list[Any] = []
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 - its names
+            """Start the clock after the first steps, stop it after the last."""
             if state.global_step == WARM_UP:
                 synchronise(device)
                 if device == "cuda":

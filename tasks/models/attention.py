@@ -8,7 +8,8 @@ before. How a flattened row is computed depends on what the device is good at; `
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from tasks.models.dropout import drop
+from tasks.models.dropout import draws_from_words, drop
 
 # Without the word "flash": sentence-transformers and transformers take any name that has it for the package flash-attn.
 ATTENTION_NAME = "sdpa_by_text"
@@ -100,6 +101,8 @@ def attend(
     window = sliding_window if sliding_window is not None and max_length_q > sliding_window else None
     capability = torch.cuda.get_device_capability(query.device) if device == "cuda" else (0, 0)
     kernel = KERNELS[choose_kernel(device, query.dtype, dropout, query.shape[-1], capability)]
+    if kernel is by_text and dropout > 0 and device == "cpu" and draws_from_words(module):
+        kernel = partial(by_text, attention=with_dropout)
     query, key, value = (item[0].transpose(0, 1) for item in (query, key, value))  # (tokens, heads, head size)
     output = kernel(query, key, value, cu_seq_lens_q, max_length_q, dropout, scaling, window)
     return output.unsqueeze(0), None
@@ -136,42 +139,36 @@ def by_text(
     dropout: float,
     scaling: float | None,
     window: int | None,
+    attention: Callable[..., torch.Tensor] = scaled_dot_product_attention,
 ) -> torch.Tensor:
-    """SDPA on each text; neighbours of equal length go through one call. Shapes as in `varlen`.
-
-    With dropout a CPU has no fused kernel for SDPA: the plain computation is done here, with cheaper masks.
-    """
+    """`attention` on each text; neighbours of equal length go through one call. Shapes as in `varlen`."""
     del longest
     outputs = []
-    by_hand = dropout > 0 and query.device.type == "cpu"
     start = 0
     for count, length in _runs(boundaries.tolist()):
         stop = start + count * length
         q, k, v = (_as_batch(item[start:stop], count) for item in (query, key, value))
         mask = _window_mask(length, window, query.device) if window is not None and length > window else None
-        if by_hand:
-            output = with_dropout(q, k, v, mask, dropout, scaling)
-        else:
-            output = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+        output = attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
         outputs.append(output.transpose(1, 2).flatten(0, 1))
         start = stop
     return torch.cat(outputs)
 
 
 def with_dropout(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, dropout: float,
-    scaling: float | None,
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, attn_mask: torch.Tensor | None, dropout_p: float,
+    scale: float | None,
 ) -> torch.Tensor:  # fmt: skip
-    """Attention with dropout of its weights, (texts, heads, length, head size) in and out, on a CPU.
+    """SDPA, by its own names, with masks cut from words; (texts, heads, length, head size) in and out, on a CPU.
 
-    In float32 whatever comes in, as SDPA's own computation with dropout is.
+    A CPU has no fused kernel once there is dropout: like SDPA's own computation then, this one is in float32.
     """
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
     with torch.autocast("cpu", enabled=False):
         weights = (query.float() * scale) @ key.float().transpose(-2, -1)
-        if mask is not None:
-            weights = weights.masked_fill(~mask, float("-inf"))
-        return (drop(weights.softmax(dim=-1), dropout) @ value.float()).to(value.dtype)
+        if attn_mask is not None:
+            weights = weights.masked_fill(~attn_mask, float("-inf"))
+        return (drop(weights.softmax(dim=-1), dropout_p) @ value.float()).to(value.dtype)
 
 
 def varlen(

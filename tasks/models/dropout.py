@@ -20,9 +20,20 @@ STEPS = 1 << 16
 """Values of the 16 bits that decide about an element."""
 
 
+MARK = "_masks_from_words"
+"""Attribute of every module of a quickened model: attention gets its rate as a number, and asks its own module how."""
+
+
 def drop(values: torch.Tensor, rate: float) -> torch.Tensor:
     """`values` with each element 0 with probability `rate` (below 1) and the others scaled up; differentiable."""
-    return _Drop.apply(values, round(rate * STEPS))  # type: ignore[no-untyped-call, no-any-return]
+    # One value stays below STEPS: a rate that rounds to 1 would leave nothing to scale.
+    dropped = min(round(rate * STEPS), STEPS - 1)
+    return _Drop.apply(values, dropped)  # type: ignore[no-untyped-call, no-any-return]  # PyTorch leaves it untyped
+
+
+def draws_from_words(module: torch.nn.Module) -> bool:
+    """Whether the module belongs to a model that `quicken_dropout` has switched."""
+    return bool(getattr(module, MARK, False))
 
 
 class _Drop(torch.autograd.Function):
@@ -54,7 +65,9 @@ class WordDropout(torch.nn.Dropout):
 
 
 def quicken_dropout(model: torch.nn.Module, asked: Literal["auto", "on", "off"], device: str) -> LeverState:
-    """Give every `torch.nn.Dropout` of `model` masks cut from words, on a CPU; return what was chosen and why.
+    """Give every `torch.nn.Dropout` of `model`, and its padding-free attention, masks cut from words, on a CPU.
+
+    Returns what was chosen and why.
 
     The model's weights and its saved form do not change. With `on` another device raises PreconditionError.
     """
@@ -72,10 +85,12 @@ def quicken_dropout(model: torch.nn.Module, asked: Literal["auto", "on", "off"],
             )
         return state("off", f"{device} draws masks faster itself")
     found = [module for module in model.modules() if type(module) is torch.nn.Dropout and module.p > 0]
-    for module in found:
-        module.__class__ = WordDropout
     if not found:
-        return state("off", "the model has no dropout")
+        return state("off", "the model has no dropout layer")
+    for module in found:
+        module.__class__ = WordDropout  # has no state of its own: hooks, mode and rate stay as they are
+    for part in model.modules():
+        setattr(part, MARK, True)
     return state("on", f"{len(found)} dropout layers draw four elements of a mask at a time")
 
 

@@ -241,22 +241,25 @@ class _Watcher:
         self.shown_at = 0.0
 
     def see(self, events: list[Event]) -> None:
-        """Journal what is new, and show what happens."""
-        self.record(events)
-        for event in events:
+        """Journal and show what is new: a run that goes on gets the events of its earlier attempts once more."""
+        for event in self._journal_new(events):
             self.line.show(event)
         progress = next((event for event in reversed(events) if event.kind == "progress"), None)
         if progress is not None and time.monotonic() - self.shown_at > PROGRESS_SECONDS:
             self._show_in_prefect(progress)
 
     def record(self, events: list[Event]) -> None:
-        """Journal what is new."""
+        """Journal what is new, and show nothing."""
+        self._journal_new(events)
+
+    def _journal_new(self, events: list[Event]) -> list[Event]:
         new = [event for event in events if event.seq > self.relayed]
         if new:
             metrics = entries.training_events(new, self.suite)
             if metrics is not None and metrics.points:
                 self.journal.append_new_points(metrics)
             self.relayed = new[-1].seq
+        return new
 
     def close(self) -> None:
         """End the progress line; the artifact ends at 100 %."""

@@ -79,7 +79,7 @@ def _until_it_ends(chaos: Chaos, chance: random.Random, kills: list[Kill]) -> No
         target = chance.choice(TARGETS)
         moment = _wait(running, chance)
         if running.process.poll() is not None:
-            _, errors = running.process.communicate()
+            _, errors = running.end(timeout=60)
             assert running.process.returncode == 0, errors
             return
         if target == "trainer" and running.trainer() is None:

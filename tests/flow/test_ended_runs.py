@@ -78,7 +78,7 @@ def _stop(ended: Ended, seed: int, number: signal.Signals) -> tuple[int, str]:
     ))  # fmt: skip
     family = running.family()
     os.killpg(running.process.pid, number)  # a terminal's Ctrl-C reaches the whole group
-    output, errors = running.process.communicate(timeout=60)
+    output, errors = running.end(timeout=60)
     ended.printed += [output, errors]
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive and output == ""

@@ -43,7 +43,7 @@ def test_a_disk_that_fills_up_is_said_and_the_run_goes_on_when_there_is_room(
     running.wait_for(lambda: any(event.kind == "checkpoint" for event in chaos.events))
     filler = small_disk / "filler"
     _fill(filler)
-    _, errors = running.process.communicate(timeout=200)
+    _, errors = running.end(timeout=200)
     assert running.process.returncode == 1, errors
     assert "is full" in " ".join(errors.split()), errors
     assert chaos.training is not None and not chaos.training.result.exists() and not chaos.training.model.exists()
@@ -51,7 +51,7 @@ def test_a_disk_that_fills_up_is_said_and_the_run_goes_on_when_there_is_room(
     assert checkpoint is not None and passed_over == []
 
     again = chaos.start()
-    _, refused = again.process.communicate(timeout=200)
+    _, refused = again.end(timeout=200)
     assert again.process.returncode == 2, refused
     assert "free" in refused and "Traceback" not in refused
 

@@ -92,7 +92,7 @@ def test_both_servers_go_away_while_it_trains_and_come_back(house: House) -> Non
     time.sleep(15)  # the outage goes on while the next stage has begun
     house.prefect.start()
     house.mlflow.start()
-    _, errors = running.process.communicate(timeout=600)
+    _, errors = running.end(timeout=600)
     assert running.process.returncode == 0, errors
     assert "MLflow does not take the record now" in errors and "Traceback" not in errors
     (state,) = house.chaos.states
@@ -117,7 +117,7 @@ def test_mlflow_is_still_away_at_the_end_and_the_record_is_completed_later(house
 
     running.wait_for(trains)
     house.mlflow.stop()
-    output, errors = running.process.communicate(timeout=800)
+    output, errors = running.end(timeout=800)
     assert running.process.returncode == 1 and output == "" and "Traceback" not in errors, errors
     state = chaos.states[-1]
     assert f"everything is on disk; when MLflow is back: stsflow sync {state.name}" in " ".join(errors.split())

@@ -22,7 +22,7 @@ def test_one_recipe_twice_and_another_that_shares_its_data(tmp_path: Path, tiny_
     same = Chaos(workspace, recipe, plain)
     other = Chaos(workspace, recipe, (*plain, "--set", "training.seed=7"))
     running = [same.start(), same.start(), other.start()]
-    ends = [one.process.communicate(timeout=800) for one in running]
+    ends = [one.end(timeout=800) for one in running]
     assert [one.process.returncode for one in running] == [0, 0, 0], [errors[-2000:] for _, errors in ends]
     assert any("this recipe is being run by process" in " ".join(errors.split()) for _, errors in ends[:2])
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from tasks.errors import PreconditionError
-from tasks.models.attention import with_dropout
+from tasks.models.attention import attend, with_dropout
 from tasks.models.dropout import WordDropout, drop, masks_drawn, quicken_dropout
 from tasks.models.loading import load_encoder
 
@@ -67,7 +67,7 @@ def test_attention_without_a_drop_is_sdpa(window: int | None) -> None:
     inputs = [torch.randn(2, 4, 33, 16, requires_grad=True) for _ in range(3)]
     places = torch.arange(33)
     mask = None if window is None else (places[:, None] - places).abs() < window
-    ours = with_dropout(*inputs, mask, 1e-9, None)
+    ours = with_dropout(*inputs, attn_mask=mask, dropout_p=1e-9, scale=None)
     theirs = scaled_dot_product_attention(*inputs, attn_mask=mask)
     torch.testing.assert_close(ours, theirs)
     weights = torch.randn_like(ours)
@@ -80,8 +80,29 @@ def test_attention_without_a_drop_is_sdpa(window: int | None) -> None:
 def test_attention_with_drops_has_sdpa_as_its_mean() -> None:
     torch.manual_seed(6)
     inputs = [torch.randn(1, 2, 12, 8) for _ in range(3)]
-    mean = torch.stack([with_dropout(*inputs, None, 0.2, None) for _ in range(4000)]).mean(dim=0)
+    mean = torch.stack([with_dropout(*inputs, attn_mask=None, dropout_p=0.2, scale=None) for _ in range(4000)]).mean(
+        dim=0
+    )
     torch.testing.assert_close(mean, scaled_dot_product_attention(*inputs), atol=0.06, rtol=0)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_off_means_that_attention_has_the_librarys_masks_too(marked: bool) -> None:
+    torch.manual_seed(7)
+    inputs = [torch.randn(1, 2, 9, 8) for _ in range(3)]
+    module = torch.nn.Sequential(torch.nn.Dropout(0.5))
+    quicken_dropout(module, "on" if marked else "off", "cpu")
+    torch.manual_seed(8)
+    ours, _ = attend(
+        module, *inputs, None, dropout=0.5, is_causal=False, cu_seq_lens_q=torch.tensor([0, 9], dtype=torch.int32)
+    )
+    torch.manual_seed(8)
+    library = scaled_dot_product_attention(*inputs, dropout_p=0.5).transpose(1, 2)
+    assert torch.allclose(ours, library) == (not marked)
+
+
+def test_a_rate_next_to_one_stays_finite() -> None:
+    assert bool(torch.isfinite(drop(torch.ones(1000), 1 - 1e-9)).all())
 
 
 def test_every_layer_of_a_model_is_quickened_and_counts(tiny_models: Callable[[str], Path]) -> None:
@@ -108,5 +129,5 @@ def test_where_it_stays_off(tiny_models: Callable[[str], Path]) -> None:
     assert quicken_dropout(model, "auto", "cuda").chosen == "off"
     with pytest.raises(PreconditionError, match=r"training\.word_dropout is `on`, but the device is cuda"):
         quicken_dropout(model, "on", "cuda")
-    assert quicken_dropout(torch.nn.Linear(2, 2), "auto", "cpu").reason == "the model has no dropout"
+    assert quicken_dropout(torch.nn.Linear(2, 2), "auto", "cpu").reason == "the model has no dropout layer"
     assert not any(isinstance(module, WordDropout) for module in model.modules())

@@ -1,0 +1,34 @@
+"""What the person at the terminal sees of a training that goes on after a kill."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tasks.tracking.journal import Journal
+from tasks.training.events import Event
+from tasks.training.task import _Watcher
+
+
+def finding(seq: int, text: str) -> Event:
+    return Event(seq=seq, time=0.0, kind="finding", attempt=seq, text=text)
+
+
+def points(seq: int) -> Event:
+    return Event(seq=seq, time=0.0, kind="log", attempt=seq, step=seq, values={"loss": 0.5})
+
+
+def test_what_an_earlier_attempt_has_said_is_not_said_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("tasks.training.progress")
+    logger.addHandler(caplog.handler)  # `stsflow` keeps its lines from the root logger
+    caplog.set_level(logging.INFO, logger=logger.name)
+    try:
+        earlier = [finding(1, "said before"), points(2)]
+        _Watcher(Journal(tmp_path / "journal.jsonl"), None).see(earlier)
+        caplog.clear()
+        _Watcher(Journal(tmp_path / "journal.jsonl"), None).see([*earlier, finding(3, "said now")])
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert {record.getMessage() for record in caplog.records} == {"said now"}
