@@ -3,8 +3,9 @@
     python -m benchmarks.growth --json growth.json
 
 An exponent is the slope of log CPU time (or of log memory) over log rows: 1 is linear, more grows faster than the rows.
-Each point is measured in a process of its own, which also makes its rows; memory is what that process grew by at its
-peak while it worked. Generated rows, as in the benchmark of the stage.
+Each point is measured in a process of its own, which has done the stage with a few rows before, so that imports do not
+count; another process has made the rows. Memory is what the process grew by at its peak while it worked. The rows are
+generated, as in the benchmark of the stage.
 """
 
 from __future__ import annotations
@@ -18,15 +19,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from datasets import disable_progress_bars
 
 from tasks.environment import hardware, versions
+from tasks.records import PreparedSet
 
 SIZES = (10_000, 100_000, 568_640)
-Work = Callable[[], Any]
+FEW = 1_000
+"""Rows of the first round, which is not counted."""
+
+
+class Stage(NamedTuple):
+    """How a stage's rows are made, and the work on what was made."""
+
+    make: Callable[[Path, int], Any]
+    work: Callable[[Path, Any], Any]
 
 
 def main() -> None:
@@ -67,13 +80,15 @@ def in_own_process(stage: str, rows: int) -> dict[str, float]:
 
 def measure(stage: str, rows: int) -> dict[str, float]:
     """CPU seconds of the stage's work, children included, and MiB by which the process grew."""
-    from datasets import disable_progress_bars
-
-    disable_progress_bars()
-    with tempfile.TemporaryDirectory() as folder:
-        work = STAGES[stage](Path(folder), rows)
+    make, work = STAGES[stage]
+    with tempfile.TemporaryDirectory() as few, tempfile.TemporaryDirectory() as folder:
+        # Made in another process: this one's peak must be the work's, not the generator's.
+        with ProcessPoolExecutor(1, get_context("spawn"), initializer=disable_progress_bars) as other:
+            first = other.submit(make, Path(few), FEW).result()
+            made = other.submit(make, Path(folder), rows).result()
+        work(Path(few), first)
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, cpu()
-        work()
+        work(Path(folder), made)
         spent = cpu() - started
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return {"rows": rows, "cpu_seconds": round(spent, 2), "grown_mib": round(grown / 1024)}
@@ -85,55 +100,86 @@ def cpu() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def data(folder: Path, rows: int) -> Work:
-    """From NLI rows in a file to triplets on the disk, leakage checked."""
+def nli_files(folder: Path, rows: int) -> Path:
+    """NLI rows in files, and an evaluation set."""
     from benchmarks import prepare_data
 
     prepare_data.write_files(folder, rows)
-    return lambda: prepare_data.measure(folder)
+    return folder
 
 
-def tokens(folder: Path, rows: int) -> Work:
-    """Tokens of every text of triplets, half of the texts distinct."""
-    from benchmarks import token_statistics as benchmark
+def data(folder: Path, made: Path) -> None:
+    """From NLI rows in a file to triplets on the disk, leakage checked."""
+    from benchmarks import prepare_data
+
+    del folder
+    prepare_data.measure(made)
+
+
+def half_distinct(folder: Path, rows: int) -> PreparedSet:
+    """Triplets, half of whose texts are distinct."""
+    from benchmarks import token_statistics
+
+    return token_statistics.generated(folder, rows, 0.5)
+
+
+def tokens(folder: Path, made: PreparedSet) -> None:
+    """Tokens of every text."""
+    from benchmarks import token_statistics
     from benchmarks.padding_free import packaged_model
 
+    del folder
     model = packaged_model()
     assert model is not None, "install the extra `demo`: it carries the model"
-    made = benchmark.generated(folder, rows, 0.5)
-    return lambda: benchmark.ours(made, model)
+    token_statistics.ours(made, model)
 
 
-def sampler(folder: Path, rows: int) -> Work:
+def sampler(folder: Path, made: Path) -> None:
     """An epoch of batches of 64 without duplicates, Arrow encoding included."""
     from benchmarks import sampler as benchmark
 
-    path = benchmark.write_triplets(folder, rows)
-    run = benchmark.ours(path, "ours")
-    return lambda: run(64)
+    del folder
+    benchmark.ours(made, "ours")(64)
 
 
-def near_duplicates(folder: Path, rows: int) -> Work:
-    """Leakage of triplets against 1,500 pairs, near-duplicates included."""
+def triplets(folder: Path, rows: int) -> Path:
+    """Triplets in an Arrow file."""
+    from benchmarks import sampler as benchmark
+
+    return benchmark.write_triplets(folder, rows)
+
+
+def training_and_test(folder: Path, rows: int) -> tuple[PreparedSet, PreparedSet]:
+    """Triplets, and 1,500 pairs to find in them."""
     import random
 
     from benchmarks import near_duplicates as benchmark
-    from tasks.config import LeakageConfig
-    from tasks.data.leakage import check_leakage
 
     numbers = random.Random(0)
     test, pool = benchmark.sentences(9000, numbers)[:3000], benchmark.sentences(rows, numbers)
     columns = {name: numbers.choices(pool, k=rows) for name in ("anchor", "positive", "negative")}
-    training = benchmark.prepared(folder, "train", "train", columns)
     pairs = {"sentence1": test[:1500], "sentence2": test[1500:]}
-    evaluation = benchmark.prepared(folder, "test", "evaluation", pairs)
-    config = LeakageConfig(near_duplicates="report")
-    return lambda: check_leakage([training], [evaluation], config, folder / "out")
+    return (
+        benchmark.prepared(folder, "train", "train", columns),
+        benchmark.prepared(folder, "test", "evaluation", pairs),
+    )
 
 
-STAGES: dict[str, Callable[[Path, int], Work]] = {
-    "data": data, "tokens": tokens, "sampler": sampler, "near-duplicates": near_duplicates,
-}  # fmt: skip
+def near_duplicates(folder: Path, made: tuple[PreparedSet, PreparedSet]) -> None:
+    """Leakage, near-duplicates included."""
+    from tasks.config import LeakageConfig
+    from tasks.data.leakage import check_leakage
+
+    training, evaluation = made
+    check_leakage([training], [evaluation], LeakageConfig(near_duplicates="report"), folder / "out")
+
+
+STAGES = {
+    "data": Stage(nli_files, data),
+    "tokens": Stage(half_distinct, tokens),
+    "sampler": Stage(triplets, sampler),
+    "near-duplicates": Stage(training_and_test, near_duplicates),
+}
 
 
 if __name__ == "__main__":

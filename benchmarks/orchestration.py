@@ -34,11 +34,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=ROOT / "flows/recipes/demo.yaml")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--workspace", type=Path, help="keep the run in this folder; else nothing of it is kept")
     parser.add_argument("--json", type=Path, help="write the measurements here")
     arguments = parser.parse_args()
     overrides = [part for change in arguments.overrides for part in ("--set", change)]
     with tempfile.TemporaryDirectory() as name:
-        found = watched(["run", str(arguments.recipe), "--json", *overrides], Path(name) / "workspace")
+        workspace = arguments.workspace.absolute() if arguments.workspace else Path(name) / "workspace"
+        found = watched(["run", str(arguments.recipe), "--json", *overrides], workspace)
     for part, spent in found.items():
         print(f"{part:<16} {spent['wall']:7.1f} s wall   command {spent['command']:6.2f} s CPU   server "
               f"{spent['server']:6.2f} s CPU")  # fmt: skip

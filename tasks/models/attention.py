@@ -8,9 +8,6 @@ before. How a flattened row is computed depends on what the device is good at; `
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
-from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -19,7 +16,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from tasks.models.dropout import draws_from_words, drop
+from tasks.models.attention_with_dropout import by_text_with_dropout
+from tasks.models.dropout import draws_from_words
+from tasks.models.texts_in_a_row import runs_of_equal_length, window_mask
 
 # Without the word "flash": sentence-transformers and transformers take any name that has it for the package flash-attn.
 ATTENTION_NAME = "sdpa_by_text"
@@ -78,7 +77,7 @@ def attend(
     """
     if cu_seq_lens_q is None:
         if attention_mask is None and sliding_window is not None and query.shape[2] > sliding_window:
-            attention_mask = _window_mask(query.shape[2], sliding_window, query.device)
+            attention_mask = window_mask(query.shape[2], sliding_window, query.device)
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **others
         )
@@ -102,7 +101,7 @@ def attend(
     capability = torch.cuda.get_device_capability(query.device) if device == "cuda" else (0, 0)
     kernel = KERNELS[choose_kernel(device, query.dtype, dropout, query.shape[-1], capability)]
     if kernel is by_text and dropout > 0 and device == "cpu" and draws_from_words(module):
-        kernel = partial(by_text, attention=with_dropout)
+        kernel = by_text_with_dropout
     query, key, value = (item[0].transpose(0, 1) for item in (query, key, value))  # (tokens, heads, head size)
     output = kernel(query, key, value, cu_seq_lens_q, max_length_q, dropout, scaling, window)
     return output.unsqueeze(0), None
@@ -139,36 +138,19 @@ def by_text(
     dropout: float,
     scaling: float | None,
     window: int | None,
-    attention: Callable[..., torch.Tensor] = scaled_dot_product_attention,
 ) -> torch.Tensor:
-    """`attention` on each text; neighbours of equal length go through one call. Shapes as in `varlen`."""
+    """SDPA on each text; neighbours of equal length go through one call. Shapes as in `varlen`."""
     del longest
+    runs = runs_of_equal_length(boundaries.tolist())
+    # Split, not sliced: the gradient of a slice is as large as what it was taken from.
+    parts = (item.split_with_sizes([count * length for count, length in runs]) for item in (query, key, value))
     outputs = []
-    start = 0
-    for count, length in _runs(boundaries.tolist()):
-        stop = start + count * length
-        q, k, v = (_as_batch(item[start:stop], count) for item in (query, key, value))
-        mask = _window_mask(length, window, query.device) if window is not None and length > window else None
-        output = attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+    for (count, length), *three in zip(runs, *parts, strict=True):
+        q, k, v = (_as_batch(item, count) for item in three)
+        mask = window_mask(length, window, query.device) if window is not None and length > window else None
+        output = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
         outputs.append(output.transpose(1, 2).flatten(0, 1))
-        start = stop
     return torch.cat(outputs)
-
-
-def with_dropout(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, attn_mask: torch.Tensor | None, dropout_p: float,
-    scale: float | None,
-) -> torch.Tensor:  # fmt: skip
-    """SDPA, by its own names, with masks cut from words; (texts, heads, length, head size) in and out, on a CPU.
-
-    A CPU has no fused kernel once there is dropout: like SDPA's own computation then, this one is in float32.
-    """
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
-    with torch.autocast("cpu", enabled=False):
-        weights = (query.float() * scale) @ key.float().transpose(-2, -1)
-        if attn_mask is not None:
-            weights = weights.masked_fill(~attn_mask, float("-inf"))
-        return (drop(weights.softmax(dim=-1), dropout_p) @ value.float()).to(value.dtype)
 
 
 def varlen(
@@ -248,26 +230,6 @@ def difference_from_by_text(kernel: Kernel, heads: int, head_size: int, dtype: t
         return max(float((ours - theirs).float().norm() / theirs.float().norm()) for ours, theirs in pairs)
 
 
-def _runs(boundaries: list[int]) -> list[tuple[int, int]]:
-    """(texts, tokens of each) for every run of neighbouring texts of equal length; empty texts are left out."""
-    runs: list[tuple[int, int]] = []
-    for start, stop in pairwise(boundaries):
-        length = stop - start
-        if runs and runs[-1][1] == length:
-            runs[-1] = (runs[-1][0] + 1, length)
-        elif length:
-            runs.append((1, length))
-    return runs
-
-
 def _as_batch(rows: torch.Tensor, texts: int) -> torch.Tensor:
     """(texts x length, heads, head size) as (texts, heads, length, head size), a view."""
     return rows.view(texts, -1, *rows.shape[1:]).transpose(1, 2)
-
-
-@lru_cache(maxsize=512)
-def _window_mask(length: int, window: int, device: torch.device) -> torch.Tensor:
-    # Kept over calls: one made under inference mode could not take part in a later backward pass.
-    with torch.inference_mode(mode=False):
-        positions = torch.arange(length, device=device)
-        return (positions[:, None] - positions).abs() < window

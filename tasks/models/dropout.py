@@ -1,10 +1,10 @@
 """Dropout on a CPU with masks cut from machine words.
 
 PyTorch draws one random number for each element of a mask; drawn 64 bits at a time, each word decides about four of
-them. On a CPU that is a third of the cost, and dropout is a tenth of the training of a small encoder in bf16. Rates are
-rounded to a 65,536th (0.1 becomes 0.100006) and the scale follows the rounded rate, so that the expected value stays
-exact. The numbers come from PyTorch's own generator: seeds and checkpoints hold for them as for everything else. Masks
-differ from those that PyTorch would draw, which no result may depend on.
+them. On a CPU that is a tenth of the cost, and dropout is a tenth of the training of a small encoder in bf16. Rates
+are rounded to a 65,536th (0.1 becomes 0.100006) and the scale follows the rounded rate, so that the expected value
+stays exact. The numbers come from PyTorch's own generator: seeds and checkpoints hold for them as for everything else.
+Masks differ from those that PyTorch would draw, which no result may depend on.
 """
 
 from __future__ import annotations
@@ -26,9 +26,32 @@ MARK = "_masks_from_words"
 
 def drop(values: torch.Tensor, rate: float) -> torch.Tensor:
     """`values` with each element 0 with probability `rate` (below 1) and the others scaled up; differentiable."""
-    # One value stays below STEPS: a rate that rounds to 1 would leave nothing to scale.
-    dropped = min(round(rate * STEPS), STEPS - 1)
-    return _Drop.apply(values, dropped)  # type: ignore[no-untyped-call, no-any-return]  # PyTorch leaves it untyped
+    return _Drop.apply(values, steps_dropped(rate))  # type: ignore[no-untyped-call, no-any-return]  # PyTorch leaves it untyped
+
+
+def steps_dropped(rate: float) -> int:
+    """How many of the STEPS values of its 16 bits drop an element; at least one keeps it."""
+    # A rate that rounds to 1 would leave nothing to scale.
+    return min(round(rate * STEPS), STEPS - 1)
+
+
+def scale_of_kept(dropped: int) -> float:
+    """What a kept element is multiplied by, so that the expected value stays."""
+    return STEPS / (STEPS - dropped)
+
+
+def draw(elements: int) -> torch.Tensor:
+    """16 random bits for each element, int16, drawn 64 at a time."""
+    words = torch.empty((elements + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    return words.view(torch.int16)[:elements]
+
+
+def kept(bits: torch.Tensor, dropped: int, dtype: torch.dtype) -> torch.Tensor:
+    """1 where the element stays and 0 where it goes, in the shape of `bits`.
+
+    In the numbers' own type: multiplying by a bool costs 20 times as much, since every element is converted.
+    """
+    return torch.ge(bits, dropped - STEPS // 2, out=torch.empty(bits.shape, dtype=dtype))
 
 
 def draws_from_words(module: torch.nn.Module) -> bool:
@@ -39,16 +62,17 @@ def draws_from_words(module: torch.nn.Module) -> bool:
 class _Drop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, dropped: int) -> torch.Tensor:
-        words = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        kept = (words.view(torch.int16)[: values.numel()] >= dropped - STEPS // 2).view(values.shape)
-        ctx.save_for_backward(kept)
-        ctx.scale = STEPS / (STEPS - dropped)
-        return (values * kept).mul_(ctx.scale)
+        bits = draw(values.numel()).view(values.shape)
+        # The bits are half as large as a mask of float32, and the mask is made from them again in no time.
+        ctx.save_for_backward(bits)
+        ctx.dropped = dropped
+        return (values * kept(bits, dropped, values.dtype)).mul_(scale_of_kept(dropped))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (kept,) = ctx.saved_tensors
-        return (gradients[0] * kept).mul_(ctx.scale), None
+        (bits,) = ctx.saved_tensors
+        mask = kept(bits, ctx.dropped, gradients[0].dtype)
+        return (gradients[0] * mask).mul_(scale_of_kept(ctx.dropped)), None
 
 
 class WordDropout(torch.nn.Dropout):

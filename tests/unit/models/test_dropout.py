@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from tasks.errors import PreconditionError
-from tasks.models.attention import attend, with_dropout
+from tasks.models.attention import KERNELS, attend
+from tasks.models.attention_with_dropout import by_text_with_dropout
 from tasks.models.dropout import WordDropout, drop, masks_drawn, quicken_dropout
 from tasks.models.loading import load_encoder
 
@@ -60,30 +62,86 @@ def test_the_seed_decides() -> None:
     assert not torch.equal(once(), drop(torch.ones(999), 0.5))
 
 
-@pytest.mark.parametrize("window", [None, 8])
-def test_attention_without_a_drop_is_sdpa(window: int | None) -> None:
+LENGTHS = (3, 7, 7, 1, 20, 5, 5, 5)
+BOUNDARIES = torch.tensor((0, *LENGTHS)).cumsum(0).to(torch.int32)
+
+
+def row_of_texts(size: int = 8, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
+    """Query, key and value of texts of LENGTHS end to end, two heads."""
+    return [torch.randn(sum(LENGTHS), 2, size, dtype=dtype, requires_grad=True) for _ in range(3)]
+
+
+@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("scaling", [None, 0.7])
+def test_attention_without_a_drop_is_sdpa(window: int | None, scaling: float | None) -> None:
     """A rate that rounds to nothing leaves the computation of attention itself, gradients included."""
     torch.manual_seed(5)
-    inputs = [torch.randn(2, 4, 33, 16, requires_grad=True) for _ in range(3)]
-    places = torch.arange(33)
-    mask = None if window is None else (places[:, None] - places).abs() < window
-    ours = with_dropout(*inputs, attn_mask=mask, dropout_p=1e-9, scale=None)
-    theirs = scaled_dot_product_attention(*inputs, attn_mask=mask)
+    inputs, weights = row_of_texts(), torch.randn(sum(LENGTHS), 2, 8)
+    ours = by_text_with_dropout(*inputs, BOUNDARIES, max(LENGTHS), 1e-9, scaling, window)
+    texts = []
+    for start, stop in pairwise(BOUNDARIES.tolist()):
+        places = torch.arange(stop - start)
+        mask = None if window is None else (places[:, None] - places).abs() < window
+        query, key, value = (item[start:stop].transpose(0, 1) for item in inputs)
+        texts.append(scaled_dot_product_attention(query, key, value, mask, scale=scaling).transpose(0, 1))
+    theirs = torch.cat(texts)
     torch.testing.assert_close(ours, theirs)
-    weights = torch.randn_like(ours)
     for one, other in zip(
         torch.autograd.grad(ours, inputs, weights), torch.autograd.grad(theirs, inputs, weights), strict=True
     ):
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("window", [None, 4])
+def test_attention_with_drops_has_the_gradients_that_its_masks_say(window: int | None) -> None:
+    """The same masks by hand in float64: every weight times 0 or 1 / (1 - rate), and autograd's own gradients."""
+    torch.manual_seed(6)
+    inputs, weights = row_of_texts(), torch.randn(sum(LENGTHS), 2, 8)
+    torch.manual_seed(7)
+    ours = by_text_with_dropout(*inputs, BOUNDARIES, max(LENGTHS), 0.25, None, window)
+    torch.manual_seed(7)
+    runs = [(1, 3), (2, 7), (1, 1), (1, 20), (3, 5)]  # neighbours of equal length: 3, 7 7, 1, 20, 5 5 5
+    kept = torch.ones(sum(count * 2 * length**2 for count, length in runs), dtype=torch.float64)
+    kept[drop(torch.ones(len(kept)), 0.25) == 0] = 0.0
+    doubles = [item.detach().double().requires_grad_() for item in inputs]
+    texts, start, used = [], 0, 0
+    for count, length in runs:
+        for _ in range(count):
+            query, key, value = (item[start : start + length].transpose(0, 1) for item in doubles)
+            scores = query @ key.transpose(1, 2) / 8**0.5
+            if window is not None:
+                places = torch.arange(length)
+                scores = scores.masked_fill((places[:, None] - places).abs() >= window, float("-inf"))
+            mask = kept[used : used + 2 * length**2].view(2, length, length)
+            texts.append(((scores.softmax(-1) * mask / 0.75) @ value).transpose(0, 1))
+            start, used = start + length, used + 2 * length**2
+    theirs = torch.cat(texts)
+    assert 0.15 < float((kept == 0).double().mean()) < 0.35
+    torch.testing.assert_close(ours, theirs.float())
+    for one, other in zip(
+        torch.autograd.grad(ours, inputs, weights), torch.autograd.grad(theirs, doubles, weights.double()), strict=True
+    ):
+        torch.testing.assert_close(one, other.float(), atol=1e-5, rtol=1e-5)
+
+
 def test_attention_with_drops_has_sdpa_as_its_mean() -> None:
     torch.manual_seed(6)
-    inputs = [torch.randn(1, 2, 12, 8) for _ in range(3)]
-    mean = torch.stack([with_dropout(*inputs, attn_mask=None, dropout_p=0.2, scale=None) for _ in range(4000)]).mean(
-        dim=0
-    )
-    torch.testing.assert_close(mean, scaled_dot_product_attention(*inputs), atol=0.06, rtol=0)
+    inputs = [item.detach() for item in row_of_texts()]
+    draws = [by_text_with_dropout(*inputs, BOUNDARIES, max(LENGTHS), 0.2, None, None) for _ in range(4000)]
+    without = KERNELS["by_text"](*inputs, BOUNDARIES, max(LENGTHS), 0.0, None, None)
+    torch.testing.assert_close(torch.stack(draws).mean(dim=0), without, atol=0.08, rtol=0)
+
+
+def test_attention_with_drops_in_half_precision_gives_half_precision() -> None:
+    torch.manual_seed(6)
+    inputs = row_of_texts(dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = by_text_with_dropout(*inputs, BOUNDARIES, max(LENGTHS), 1e-9, None, None)
+    exact = [item.detach().float() for item in inputs]
+    without = KERNELS["by_text"](*exact, BOUNDARIES, max(LENGTHS), 0.0, None, None)
+    assert ours.dtype == torch.bfloat16
+    torch.testing.assert_close(ours.float(), without, atol=2e-2, rtol=1e-2)
+    assert all(item.dtype == torch.bfloat16 for item in torch.autograd.grad(ours.float().sum(), inputs))
 
 
 @pytest.mark.parametrize("marked", [False, True])

@@ -1,0 +1,29 @@
+"""Where the texts of a flattened row lie, and what a window lets them see."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+
+import torch
+
+
+def runs_of_equal_length(boundaries: list[int]) -> list[tuple[int, int]]:
+    """(texts, tokens of each) for every run of neighbouring texts of equal length; empty texts are left out."""
+    runs: list[tuple[int, int]] = []
+    for start, stop in pairwise(boundaries):
+        length = stop - start
+        if runs and runs[-1][1] == length:
+            runs[-1] = (runs[-1][0] + 1, length)
+        elif length:
+            runs.append((1, length))
+    return runs
+
+
+@lru_cache(maxsize=512)
+def window_mask(length: int, window: int, device: torch.device) -> torch.Tensor:
+    """(length, length), true where two places of a text are less than `window` apart."""
+    # Kept over calls: one made under inference mode could not take part in a later backward pass.
+    with torch.inference_mode(mode=False):
+        positions = torch.arange(length, device=device)
+        return (positions[:, None] - positions).abs() < window
