@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
 from torch.nn.functional import scaled_dot_product_attention
 
 from tasks.errors import PreconditionError
@@ -15,6 +19,7 @@ from tasks.models.attention import KERNELS, attend
 from tasks.models.attention_with_dropout import by_text_with_dropout
 from tasks.models.dropout import WordDropout, drop, masks_drawn, quicken_dropout
 from tasks.models.loading import load_encoder
+from tasks.models.padding_free import enable_padding_free
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -189,3 +194,29 @@ def test_where_it_stays_off(tiny_models: Callable[[str], Path]) -> None:
         quicken_dropout(model, "on", "cuda")
     assert quicken_dropout(torch.nn.Linear(2, 2), "auto", "cpu").reason == "the model has no dropout layer"
     assert not any(isinstance(module, WordDropout) for module in model.modules())
+
+
+def test_a_forward_pass_that_is_repeated_has_the_same_masks(tiny_models: Callable[[str], Path]) -> None:
+    """Gradient checkpointing and cached losses compute a pass twice; other masks then would be another loss."""
+    columns = [["rain falls", "a man reads a book"], ["it rains", "a man is reading"]]
+    model = load_encoder(tiny_models("bert"), device="cpu").train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.3
+    enable_padding_free(model, "on", "cpu", "float32")
+    quicken_dropout(model, "on", "cpu")
+
+    def gradients(loss: torch.nn.Module) -> list[torch.Tensor]:
+        torch.manual_seed(9)
+        model.zero_grad()
+        loss([model.preprocess(column) for column in columns], None).backward()
+        return [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+
+    plain = gradients(MultipleNegativesRankingLoss(model))
+    cached = gradients(CachedMultipleNegativesRankingLoss(model, mini_batch_size=2))
+    model[0].model.gradient_checkpointing_enable()
+    checkpointed = gradients(MultipleNegativesRankingLoss(model))
+    assert masks_drawn(model) > 0
+    for again in (cached, checkpointed):
+        for one, other in zip(plain, again, strict=True):
+            torch.testing.assert_close(one, other)
