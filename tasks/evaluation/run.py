@@ -80,6 +80,9 @@ def evaluate_models(
     known = {model.name: _stored(model, config, prepared, workspace) for model in models}
     missing = [model for model in models if not _is_finished(known[model.name])]
     if missing:
+        rows = {item.name: f"{item.name} ({item.rows:,} rows)" for item in prepared}
+        names = " and ".join(model.name for model in missing)
+        log.info("evaluating %s on %s", names, ", ".join(rows.get(name, name) for name in suites))
         _run_worker(missing, known, config, prepared, folder)
     reports = []
     for model in models:
@@ -88,8 +91,15 @@ def evaluate_models(
         stored = known[model.name]
         source = stored if stored is not None else _own_folder(folder, model)
         reports.append(_placed(source, _own_folder(folder, model), model, reused=model not in missing))
+        log.info("%s: %s", model.name, _in_words(reports[-1]))
     _write_summaries(folder)
     return reports
+
+
+def _in_words(report: EvaluationReport) -> str:
+    return ", ".join(
+        f"{name} {scores.primary} {scores.metrics[scores.primary]:.4f}" for name, scores in report.suites.items()
+    )
 
 
 def scores_fingerprint(model: ModelUnderTest, config: EvaluationConfig, data: Sequence[PreparedSet]) -> str:
