@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 from datasets import disable_progress_bars
 
 from tasks.environment import hardware, versions
@@ -87,11 +88,11 @@ def measure(stage: str, rows: int) -> dict[str, float]:
             first = other.submit(make, Path(few), FEW).result()
             made = other.submit(make, Path(folder), rows).result()
         work(Path(few), first)
-        before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, cpu()
+        before, started = psutil.Process().memory_info().rss, cpu()
         work(Path(folder), made)
         spent = cpu() - started
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"rows": rows, "cpu_seconds": round(spent, 2), "grown_mib": round(grown / 1024)}
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before / 2**20
+    return {"rows": rows, "cpu_seconds": round(spent, 2), "grown_mib": round(grown)}
 
 
 def cpu() -> float:
