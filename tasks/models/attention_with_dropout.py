@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tasks.models.dropout import draw, kept, scale_of_kept, steps_dropped
-from tasks.models.texts_in_a_row import runs_of_equal_length, window_mask
+from tasks.models.texts_in_a_row import as_batch, runs_of_equal_length, split_by_run, window_mask
 
 
 def by_text_with_dropout(
@@ -57,7 +57,7 @@ class _Attention(torch.autograd.Function):
         output = torch.empty(value.shape)
         attention = []
         with torch.autocast("cpu", enabled=False):
-            rows = (_split(item, runs) for item in (query, key, value, output))
+            rows = (split_by_run(item, runs) for item in (query, key, value, output))
             for (count, length), lot, q, k, v, place in zip(runs, _lots(bits, texts, runs), *rows, strict=True):
                 weights = _batch(q, count) @ _batch(k, count).transpose(1, 2)
                 if window is not None and length > window:
@@ -75,7 +75,7 @@ class _Attention(torch.autograd.Function):
         query, key, value, bits, *attention = ctx.saved_tensors
         incoming = gradients[0] * scale_of_kept(ctx.dropped)
         outgoing = [torch.empty(value.shape) for _ in range(3)]
-        rows = (_split(item, ctx.runs) for item in (query, key, value, incoming, *outgoing))
+        rows = (split_by_run(item, ctx.runs) for item in (query, key, value, incoming, *outgoing))
         with torch.autocast("cpu", enabled=False):
             for (count, _), lot, weights, q, k, v, gradient, to_q, to_k, to_v in zip(
                 ctx.runs, _lots(bits, ctx.texts, ctx.runs), attention, *rows, strict=True
@@ -91,10 +91,6 @@ class _Attention(torch.autograd.Function):
         return *outgoing, None, None, None
 
 
-def _split(rows: torch.Tensor, runs: list[tuple[int, int]]) -> tuple[torch.Tensor, ...]:
-    return rows.split_with_sizes([count * length for count, length in runs])
-
-
 def _lots(bits: torch.Tensor, texts: list[int], runs: list[tuple[int, int]]) -> list[torch.Tensor]:
     """The bits of each run's weights, (texts x heads, length, length)."""
     shapes = [(number, length, length) for number, (_, length) in zip(texts, runs, strict=True)]
@@ -104,9 +100,9 @@ def _lots(bits: torch.Tensor, texts: list[int], runs: list[tuple[int, int]]) -> 
 
 def _batch(rows: torch.Tensor, texts: int) -> torch.Tensor:
     """(texts x length, heads, head size) as (texts x heads, length, head size); a view where there is one text."""
-    return rows.view(texts, -1, *rows.shape[1:]).transpose(1, 2).flatten(0, 1)
+    return as_batch(rows, texts).flatten(0, 1)
 
 
 def _put(place: torch.Tensor, texts: int, batch: torch.Tensor) -> None:
     """Write what `_batch` has taken apart to its rows."""
-    place.view(texts, -1, *place.shape[1:]).transpose(1, 2).copy_(batch.view(texts, -1, *batch.shape[1:]))
+    as_batch(place, texts).copy_(batch.view(texts, -1, *batch.shape[1:]))

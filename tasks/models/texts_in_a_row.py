@@ -1,4 +1,4 @@
-"""Where the texts of a flattened row lie, and what a window lets them see."""
+"""Where the texts of a flattened row lie, how they are taken apart, and what a window lets them see."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ def runs_of_equal_length(boundaries: list[int]) -> list[tuple[int, int]]:
         elif length:
             runs.append((1, length))
     return runs
+
+
+def split_by_run(rows: torch.Tensor, runs: list[tuple[int, int]]) -> tuple[torch.Tensor, ...]:
+    """The rows of each run. Split, not sliced: the gradient of a slice is as large as what it was taken from."""
+    return rows.split_with_sizes([count * length for count, length in runs])
+
+
+def as_batch(rows: torch.Tensor, texts: int) -> torch.Tensor:
+    """(texts x length, heads, head size) as (texts, heads, length, head size), a view."""
+    return rows.view(texts, -1, *rows.shape[1:]).transpose(1, 2)
 
 
 @lru_cache(maxsize=512)
