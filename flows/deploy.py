@@ -34,6 +34,7 @@ from tasks.child import PROJECT_ROOT
 from tasks.config import RunConfig
 from tasks.errors import PreconditionError
 from tasks.schema import Record, Section
+from tasks.yaml_text import load_yaml
 
 if TYPE_CHECKING:
     from prefect.client.orchestration.routes import ServerRoutes
@@ -168,7 +169,7 @@ def print_deployments(report: DeployReport, console: Console) -> None:
 def read_deployments(prefect_file: Path) -> list[DeploymentEntry]:
     """The deployments in a prefect.yaml; raises PreconditionError naming the file and what is wrong."""
     try:
-        content = yaml.safe_load(prefect_file.read_text(encoding="utf-8"))
+        content = load_yaml(prefect_file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise PreconditionError(f"{prefect_file} cannot be read: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("deployments"), list):

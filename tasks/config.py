@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -12,10 +12,17 @@ from tasks.data.sources import Source
 from tasks.evaluation.suites import Suite
 from tasks.models.sources import ModelSource
 from tasks.release.rules import Rule
-from tasks.schema import Section, Slug
+from tasks.schema import LARGEST_SEED, MOST_ROWS, Section, Slug
 from tasks.training.losses import CosineSimilarity, Loss, MultipleNegativesRanking
 
 Policy = Literal["report", "drop", "refuse"]
+
+# Bounds of the numbers below: beyond them a value is a slip of the pen, and would be found out after hours of work.
+MOST_EPOCHS = 1_000
+MOST_STEPS = 10_000_000
+MOST_ROWS_OF_A_BATCH = 1_000_000
+MOST_THREADS = 1_024
+A_YEAR_IN_SECONDS = 31_536_000
 
 
 class TrainingSet(Section):
@@ -25,7 +32,7 @@ class TrainingSet(Section):
     """Where the rows come from."""
     shape: Shape
     """What the rows become."""
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=MOST_ROWS)
     """Keep this many shaped rows, the first ones; default: all."""
     title: str = ""
     """Name for the card; default: the data set's key in the recipe."""
@@ -33,7 +40,7 @@ class TrainingSet(Section):
     """Language codes of the texts."""
     license: str = ""
     """Licence of the data (SPDX identifier, lower case), such as `cc-by-sa-4.0`."""
-    expect_rows: int | None = Field(default=None, ge=1)
+    expect_rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
     """Raw rows that the source must have; another number is refused."""
     allow_empty_fields: bool = True
     """Rows with an empty sentence are dropped and counted; with `false` they are refused."""
@@ -68,9 +75,9 @@ class DataConfig(Section):
     """Training sets by name. The name appears in losses, metrics, plots and the card."""
     leakage: LeakageConfig = LeakageConfig()
     """Overlap of training and evaluation data."""
-    download_timeout_seconds: float = Field(default=60.0, gt=0)
+    download_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
     """Longest silence of a server before a download is tried again."""
-    download_retries: int = Field(default=5, ge=0)
+    download_retries: int = Field(default=5, ge=0, le=100)
     """Tries after the first one, with growing pauses."""
 
 
@@ -81,7 +88,7 @@ class ModelConfig(Section):
     """Where the base model comes from."""
     weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """Expected SHA-256 of `model.safetensors`; another one is refused."""
-    max_seq_length: int | None = Field(default=None, ge=2)
+    max_seq_length: int | None = Field(default=None, ge=2, le=2**20)
     """Longest input in tokens; longer texts are cut. Default: what the base model says."""
     pooling: Literal["keep", "mean", "cls", "max", "lasttoken"] = "keep"
     """`keep` takes the base model's own pooling (mean for a plain encoder); anything else puts a fresh one on it."""
@@ -96,7 +103,7 @@ class ModelConfig(Section):
 class TokensConfig(Section):
     """Token statistics of the data under the base model's tokenizer."""
 
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=MOST_THREADS)
     """Threads; 0 takes every core."""
 
 
@@ -107,11 +114,11 @@ class PlanConfig(Section):
     """Warn when less than this share of a training set will be seen in the whole run."""
     maximum_truncated_share: float = Field(default=0.05, ge=0, le=1)
     """Warn when more than this share of a column's texts is cut at max_seq_length."""
-    probe_steps: int = Field(default=24, ge=0)
+    probe_steps: int = Field(default=24, ge=0, le=100_000)
     """Steps of the real trainer that `stsflow plan` runs to forecast time and memory; 0 runs none."""
     probe_in_run: bool = False
     """Also probe in `stsflow run`."""
-    price_per_hour: float | None = Field(default=None, ge=0)
+    price_per_hour: float | None = Field(default=None, ge=0, le=1e6)
     """Price of the machine per hour, for a cost forecast."""
     currency: str = "USD"
     """Currency of the price."""
@@ -120,15 +127,15 @@ class PlanConfig(Section):
 class TrainingConfig(Section):
     """Fine-tuning: the typed core of what people change, and `arguments` for everything else of the trainer."""
 
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0, le=MOST_EPOCHS)
     """Passes over the data, as the multi-data-set sampler counts them."""
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Stop after this many optimiser steps, whatever `epochs` says."""
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=8, ge=1, le=MOST_ROWS_OF_A_BATCH)
     """Rows in a batch on each device."""
-    batch_sizes: dict[Slug, int] = {}
+    batch_sizes: dict[Slug, Annotated[int, Field(ge=1, le=MOST_ROWS_OF_A_BATCH)]] = {}
     """Batch size of single data sets, by name."""
-    batch_tokens: int | None = Field(default=None, ge=16)
+    batch_tokens: int | None = Field(default=None, ge=16, le=10_000_000)
     """Instead of a fixed number of rows, fill batches up to about this many tokens, never more than batch_size rows."""
     losses: dict[Slug, Loss] = {}
     """Loss of each data set, by name. Default: MultipleNegativesRanking for triplets and pairs, CosineSimilarity for
@@ -139,31 +146,31 @@ class TrainingConfig(Section):
     """no_duplicates compares texts after case folding and removal of outer space."""
     multi_dataset_batch_sampler: Literal["round_robin", "proportional"] = "proportional"
     """`round_robin` takes batches in turn and ends an epoch with the smallest set; `proportional` uses all batches."""
-    learning_rate: float = Field(default=5e-5, gt=0)
+    learning_rate: float = Field(default=5e-5, gt=0, le=10)
     """Peak learning rate."""
     lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"] = (
         "linear"
     )
     """Schedule of the learning rate after warm-up."""
-    warmup: float = Field(default=0.0, ge=0)
+    warmup: float = Field(default=0.0, ge=0, le=MOST_STEPS)
     """Warm-up steps; a number below 1 is a share of all steps."""
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=10)
     """Decoupled weight decay (not on biases and layer norms)."""
-    max_grad_norm: float = Field(default=1.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0, le=1e6)
     """Clip the gradient to this norm; 0 does not clip."""
-    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    gradient_accumulation_steps: int = Field(default=1, ge=1, le=65_536)
     """Batches whose gradients are added up before a step."""
     optimizer: str = "adamw_torch_fused"
     """Name of the optimiser, as transformers knows it."""
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, le=LARGEST_SEED)
     """Seed of data order, dropout and fresh weights."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the hardware multiplies it natively (GPU, AMX, AVX512-BF16), else float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: a GPU when there is one."""
-    processes: int = Field(default=1, ge=1)
+    processes: int = Field(default=1, ge=1, le=MOST_THREADS)
     """Trainer processes on this host (data parallel); several meet through a file in the training's folder."""
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=MOST_THREADS)
     """CPU threads of each trainer process; 0 takes the physical cores."""
     padding_free: Literal["auto", "on", "off"] = "auto"
     """Run batches without padding where the architecture allows it exactly; `on` refuses where it does not."""
@@ -173,17 +180,17 @@ class TrainingConfig(Section):
     """On a CPU, cut dropout masks from machine words, which costs a third of drawing each element."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
-    logging_steps: int = Field(default=10, ge=1)
+    logging_steps: int = Field(default=10, ge=1, le=MOST_STEPS)
     """Steps between two points of the training loss."""
-    eval_steps: int | None = Field(default=None, ge=1)
+    eval_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Steps between two evaluations on the choosing suite, each with a checkpoint; default: ten in the run."""
-    checkpoint_steps: int | None = Field(default=None, ge=1)
+    checkpoint_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Steps between two checkpoints for resuming; default: `eval_steps`."""
-    keep_checkpoints: int = Field(default=2, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1, le=10_000)
     """Checkpoints kept besides the best one."""
-    early_stopping_patience: int | None = Field(default=None, ge=1)
+    early_stopping_patience: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Stop when the choosing metric has not risen for this many evaluations."""
-    early_stopping_threshold: float = Field(default=0.0, ge=0)
+    early_stopping_threshold: float = Field(default=0.0, ge=0, le=1)
     """A rise smaller than this does not count."""
     on_out_of_memory: Literal["fail", "halve"] = "halve"
     """`halve`: start again from the last checkpoint with half the micro-batch and twice the accumulation, where the
@@ -191,9 +198,9 @@ class TrainingConfig(Section):
     concurrency_limit: str = "gpu"
     """Prefect concurrency limit of which a slot is held while training; made with one slot when it is missing. Empty:
     none, trainings may share the machine."""
-    hang_timeout_seconds: float = Field(default=1800.0, gt=0)
+    hang_timeout_seconds: float = Field(default=1800.0, gt=0, le=A_YEAR_IN_SECONDS)
     """End the trainer when it has written no event for this long."""
-    timeout_seconds: float | None = Field(default=None, gt=0)
+    timeout_seconds: float | None = Field(default=None, gt=0, le=A_YEAR_IN_SECONDS)
     """End the trainer after this time; the last checkpoint stays."""
     arguments: dict[str, JsonValue] = {}
     """Any other argument of SentenceTransformerTrainingArguments, checked by name and type before work begins."""
@@ -211,13 +218,13 @@ class EvaluationConfig(Section):
     """Metric of that suite, higher is better."""
     report_on: Slug | None = None
     """Suite whose score is the headline; default: the first whose split is `test`, else the last suite."""
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=1, le=MOST_ROWS_OF_A_BATCH)
     """Sentences encoded at a time."""
-    resamples: int = Field(default=10_000, ge=0)
+    resamples: int = Field(default=10_000, ge=0, le=1_000_000)
     """Bootstrap resamples of each interval; 0 gives no intervals."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Confidence of the intervals."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """Seed of the bootstrap."""
 
 

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from tasks.errors import RecipeError
 from tasks.fingerprint import fingerprint
+from tasks.yaml_text import DEEPEST, LARGEST_TEXT, load_yaml
 
 if TYPE_CHECKING:
     from tasks.config import RunConfig
@@ -23,37 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=BaseModel)
 
+LONGEST_SHOWN = 80
 # Paths given on the command line start from the working directory; in the file, from the file's own folder.
 PATH_FIELDS = (("data", "root"), ("model", "source", "path"), ("evaluation", "suites", "*", "folder"))
-
-
-class RecipeLoader(yaml.SafeLoader):
-    """Safe YAML with two changes: a repeated key is an error, and only `true` and `false` are booleans.
-
-    YAML 1.1 also reads on, off, yes and no as booleans, which would turn `padding_free: off` and the language code
-    `no` into something else.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of `node`; raises a ConstructorError with the line of a key that occurs twice."""
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} occurs twice", key_node.start_mark
-                )
-            seen.add(key if isinstance(key, str) else repr(key))
-        return super().construct_mapping(node, deep)
-
-
-RecipeLoader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("bool", "timestamp")]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}  # fmt: skip
-RecipeLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
 
 
 def load_recipe(kind: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
@@ -112,9 +85,6 @@ def check_parts_fit(recipe: RunConfig) -> None:
     """Raise RecipeError when sections, each legal alone, do not fit each other; the message names field and remedy."""
     _check_names("training.losses", recipe.training.losses, recipe.data.train, "training set")
     _check_names("training.batch_sizes", recipe.training.batch_sizes, recipe.data.train, "training set")
-    for name, size in recipe.training.batch_sizes.items():
-        if size < 1:
-            raise RecipeError(f"training.batch_sizes.{name}: found {size}; a batch has at least 1 row")
     for name, training_set in recipe.data.train.items():
         loss = recipe.loss_of(name)
         if training_set.shape.kind not in loss.learns_from:
@@ -193,19 +163,25 @@ def _check_names(where: str, names: Iterable[str], allowed: Iterable[str], what:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
+        if path.exists() and not path.is_file():  # a pipe nobody writes to would be waited for, without end
+            raise RecipeError(f"{path}: the recipe is not a file")
+        if path.stat().st_size > 4 * LARGEST_TEXT:
+            raise RecipeError(
+                f"{path}: {path.stat().st_size:,} bytes; a recipe has at most {LARGEST_TEXT:,} characters"
+            )
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = sorted(item.name for item in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         hint = f"; {path.parent} has: {', '.join(near)}" if near else ""
         raise RecipeError(f"{path}: there is no such recipe{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: the recipe cannot be read: {error}") from None
     try:
-        values = yaml.load(text, RecipeLoader)
+        values = load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        raise RecipeError(f"{path}{line}: not valid YAML: {_problem(error)}") from None
     if not isinstance(values, dict):
         raise RecipeError(
             f"{path}: a recipe is a mapping of sections such as data, model and training; found {_shown(values)}"
@@ -213,24 +189,27 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+def _problem(error: yaml.YAMLError) -> str:
+    return str(getattr(error, "problem", None) or " ".join(str(error).split()))
+
+
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise RecipeError(f"--set {override}: write --set dotted.key=value, such as --set training.epochs=2")
+    shown = override if len(override) <= LONGEST_SHOWN else override[: LONGEST_SHOWN - 3] + "..."
+    if not equals or not all(parts) or len(parts) > DEEPEST:
+        raise RecipeError(f"--set {shown}: write --set dotted.key=value, such as --set training.epochs=2")
     try:
-        value = yaml.load(text, RecipeLoader)
+        value = load_yaml(text)
     except yaml.YAMLError as error:
-        raise RecipeError(
-            f"--set {override}: the value is not valid YAML: {getattr(error, 'problem', error)}"
-        ) from None
+        raise RecipeError(f"--set {shown}: the value is not valid YAML: {_problem(error)}") from None
     target: Any = values
     for depth, part in enumerate(parts[:-1]):
         if target.get(part) is None:
             target[part] = {}
         target = target[part]
         if not isinstance(target, dict):
-            raise RecipeError(f"--set {override}: {'.'.join(parts[: depth + 1])} is a value, not a section")
+            raise RecipeError(f"--set {shown}: {'.'.join(parts[: depth + 1])} is a value, not a section")
     target[parts[-1]] = value
 
 
@@ -242,7 +221,14 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
             sections = [one for section in inside for key, one in section.items() if name in (key, "*")]
         for section in sections:
             if isinstance(section, dict) and isinstance(section.get(field), str):
-                section[field] = str((folder / Path(section[field]).expanduser()).resolve())
+                section[field] = _anchored(".".join([*names, field]), section[field], folder)
+
+
+def _anchored(where: str, path: str, folder: Path) -> str:
+    try:
+        return str((folder / Path(path).expanduser()).resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, a user that is not there
+        raise RecipeError(f"{where}: found {_shown(path)}, which is no path: {error}") from None
 
 
 # ------------------------------------------------------------------------------------------------------ messages
@@ -289,7 +275,7 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
 
 def _steps(kind: type[BaseModel], location: Sequence[int | str]) -> list[tuple[int | str, Any, bool]]:

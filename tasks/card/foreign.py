@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from tasks.card.card_text import Problem
+from tasks.yaml_text import load_yaml
 
 _HEADER = re.compile(r"\A\s*---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
@@ -48,7 +49,7 @@ def check_foreign_card(card: Path) -> list[Problem]:
 
 def _parsed(header: str) -> Mapping[str, object] | None:
     try:
-        loaded = yaml.safe_load(header)
+        loaded = load_yaml(header)
     except yaml.YAMLError:
         return None
     return loaded if isinstance(loaded, dict) else None

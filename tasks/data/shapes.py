@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from tasks.schema import Section
+from tasks.schema import LARGEST_SEED, Section
 
 if TYPE_CHECKING:
     from tasks.data.reading import Reading
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TRIPLET_COLUMNS = ("anchor", "positive", "negative")
 PAIR_COLUMNS = ("anchor", "positive")
 SCORED_PAIR_COLUMNS = ("sentence1", "sentence2", "score")
+
+Score = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
 class NliTriplets(Section):
@@ -46,7 +48,7 @@ class NliTriplets(Section):
         "0": "entailment", "1": "neutral", "2": "contradiction",
     }  # fmt: skip
     """Meaning of each value found in the label column; any other value is refused."""
-    seed: int = 42
+    seed: int = Field(default=42, ge=0, le=LARGEST_SEED)
     """Seed of the choice among several entailments or contradictions."""
 
     @property
@@ -118,7 +120,7 @@ class ScoredPairs(Section):
     """Column of the second sentence."""
     score: str = "score"
     """Column of the score."""
-    score_range: tuple[float, float] = (0.0, 5.0)
+    score_range: tuple[Score, Score] = (0.0, 5.0)
     """Lowest and highest score; a row outside is refused."""
     keep: tuple[str, ...] = ()
     """Further columns to carry along unchanged, such as `genre`, for suites that report on subsets."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.schema import Section
+from tasks.schema import LARGEST_SEED, Section
 
 if TYPE_CHECKING:
     from tasks.data.reading import Reading
@@ -143,7 +143,7 @@ class SyntheticSource(Section):
     """Rows to generate."""
     languages: tuple[Literal["ko", "en"], ...] = ("ko", "en")
     """Languages to write the scenes in."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """Seed of the choice of scenes."""
 
     def fetch(self, access: Access) -> SourceRef:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from tasks.data.shapes import NliTriplets, ScoredPairs, Triplets
 from tasks.data.sources import Source
-from tasks.schema import Section
+from tasks.schema import MOST_ROWS, Dimension, Section
 
 if TYPE_CHECKING:
     from tasks.evaluation.scoring import Scoring
@@ -43,7 +43,7 @@ class Described(Section):
     """Language codes of the texts."""
     license: str = ""
     """Licence of the data (SPDX identifier, lower case)."""
-    expect_rows: int | None = Field(default=None, ge=1)
+    expect_rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
     """Rows that the source must have; another number is refused."""
 
     def texts(self, data: PreparedSet | None) -> Iterator[str]:
@@ -86,7 +86,7 @@ class MatryoshkaSuite(Described):
     """Where the rows come from."""
     shape: ScoredPairs = ScoredPairs()
     """Which columns hold the pair and its score."""
-    dimensions: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    dimensions: tuple[Dimension, ...] = Field(min_length=1, max_length=64)
     """Sizes to cut embeddings to; none may exceed the model's own."""
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tasks.batching.build import build_batches, read_sets, text_columns
 from tasks.batching.exposure import keeps_row_count, planned_exposure
 from tasks.batching.multi import TrainingBatches, ends_with
-from tasks.config import RunConfig
+from tasks.config import MOST_EPOCHS, RunConfig
+from tasks.errors import PreconditionError
 from tasks.plan.findings import merge_findings
 from tasks.records import BaseModelRef, Exposure, Finding, PlanReport, PreparedData
 
@@ -26,6 +27,11 @@ def plan_exposure(
     accumulation = training.gradient_accumulation_steps
     steps = batches.steps(training.epochs, training.max_steps, accumulation)
     steps_per_epoch = batches.steps_per_epoch(accumulation)
+    if steps > MOST_EPOCHS * steps_per_epoch > 0:  # every epoch is drawn below, as the trainer will draw it
+        raise PreconditionError(
+            f"training.max_steps: {steps:,} steps are {steps // steps_per_epoch:,} passes over the data, which "
+            f"has {steps_per_epoch:,} step(s) in an epoch; at most {MOST_EPOCHS:,} passes are allowed."
+        )
     exposure = planned_exposure(
         batches,
         steps,

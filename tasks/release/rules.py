@@ -27,7 +27,7 @@ class BeatsBase(Section):
     hyperparameters."""
     metric: str = "spearman_cosine"
     """Metric to compare."""
-    margin: float = Field(default=0.0, ge=0)
+    margin: float = Field(default=0.0, ge=0, le=100)
     """The lower end of the interval must lie above this."""
 
     def outcome(self, evidence: Evidence) -> RuleOutcome:
@@ -46,7 +46,7 @@ class BeatsChampion(Section):
     """Suite to compare on; default: the headline suite."""
     metric: str = "spearman_cosine"
     """Metric to compare."""
-    margin: float = Field(default=0.0, ge=0)
+    margin: float = Field(default=0.0, ge=0, le=100)
     """The lower end of the interval must lie above this."""
 
     def outcome(self, evidence: Evidence) -> RuleOutcome:
@@ -65,7 +65,7 @@ class NotWorse(Section):
     """Suites to compare on."""
     metric: str = "spearman_cosine"
     """Metric to compare."""
-    margin: float = Field(default=0.01, gt=0)
+    margin: float = Field(default=0.01, gt=0, le=100)
     """Largest loss that is accepted: the lower end of the interval must lie above minus this."""
 
     def outcome(self, evidence: Evidence) -> RuleOutcome:
@@ -93,7 +93,7 @@ class MinimumScore(Section):
     """Suite to look at; default: the headline suite."""
     metric: str = "spearman_cosine"
     """Metric to look at."""
-    score: float
+    score: float = Field(ge=-100, le=100)
     """Lowest score that passes."""
 
     def outcome(self, evidence: Evidence) -> RuleOutcome:
@@ -112,7 +112,7 @@ class MaximumSize(Section):
     """The model folder is no larger than a bound."""
 
     kind: Literal["maximum_size"] = "maximum_size"
-    megabytes: float = Field(gt=0)
+    megabytes: float = Field(gt=0, le=1e9)
     """Largest size of the model folder, in units of 1,000,000 bytes."""
 
     def outcome(self, evidence: Evidence) -> RuleOutcome:
@@ -129,7 +129,7 @@ class MaximumLatency(Section):
     """One text is encoded within a bound, on the machine that evaluates."""
 
     kind: Literal["maximum_latency"] = "maximum_latency"
-    milliseconds: float = Field(gt=0)
+    milliseconds: float = Field(gt=0, le=1e7)
     """Longest median time to encode one text alone."""
 
     def outcome(self, evidence: Evidence) -> RuleOutcome:

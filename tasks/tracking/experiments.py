@@ -13,6 +13,7 @@ from tasks.errors import PreconditionError, StsflowError
 from tasks.schema import Section
 from tasks.tracking.store import Store, check_reachable
 from tasks.workspace import Workspace
+from tasks.yaml_text import load_yaml
 
 DESCRIPTION_TAG = "mlflow.note.content"  # what the MLflow UI shows as an experiment's description
 
@@ -27,7 +28,7 @@ class ExperimentList(Section):
 def read_experiments(path: Path) -> dict[str, str]:
     """Descriptions by name; raises PreconditionError naming the file."""
     try:
-        return ExperimentList.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).experiments
+        return ExperimentList.model_validate(load_yaml(path.read_text(encoding="utf-8"))).experiments
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise PreconditionError(f"{path} is no list of experiments: {error}") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -155,6 +156,8 @@ def check_arguments(arguments: Mapping[str, JsonValue]) -> None:
             raise RecipeError(f"{where}: the trainer has no argument of this name.{hint}")
         if _changes_nothing(name, value):
             continue
+        if _not_finite(value):
+            raise RecipeError(f"{where}: found {value!r}; every number must be finite.")
         if name in REPLACED_BY_FIELD:
             raise RecipeError(f"{where}: stsflow sets this itself; use {REPLACED_BY_FIELD[name]}.")
         if name in FIXED:
@@ -165,6 +168,12 @@ def check_arguments(arguments: Mapping[str, JsonValue]) -> None:
 def _changes_nothing(name: str, value: JsonValue) -> bool:
     # Types too: 0 equals False, and is not what the trainer's own card would show.
     return any(type(value) is type(one) and value == one for one in HARMLESS_VALUES.get(name, ()))
+
+
+def _not_finite(value: JsonValue) -> bool:
+    if isinstance(value, dict | list):
+        return any(_not_finite(part) for part in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _check_value(where: str, value: JsonValue, rule: Mapping[str, list[str]]) -> None:

@@ -7,11 +7,11 @@ changing what is learned. `lighter` is the same loss with a smaller footprint an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tasks.schema import Section
+from tasks.schema import Dimension, Section
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -24,7 +24,7 @@ class MultipleNegativesRanking(Section):
     kind: Literal["multiple_negatives_ranking"] = "multiple_negatives_ranking"
     learns_from: ClassVar[tuple[str, ...]] = ("nli_triplets", "triplets", "pairs")
     is_mean_of_rows: ClassVar[bool] = False  # every row is a negative of the others
-    scale: float = Field(default=20.0, gt=0)
+    scale: float = Field(default=20.0, gt=0, le=10_000)
     """Factor on the similarities before the softmax (an inverse temperature)."""
     similarity: Literal["cosine", "dot"] = "cosine"
     """Similarity of two embeddings."""
@@ -51,11 +51,11 @@ class CachedMultipleNegativesRanking(Section):
     kind: Literal["cached_multiple_negatives_ranking"] = "cached_multiple_negatives_ranking"
     learns_from: ClassVar[tuple[str, ...]] = ("nli_triplets", "triplets", "pairs")
     is_mean_of_rows: ClassVar[bool] = False
-    scale: float = Field(default=20.0, gt=0)
+    scale: float = Field(default=20.0, gt=0, le=10_000)
     """Factor on the similarities before the softmax."""
     similarity: Literal["cosine", "dot"] = "cosine"
     """Similarity of two embeddings."""
-    mini_batch_size: int = Field(default=32, ge=1)
+    mini_batch_size: int = Field(default=32, ge=1, le=1_000_000)
     """Rows that go through the encoder at a time; decides the memory, not the result."""
 
     def build(self, model: SentenceTransformer) -> nn.Module:
@@ -114,7 +114,7 @@ class CoSENT(Section):
     kind: Literal["cosent"] = "cosent"
     learns_from: ClassVar[tuple[str, ...]] = ("scored_pairs",)
     is_mean_of_rows: ClassVar[bool] = False  # it compares the rows of a batch with each other
-    scale: float = Field(default=20.0, gt=0)
+    scale: float = Field(default=20.0, gt=0, le=10_000)
     """Factor on the differences of cosines."""
 
     def build(self, model: SentenceTransformer) -> nn.Module:
@@ -137,7 +137,7 @@ class AnglE(Section):
     kind: Literal["angle"] = "angle"
     learns_from: ClassVar[tuple[str, ...]] = ("scored_pairs",)
     is_mean_of_rows: ClassVar[bool] = False
-    scale: float = Field(default=20.0, gt=0)
+    scale: float = Field(default=20.0, gt=0, le=10_000)
     """Factor on the differences of angles."""
 
     def build(self, model: SentenceTransformer) -> nn.Module:
@@ -160,7 +160,7 @@ class TripletMargin(Section):
     kind: Literal["triplet"] = "triplet"
     learns_from: ClassVar[tuple[str, ...]] = ("nli_triplets", "triplets")
     is_mean_of_rows: ClassVar[bool] = True
-    margin: float = Field(default=5.0, gt=0)
+    margin: float = Field(default=5.0, gt=0, le=10_000)
     """Wanted difference of the distances."""
     distance: Literal["cosine", "euclidean", "manhattan"] = "euclidean"
     """Distance of two embeddings."""
@@ -197,10 +197,21 @@ class Matryoshka(Section):
     kind: Literal["matryoshka"] = "matryoshka"
     loss: PlainLoss
     """The loss that is applied at each dimension."""
-    dimensions: tuple[int, ...] = Field(min_length=1)
+    dimensions: tuple[Dimension, ...] = Field(min_length=1, max_length=64)
     """Leading dimensions to train, such as `[768, 512, 256, 128, 64]`."""
-    weights: tuple[float, ...] | None = None
+    weights: tuple[Annotated[float, Field(ge=0, le=10_000)], ...] | None = None
     """Weight of each dimension; default: 1 each."""
+
+    @model_validator(mode="after")
+    def _each_dimension_once_with_its_weight(self) -> Self:
+        for size in self.dimensions:
+            if self.dimensions.count(size) > 1:
+                raise ValueError(f"`dimensions` names {size} more than once")
+        if self.weights is not None and len(self.weights) != len(self.dimensions):
+            raise ValueError(
+                f"`weights` has {len(self.weights)} numbers for {len(self.dimensions)} `dimensions`; it needs one each"
+            )
+        return self
 
     @property
     def learns_from(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pytest
 from tasks.batching.ledger import Ledger
 from tasks.batching.trainer_route import TrainerRoute
 from tasks.config import RunConfig
+from tasks.errors import PreconditionError
 from tasks.plan.exposure import draw_batches, plan_exposure
 from tasks.records import PlanReport, PreparedData
 
@@ -259,3 +260,10 @@ def test_the_plan_is_made_without_the_training_stack() -> None:
         "print(sorted({'torch', 'transformers', 'sentence_transformers', 'datasets', 'prefect'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_more_passes_over_the_data_than_a_recipe_may_ask_for_are_refused_before_they_are_drawn(
+    prepare: Prepare, recipe: Recipe
+) -> None:
+    with pytest.raises(PreconditionError, match=r"10,000,000 steps are 1,000,000 passes .* 10 step\(s\) in an epoch"):
+        plan_exposure(recipe(SHAPES, max_steps=10_000_000, batch_size=6), toy(prepare, 42, 14), world_size=1)
