@@ -51,6 +51,20 @@ def folder_made_whole(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def links_that_leave(folder: Path) -> list[Path]:
+    """Symbolic links below `folder` whose target lies outside of it.
+
+    A snapshot in the cache of the Hugging Face hub holds links into the `blobs` beside it: those belong to it.
+    """
+    real = folder.resolve()
+    inside = [real] + ([real.parent.parent / "blobs"] if real.parent.name == "snapshots" else [])
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() and not any(path.resolve().is_relative_to(place) for place in inside)
+    ]
+
+
 def link_or_copy(source: Path, target: Path) -> Path:
     """Make the file or folder `source` appear at `target` too: hard links where the disk allows it, else copies."""
 

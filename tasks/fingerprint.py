@@ -39,13 +39,14 @@ CARD_FILES = ("README.md", "facts.json", "figures")
 def sha256_of_folder(folder: Path, *, ignore: Iterable[str] = ()) -> str:
     """SHA-256 over the sorted relative paths and content hashes of all files below `folder`.
 
-    `ignore` names files and folders (by name) that do not count, such as a card that is written after the digest.
+    `ignore` names files and folders directly in `folder` that do not count, such as a card that is written after the
+    digest; further down the same names count.
     """
     ignored = set(ignore)
     entries = {
         path.relative_to(folder).as_posix(): sha256_of_file(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and ignored.isdisjoint(path.relative_to(folder).parts)
+        if path.is_file() and path.relative_to(folder).parts[0] not in ignored
     }
     return fingerprint(entries)
 

@@ -92,6 +92,24 @@ def _snapshot(
     return download(local=False)
 
 
+def cached_snapshot(
+    repo_id: str, revision: str, kind: RepositoryKind, *, allow_patterns: Sequence[str] | None = None
+) -> Path | None:
+    """The folder of `repo_id` at `revision` in the hub's own cache; None when it is not there. Nothing is fetched."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    patterns = None if allow_patterns is None else list(allow_patterns)
+    try:
+        return Path(
+            snapshot_download(
+                repo_id, repo_type=kind, revision=revision, allow_patterns=patterns, local_files_only=True
+            )
+        )
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
 def current_commit(repo_id: str, kind: RepositoryKind, *, branch: str = "main", retries: int = 2) -> str:
     """Commit that `branch` names now: one small request. Raises as `fetch_snapshot` does."""
     from huggingface_hub import HfApi

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from tasks.card.base_at_hand import base_at_hand
 from tasks.card.card_text import Problem, check_facts, check_figures, check_text
 from tasks.card.content import Evidence
 from tasks.card.evaluation_section import suite_blocks
@@ -22,7 +23,9 @@ from tasks.config import EvaluationConfig, RunConfig
 from tasks.environment import hardware, versions
 from tasks.errors import EvaluationFailed, PreconditionError
 from tasks.evaluation.suites import Suite
+from tasks.files import links_that_leave
 from tasks.fingerprint import sha256_of_file, sha256_of_model
+from tasks.models.sources import ModelSource
 from tasks.records import (
     BaseModelRef,
     Difference,
@@ -70,6 +73,12 @@ class Evaluate(Protocol):
     ) -> EvaluationReport: ...
 
 
+class FindBase(Protocol):
+    """Finds the base model on this machine: `base_at_hand`."""
+
+    def __call__(self, stated: BaseModelRef, source: ModelSource) -> BaseModelRef | None: ...
+
+
 class Compare(Protocol):
     """Paired differences of two reports: `compare` of the evaluation stage."""
 
@@ -86,17 +95,23 @@ def verify_card(
     compare: Compare | None = None,
     digest_rows: Callable[[PreparedSet], str] | None = None,
     prepare: Callable[[RunConfig], PreparedData] | None = None,
+    find_base: FindBase = base_at_hand,
     tolerance: float | None = None,
 ) -> VerifyResult:
     """What holds of the card in `folder` (a model folder, a run's folder, or its card folder).
 
-    `evaluate` measures the shipped weights again, and the base model where its folder is still there; `compare` makes
-    the paired differences of both; `digest_rows` gives the digest of a prepared set as it now lies on disk; `prepare`
+    `evaluate` measures the shipped weights again, and the base model where `find_base` has it; `compare` makes the
+    paired differences of both; `digest_rows` gives the digest of a prepared set as it now lies on disk; `prepare`
     reads the recipe's data again where the prepared rows are gone. Without `evaluate` nothing is measured, which is a
-    note. `tolerance` for scores defaults to SAME_MACHINE or OTHER_MACHINE. Raises PreconditionError when `folder` holds
-    neither a card nor a model.
+    note. `tolerance` for scores defaults to SAME_MACHINE or OTHER_MACHINE. Whatever came with the card is data: it lets
+    no code run. Raises PreconditionError when `folder` holds neither a card nor a model.
     """
     model, card = _locate(folder)
+    leaving = [link for place in dict.fromkeys((model, card.parent)) for link in links_that_leave(place)]
+    if leaving:
+        message = "It is a link out of its folder: what it points to is no part of what was shipped."
+        links = [Problem(place=str(link), message=message) for link in leaving]
+        return _result(folder, model, card, "stsflow", links, [], 0)
     if not card.with_name("facts.json").is_file():
         problems = check_foreign_card(card)
         return _result(folder, model, card, "foreign", problems, [], 0)
@@ -116,7 +131,7 @@ def verify_card(
     if evaluate is None:
         check.notes.append("The scores were not measured again: no evaluation was given.")
     elif rows is not None:
-        check.scores(model, rows, evaluate, compare, tolerance)
+        check.scores(model, rows, evaluate, compare, find_base, tolerance)
     return _result(folder, model, card, "stsflow", check.problems, check.notes, check.compared)
 
 
@@ -219,28 +234,25 @@ class _Verification:
         rows: tuple[PreparedSet, ...],
         evaluate: Evaluate,
         compare: Compare | None,
+        find_base: FindBase,
         tolerance: float | None,
     ) -> None:
         """Measure again, and compare every fact that a measurement gives."""
         data = PreparedData(fingerprint="", train=(), evaluation=rows)
-        config, base = self.recipe.evaluation, self.evidence.base
+        config = self.recipe.evaluation
+        base = find_base(self.evidence.base, self.recipe.model.source)
         with tempfile.TemporaryDirectory(prefix="verify-card-") as scratch:
             try:
                 tuned = evaluate("tuned", model, sha256_of_model(model), config.suites, data, config, Path(scratch))
                 before = None
-                if base.path.is_dir():
-                    before = evaluate(
-                        "base",
-                        base.path,
-                        sha256_of_model(base.path),
-                        config.suites,
-                        data,
-                        config,
-                        Path(scratch),
-                        base=base,
-                    )
+                if base is not None:
+                    digest = sha256_of_model(base.path)
+                    before = evaluate("base", base.path, digest, config.suites, data, config, Path(scratch), base=base)
                 else:
-                    self.notes.append(f"The base model is not at {base.path}, so its scores were not measured again.")
+                    self.notes.append(
+                        f"The base model {self.evidence.base.name} is not at hand with the digest that the card "
+                        "states, so its scores were not measured again."
+                    )
                 differences = compare(before, tuned, config) if compare is not None and before is not None else ()
             except EvaluationFailed as error:
                 self._problem("evaluation", f"The model cannot be measured any more: {error}")

@@ -19,7 +19,7 @@ from tasks.card.render import write_card
 from tasks.card.verify import VerifyResult, verify_card
 from tasks.errors import PreconditionError
 from tasks.fingerprint import sha256_of_file, sha256_of_model
-from tasks.records import EvaluationReport, PreparedSet
+from tasks.records import BaseModelRef, EvaluationReport, PreparedSet
 from tasks.workspace import Workspace
 
 
@@ -69,7 +69,16 @@ class Finished:
 
     def verify(self, folder: Path | None = None) -> VerifyResult:
         """Verification of the model folder, with everything it can borrow."""
-        return verify_card(folder or self.model, self.workspace, evaluate=self.evaluate, digest_rows=digest_rows)
+        return verify_card(
+            folder or self.model, self.workspace, evaluate=self.evaluate, digest_rows=digest_rows,
+            find_base=self.find_base,
+        )  # fmt: skip
+
+    def find_base(self, stated: BaseModelRef, source: object) -> BaseModelRef | None:
+        """The base of this run, while it is there."""
+        del source
+        folder = self.here(self.records.base.path)
+        return stated.model_copy(update={"path": folder}) if folder.is_dir() else None
 
     def places(self) -> list[str]:
         """Where verification finds problems."""
@@ -252,7 +261,7 @@ def test_what_cannot_be_looked_at_is_a_note(finished: Finished) -> None:
     finished.training_result.unlink()
     result = finished.verify()
     assert result.holds
-    assert any("base model is not at" in note for note in result.notes)
+    assert any("is not at hand with the digest" in note for note in result.notes)
     assert any("training's own record" in note for note in result.notes)
 
 
@@ -273,6 +282,28 @@ def test_facts_that_cannot_be_read_are_one_problem(finished: Finished) -> None:
     (finished.model / "facts.json").write_text("{}")
     (problem,) = finished.verify().problems
     assert problem.place == "facts.json"
+
+
+@pytest.mark.parametrize("name", ["1_Pooling/figures/weights.bin", "1_Pooling/README.md", "nested/facts.json"])
+def test_a_file_added_deeper_under_the_name_of_a_card_file_is_found(finished: Finished, name: str) -> None:
+    (finished.model / name).parent.mkdir(parents=True)
+    (finished.model / name).write_text("added")
+    assert "model.digest" in finished.places()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "figures", "1_Pooling"])
+def test_a_link_out_of_the_folder_is_refused(finished: Finished, tmp_path: Path, name: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place = finished.model / name
+    if place.exists():
+        place.rename(outside / name)
+    else:
+        (outside / name).mkdir()
+    place.symlink_to(outside / name)
+    (problem,) = finished.verify().problems
+    assert problem.place == str(place)
+    assert "link out of its folder" in problem.message
 
 
 def test_a_folder_without_model_or_card_is_refused(tmp_path: Path) -> None:
