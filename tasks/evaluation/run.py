@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks.child import last_lines, python_module, run_child
 from tasks.config import EvaluationConfig
 from tasks.environment import versions
-from tasks.errors import EvaluationFailed
+from tasks.errors import EvaluationFailed, ModelError, Refused
 from tasks.evaluation.suites import Suite
 from tasks.evaluation.worker import EvaluationSpec, ModelSpec, report_file
 from tasks.files import folder_made_whole, link_or_copy, write_text_atomically
@@ -73,7 +73,8 @@ def evaluate_models(
     Leaves `<folder>/<model>/` with `report.json` and for each suite its scores (`.json`), its per-row scores
     (`.parquet`) and figure (`.png`), and `<folder>/<suite>.json` with the scores of every model in the folder. With a
     workspace, a model that was scored before on the same data with the same settings and code is not run again
-    (`reused` is true in its report). Raises EvaluationFailed with the last lines of the child's log.
+    (`reused` is true in its report). Raises ModelError when a model does not load as its files say, EvaluationFailed
+    with the last lines of the child's log for whatever else ends it.
     """
     config = config.model_copy(update={"suites": dict(suites)})
     prepared = tuple(item for item in data.evaluation if item.name in suites)
@@ -153,6 +154,8 @@ def _run_worker(
             worker_log,
             environment=_environment(config),
         )
+        if ended.code == Refused.exit_code:
+            raise ModelError(last_lines(worker_log, 1))
         if ended.code != 0:
             names = ", ".join(model.name for model in models)
             raise EvaluationFailed(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tasks.child import guard, read_spec
 from tasks.config import EvaluationConfig
+from tasks.errors import Refused
 from tasks.records import BaseModelRef, EvaluationReport, PreparedSet
 from tasks.schema import Record
 
@@ -132,11 +133,18 @@ def _scoring(
 
 
 def main() -> None:
-    """Read the spec that the command line names and evaluate its models, one after another."""
+    """Read the spec that the command line names and evaluate its models, one after another.
+
+    Ends with 2 when a model is refused, its log with the sentence that says why.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     spec = EvaluationSpec.model_validate(read_spec(sys.argv[1:]))
-    for model in spec.models:
-        evaluate(spec, model)
+    try:
+        for model in spec.models:
+            evaluate(spec, model)
+    except Refused as refused:
+        print(" ".join(refused.message.split()), file=sys.stderr, flush=True)  # the last line of the log
+        sys.exit(refused.exit_code)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from tasks.records import BaseModelRef, Finding, PreparedData
 
 TIMEOUT_SECONDS = 900.0
 TEXTS_OF_A_COLUMN = 64
+CHECKS = ("soundness", "preflight_worker", "loading", "loading_report")
+"""The modules that decide: an answer that older ones gave does not count."""
 
 
 def check_base_model(ref: BaseModelRef, sample_texts: Sequence[str], folder: Path) -> tuple[Finding, ...]:
@@ -86,6 +88,4 @@ def _read(result: Path, key: str) -> tuple[Finding, ...] | None:
 
 def _code() -> str:
     here = Path(__file__).parent
-    return fingerprint(
-        [(here / f"{name}.py").read_text(encoding="utf-8") for name in ("soundness", "preflight_worker")]
-    )
+    return fingerprint([(here / f"{name}.py").read_text(encoding="utf-8") for name in CHECKS])

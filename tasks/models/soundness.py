@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from sentence_transformers import SentenceTransformer
 
+from tasks.errors import ModelError
 from tasks.models.loading import load_encoder
 from tasks.records import BaseModelRef, Finding
 
@@ -43,7 +44,8 @@ def find_faults(ref: BaseModelRef, sample: Sequence[str], folder: Path) -> tuple
     try:
         model = load_encoder(ref, device="cpu", pooling=ref.pooling).eval()
     except Exception as error:  # whatever a foreign folder, or the code it carries, raises
-        return (_error("model.does_not_load", ref, f"The base model does not load: {_said(error)}", _load_remedy(ref)),)
+        said = error.message if isinstance(error, ModelError) else f"The model does not load: {_said(error)}"
+        return (_error("model.does_not_load", ref, said, _load_remedy(ref)),)
     faults = [*faulty_buffers(ref, model)]
     if faults:
         return tuple(faults)  # anything computed with such buffers says nothing more
@@ -51,7 +53,12 @@ def find_faults(ref: BaseModelRef, sample: Sequence[str], folder: Path) -> tuple
     found = list(tokenizer_faults(ref, model, sample or PROBES))
     try:
         with torch.inference_mode():
-            found += chain(embedding_faults(ref, model, texts), saving_faults(ref, model, texts[:8], folder))
+            few = texts[:8]
+            found += chain(
+                embedding_faults(ref, model, texts),
+                saving_faults(ref, model, few, folder),
+                loading_faults(ref, model, few),
+            )
     except Exception as error:  # as above
         found.append(
             _error("model.does_not_run", ref, f"The base model fails on a text: {_said(error)}", _load_remedy(ref))
@@ -78,9 +85,6 @@ def faulty_buffers(ref: BaseModelRef, model: SentenceTransformer) -> Iterator[Fi
 def tokenizer_faults(ref: BaseModelRef, model: SentenceTransformer, sample: Sequence[str]) -> Iterator[Finding]:
     """Unknown words, missing special tokens, ids beyond the embedding table."""
     tokenizer = model[0].tokenizer
-    if tokenizer.pad_token_id is None:
-        message = "The tokenizer has no padding token, so texts of different length cannot share a batch."
-        yield _error("model.no_pad_token", ref, message, "Set pad_token in its tokenizer_config.json.")
     ids = tokenizer(list(sample), truncation=True, max_length=model.max_seq_length)["input_ids"]
     rows = model[0].model.get_input_embeddings().weight.shape[0]
     largest = max(chain.from_iterable(ids), default=0)
@@ -163,6 +167,16 @@ def saving_faults(ref: BaseModelRef, model: SentenceTransformer, texts: list[str
     if not off <= SAME:
         yield _error("model.saving", ref, f"Saved and loaded again, the model gives other embeddings (by {off:.2g}).",
                      f"Its code keeps state that it does not save. {NATIVE_REMEDY}", {"difference": off})  # fmt: skip
+
+
+def loading_faults(ref: BaseModelRef, model: SentenceTransformer, texts: list[str]) -> Iterator[Finding]:
+    """A model that is another one each time it is loaded: some of its numbers come from nowhere."""
+    again = load_encoder(ref, device="cpu", pooling=ref.pooling).eval()
+    off = float((_unit(again, texts) - _unit(model, texts)).norm(dim=1).max())
+    if not off <= SAME:
+        yield _error("model.loading", ref, f"Loaded twice, the model gives two embeddings for one text (apart by "
+                     f"{off:.2g}).", f"Its code fills weights with random numbers. {NATIVE_REMEDY}",
+                     {"difference": off})  # fmt: skip
 
 
 def _fault_of(name: str, buffer: torch.Tensor) -> str | None:

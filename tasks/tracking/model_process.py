@@ -57,9 +57,9 @@ def log_model(run_id: str, model: Path, digest: str, dimension: int, example: li
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
-    from sentence_transformers import SentenceTransformer
 
     from tasks.environment import versions
+    from tasks.models.loading import load_encoder
 
     found = versions()
     requirements = [
@@ -68,7 +68,7 @@ def log_model(run_id: str, model: Path, digest: str, dimension: int, example: li
     signature = ModelSignature(
         inputs=Schema([ColSpec("string")]), outputs=Schema([TensorSpec(np.dtype("float32"), (-1, dimension))])
     )
-    encoder = SentenceTransformer(str(model), device="cpu", local_files_only=True)
+    encoder = load_encoder(model, device="cpu")
     client = mlflow.MlflowClient()
     experiment = client.get_run(run_id).info.experiment_id
     mlflow.set_experiment(experiment_id=experiment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from tasks.config import EvaluationConfig
 from tasks.data.sources import FilesSource
-from tasks.errors import EvaluationFailed
+from tasks.errors import EvaluationFailed, ModelError
 from tasks.evaluation.compare import compare
 from tasks.evaluation.run import ModelUnderTest, evaluate_models, scores_fingerprint
 from tasks.evaluation.suites import StsSuite, TripletSuite
@@ -75,17 +77,27 @@ def test_two_models_in_one_child_then_reused_then_compared(
 
 
 def test_failing_child_leaves_no_folder_and_its_last_words(
-    data: PreparedData, config: EvaluationConfig, tmp_path: Path
+    small_model: Path, data: PreparedData, config: EvaluationConfig, tmp_path: Path
 ) -> None:
-    broken = tmp_path / "not-a-model"
-    broken.mkdir()
-    model = ModelUnderTest("base", broken, "digest")
+    gone = data.model_copy(
+        update={"evaluation": tuple(item.model_copy(update={"path": tmp_path / "gone"}) for item in data.evaluation)}
+    )
     with pytest.raises(
         EvaluationFailed, match=r"the evaluation of base ended with code 1; the end of .*worker\.log"
     ) as failed:
-        evaluate_models([model], config.suites, data, config, tmp_path / "run")
-    assert "not-a-model" in str(failed.value)
+        evaluate_models([ModelUnderTest("base", small_model, "digest")], config.suites, gone, config, tmp_path / "run")
+    assert "gone" in str(failed.value)
     assert not (tmp_path / "run" / "base").exists()
+
+
+def test_a_model_with_random_weights_is_refused_and_leaves_no_scores(
+    small_model: Path, data: PreparedData, config: EvaluationConfig, tmp_path: Path
+) -> None:
+    empty = Path(shutil.copytree(small_model, tmp_path / "empty"))
+    save_file({}, empty / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"empty: the weights do not fit .* are missing and would be random numbers"):
+        evaluate_models([ModelUnderTest("tuned", empty, "digest")], config.suites, data, config, tmp_path / "run")
+    assert not (tmp_path / "run" / "tuned").exists()
 
 
 def test_flow_process_does_not_import_torch() -> None:

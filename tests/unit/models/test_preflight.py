@@ -151,3 +151,28 @@ def test_embeddings_that_depend_on_the_batch(copy: Path, tmp_path: Path, monkeyp
     faults = find_faults(reference(copy), SENTENCES, tmp_path)
     assert "model.depends_on_padding" in codes(faults)
     assert "Mask or positions" in next(fault.remedy for fault in faults if fault.code == "model.depends_on_padding")
+
+
+def test_a_base_whose_weights_lack_a_layer_is_refused(copy: Path, tmp_path: Path) -> None:
+    weights = {
+        name: tensor for name, tensor in load_file(copy / "model.safetensors").items() if ".layer.1." not in name
+    }
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    (fault,) = find_faults(reference(copy), SENTENCES, tmp_path)
+    assert (fault.severity, fault.code) == ("error", "model.does_not_load")
+    assert "16 are missing and would be random numbers (encoder.layer.1." in fault.message
+
+
+def test_code_that_draws_numbers_when_it_loads(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = build_remote_code_model(tmp_path / "drawn", tiny_bert, persistent=True)
+    code = folder / "modeling_toy.py"
+    code.write_text(
+        code.read_text()
+        .replace(
+            "self.post_init()", "self.noise = torch.rand(config.hidden_size, device='cpu')\n        self.post_init()"
+        )
+        .replace("self.positions(places)", "self.positions(places) + self.noise")
+    )
+    faults = find_faults(reference(folder, trust_remote_code=True), SENTENCES, tmp_path)
+    assert "model.loading" in codes(faults)
+    assert "Loaded twice, the model gives two embeddings for one text" in "".join(fault.message for fault in faults)
