@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tasks.addresses import fit_to_show, path_in
 from tasks.errors import RecipeError
 from tasks.fingerprint import fingerprint
 from tasks.yaml_text import DEEPEST, LARGEST_TEXT, load_yaml
@@ -70,7 +70,7 @@ def lock_recipe(recipe: RunConfig, base: BaseModelRef, data: PreparedData) -> Ru
     for section, prepared in sections:
         section["expect_rows"] = prepared.counts.read
         if section["source"]["kind"] == "files":
-            names = [Path(urlsplit(file.uri).path).name for file in prepared.source.files]
+            names = [Path(path_in(file.uri)).name for file in prepared.source.files]
             section["source"]["sha256"] = {
                 (name if names.count(name) == 1 else file.uri): file.sha256
                 for name, file in zip(names, prepared.source.files, strict=True)
@@ -117,7 +117,6 @@ def check_parts_fit(recipe: RunConfig) -> None:
         named = [getattr(rule, "suite", None), *getattr(rule, "suites", ())]
         _check_names(f"release.rules[{index}]", [name for name in named if name], suites, "suite")
     _check_remote_code(recipe)
-    _check_urls(recipe)
     from tasks.training.arguments import check_arguments
 
     check_arguments(recipe.training.arguments)
@@ -133,20 +132,6 @@ def _check_remote_code(recipe: RunConfig) -> None:
             "model.trust_remote_code: code is run only from a hub source pinned to a full commit hash "
             f"(40 hexadecimal digits); found kind {source.kind!r}, revision {revision!r}"
         )
-
-
-def _check_urls(recipe: RunConfig) -> None:
-    sections: list[tuple[str, object]] = [
-        (f"data.train.{name}", section) for name, section in recipe.data.train.items()
-    ]
-    sections += [(f"evaluation.suites.{name}", section) for name, section in recipe.evaluation.suites.items()]
-    for where, section in sections:
-        for address in getattr(getattr(section, "source", None), "paths", ()):
-            if "://" in address and "@" in urlsplit(address).netloc:
-                raise RecipeError(
-                    f"{where}.source.paths: an address must not carry a user name or password; "
-                    "put them into ~/.netrc, which is read for the server's name"
-                )
 
 
 def _check_names(where: str, names: Iterable[str], allowed: Iterable[str], what: str) -> None:
@@ -190,11 +175,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _problem(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or " ".join(str(error).split()))
+    return str(fit_to_show(getattr(error, "problem", None) or " ".join(str(error).split())))
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
+    override = fit_to_show(override)
     parts = key.strip().split(".")
     shown = override if len(override) <= LONGEST_SHOWN else override[: LONGEST_SHOWN - 3] + "..."
     if not equals or not all(parts) or len(parts) > DEEPEST:
@@ -240,7 +226,7 @@ def explain(error: ValidationError, kind: type[BaseModel], where: str) -> str:
     lines = [f"{where}: {_sentence(fault, kind)}" for fault in faults[:10]]
     if len(faults) > len(lines):
         lines.append(f"{where}: and {len(faults) - len(lines)} more")
-    return "\n".join(lines)
+    return str(fit_to_show("\n".join(lines)))
 
 
 def _sentence(fault: ErrorDetails, kind: type[BaseModel]) -> str:
@@ -274,7 +260,7 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = repr(fit_to_show(value))  # before it is cut: a cut address may no longer look like one
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
 

@@ -31,8 +31,14 @@ class Section(BaseModel):
     A number is finite, and `true` is none. Every number of a section states its lowest and its highest value.
     """
 
+    # Prefect logs a recipe that does not fit as pydantic words it: without what was found, which may be an address.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
     )
 
     @model_validator(mode="before")

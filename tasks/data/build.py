@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
+from tasks.addresses import path_in
 from tasks.config import DataConfig, LeakageConfig, TrainingSet
 from tasks.data.content_digest import content_digest
 from tasks.data.formats import format_of
@@ -103,7 +103,7 @@ def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
     sets = []
     for one in wanted:
         section = one.section.model_dump(mode="json", exclude={"source": {"paths", "sha256", "git_blob"}})
-        files = [[format_of(unquote(urlsplit(file.uri).path)), file.sha256] for file in one.source.files]
+        files = [[format_of(path_in(file.uri)), file.sha256] for file in one.source.files]
         sets.append([one.name, one.role, section, one.source.revision, files])
     return fingerprint(sets, leakage, code, {n: v for n, v in versions().items() if n in LIBRARIES}, pa.__version__)
 

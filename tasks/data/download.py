@@ -22,13 +22,12 @@ from email.utils import parsedate_to_datetime
 from netrc import NetrcParseError
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
 
 import httpx
 from filelock import FileLock
 from pydantic import ValidationError
 
-from tasks.addresses import without_credentials
+from tasks.addresses import filled_in, path_in, without_credentials
 from tasks.backoff import PASSING_STATUSES, TryAgain, with_backoff
 from tasks.errors import DataError, DiskFull, PreconditionError
 from tasks.files import write_text_atomically
@@ -37,8 +36,9 @@ from tasks.schema import Record
 
 log = logging.getLogger(__name__)
 
-# It writes every address in full, a signed link's secret included, at INFO.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+# They write every address in full, a signed link's secret included, at INFO and DEBUG.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 Progress = Callable[[int, int | None], None]
 """Called with bytes that have arrived and bytes in all (None when the server does not say)."""
@@ -72,6 +72,7 @@ class Download:
     """One URL and the places that belong to it."""
 
     url: str
+    """As the recipe writes it: the environment's values are in no name, key or message."""
     folder: Path
     sha256: str | None
     git_blob: str | None
@@ -111,7 +112,7 @@ class Download:
     @property
     def name(self) -> str:
         """File name under which the content is kept: the address's last part, made harmless."""
-        last = unquote(urlsplit(self.url).path).rpartition("/")[2]
+        last = path_in(self.url).rpartition("/")[2]
         return re.sub(r"[^\w.-]", "_", last).lstrip(".")[-120:] or "download"
 
     def content(self, sha256: str) -> Path:
@@ -129,13 +130,13 @@ def fetch_url(
     retries: int = 5,
     on_progress: Progress | None = None,
 ) -> Path:
-    """The file at `url`, below `folder`, whole and with the expected hash.
+    """The file at `url`, below `folder`, whole and with the expected hash. `${NAME}` stands for the environment's NAME.
 
     A file that is there already and has the expected hash is used without the network; without an expected hash the
     server is asked whether it changed (ETag). An interrupted download goes on where it stopped when the server's
     validator is still the same, and starts again when not. 429, 5xx, timeouts, dropped connections and truncation are
     tried again `retries` times. Raises `DataError` (no such file, no access, wrong hash), `DownloadFailed` (gave up),
-    `DiskFull`. User, password and query of the URL never appear in a message.
+    `DiskFull`. User, password, query and what the environment fills in never appear in a message.
     """
     download = Download(url, folder, sha256, git_blob, timeout_seconds, on_progress)
     for path in (download.memory, download.partial):
@@ -272,7 +273,7 @@ def _continues(response: httpx.Response, offset: int) -> bool:
 
 def _client(url: str, timeout_seconds: float) -> httpx.Client:
     """A client that carries the URL's user and password, or those of ~/.netrc, in a header that a redirect drops."""
-    parsed = httpx.URL(url)
+    parsed = httpx.URL(filled_in(url))
     auth = httpx.BasicAuth(parsed.username, parsed.password) if parsed.userinfo else _netrc()
     return httpx.Client(timeout=timeout_seconds, follow_redirects=True, auth=auth)
 
@@ -288,8 +289,8 @@ def _netrc() -> httpx.NetRCAuth | None:
 
 
 def _bare(url: str) -> httpx.URL:
-    """The URL without user and password, which would otherwise stand in every log."""
-    return httpx.URL(url).copy_with(username=None, password=None)
+    """The URL to ask for, without user and password, which go into a header."""
+    return httpx.URL(filled_in(url)).copy_with(username=None, password=None)
 
 
 def _check_status(response: httpx.Response, shown: str) -> None:

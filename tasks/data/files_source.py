@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-from tasks.addresses import is_url, without_credentials
+from tasks.addresses import is_url, path_in, without_credentials
 from tasks.data.delimited import Dialect
 from tasks.data.download import fetch_url, hash_mismatch, remote_state
 from tasks.data.formats import ENDINGS, format_of, read_file
@@ -43,7 +42,7 @@ def fetch_files(source: FilesSource, access: Access) -> SourceRef:
             files.append(file_ref(place.shown, place.path))
     return SourceRef(
         kind="files",
-        name=Path(urlsplit(files[0].uri).path).name,
+        name=Path(path_in(files[0].uri)).name,
         uri=files[0].uri if len(files) == 1 else f"{files[0].uri} and {len(files) - 1} more",
         revision=files[0].sha256 if len(files) == 1 else fingerprint([file.sha256 for file in files]),
         files=tuple(files),
@@ -61,7 +60,7 @@ def read_files(source: FilesSource, fetched: SourceRef, columns: Sequence[str]) 
     """The named columns of the fetched files; see `FilesSource.read`."""
     rows = []
     for file in fetched.files:
-        kind = source.format if source.format != "auto" else format_of(unquote(urlsplit(file.uri).path))
+        kind = source.format if source.format != "auto" else format_of(path_in(file.uri))
         if kind is None:
             raise DataError(
                 f"{file.uri}: the name's ending does not say the format (known: {', '.join(ENDINGS)}, and .gz on "
@@ -95,7 +94,7 @@ def _states(source: FilesSource, access: Access) -> Iterator[str]:
 
 
 def _expected(hashes: Mapping[str, str], entry: str) -> str | None:
-    for name in (entry, without_credentials(entry), Path(unquote(urlsplit(entry).path)).name):
+    for name in (entry, without_credentials(entry), Path(path_in(entry)).name):
         if name in hashes:
             return hashes[name]
     return None
@@ -113,7 +112,7 @@ def _check_hash_names(source: FilesSource, access: Access) -> None:
     known: set[str] = set()
     for entry in source.paths:
         if is_url(entry):
-            known |= {entry, without_credentials(entry), Path(unquote(urlsplit(entry).path)).name}
+            known |= {entry, without_credentials(entry), Path(path_in(entry)).name}
         else:
             for place in resolve_entry(entry, access.root):
                 known |= {entry, place.shown, Path(place.shown).name}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tasks.addresses import check_address
 from tasks.schema import LARGEST_SEED, Section
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class FilesSource(Section):
 
     kind: Literal["files"] = "files"
     paths: tuple[str, ...] = Field(min_length=1)
-    """Files, folders or globs, relative to `data.root`, or http(s) URLs. Read in this order; a glob in sorted order."""
+    """Files, folders or globs, relative to `data.root`, or http(s) URLs. Read in this order; a glob in sorted order.
+    A URL may name variables of the environment, `https://host/sts.csv?${STS_QUERY}`, and holds no secret itself."""
     format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet"] = "auto"
     """How the bytes are read; `auto` goes by the file name's ending (`.gz` is allowed on text)."""
     quoting: Literal["none", "minimal"] = "none"
@@ -57,6 +59,13 @@ class FilesSource(Section):
     """Expected SHA-256, by entry of `paths` (or by file name)."""
     git_blob: dict[str, str] = {}
     """Expected git blob id, by entry of `paths` (or by file name)."""
+
+    @field_validator("paths", "sha256", "git_blob")
+    @classmethod
+    def _addresses_hold_no_secret(cls, value: tuple[str, ...] | dict[str, str]) -> tuple[str, ...] | dict[str, str]:
+        for entry in value:
+            check_address(entry)
+        return value
 
     @model_validator(mode="after")
     def _columns_fit_the_header(self) -> Self:

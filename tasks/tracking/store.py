@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
+from tasks.addresses import without_credentials
 from tasks.errors import PreconditionError, TrackingUnavailable
 from tasks.lease import lease
 from tasks.tracking.journal import Artifacts, DatasetInput, Entry, Finish, Metrics, Model, Params, Tags
@@ -45,14 +45,6 @@ PARAM_LIMIT = 6000
 def tracking_uri(workspace: Workspace) -> str:
     """`MLFLOW_TRACKING_URI` where it is set, else the workspace's own SQLite store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.mlflow_database}"
-
-
-def without_credentials(uri: str) -> str:
-    """The address without user name, password and query, fit for a log."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc and not parts.query:
-        return uri
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def check_reachable(workspace: Workspace, *, timeout_seconds: float = 10.0) -> None:
