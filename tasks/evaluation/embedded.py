@@ -1,10 +1,10 @@
-"""The sentences that all suites of an evaluation need, each encoded once."""
+"""The embeddings that the suites of an evaluation ask for, each made once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,28 +15,35 @@ if TYPE_CHECKING:
 Embeddings = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class EmbeddedTexts:
-    """Embeddings of distinct texts, looked up by text."""
+@dataclass
+class Embedder:
+    """One model, its embeddings, and what was asked for before."""
 
-    matrix: Embeddings
-    """(distinct texts, dimension), float32."""
-    row_of: dict[str, int]
+    model: SentenceTransformer
+    batch_size: int
+    """Sentences encoded at a time."""
+    _known: dict[tuple[str | None, str | None, tuple[str, ...]], Embeddings] = field(default_factory=dict)
 
-    def of(self, texts: Sequence[str]) -> Embeddings:
-        """Embeddings of `texts`, in that order: (texts, dimension)."""
-        return np.asarray(self.matrix[[self.row_of[text] for text in texts]])
+    def embed(
+        self, *columns: Sequence[str], side: Literal["query", "document"] | None = None, prompt: str | None = None
+    ) -> tuple[Embeddings, ...]:
+        """Float32 embeddings of the texts of each column, in their order: (texts, dimension).
+
+        `side` and `prompt` as in `encode_distinct`. All columns are encoded together, and apart from whatever else was
+        asked for: how texts share batches shows in the last digits, and the numbers of a suite must not depend on which
+        other suites are scored beside it.
+        """
+        from tasks.models.encode import encode_distinct
+
+        place = {text: row for row, text in enumerate(dict.fromkeys(text for column in columns for text in column))}
+        asked = (side, prompt, tuple(place))
+        if asked not in self._known:
+            self._known[asked] = encode_distinct(
+                self.model, asked[-1], batch_size=self.batch_size, side=side, prompt=prompt
+            )
+        return tuple(self._known[asked][[place[text] for text in column]] for column in columns)
 
     @property
-    def dimension(self) -> int:
-        """Size of an embedding."""
-        return int(self.matrix.shape[1])
-
-
-def embed(model: SentenceTransformer, texts: Iterable[str], batch_size: int) -> EmbeddedTexts:
-    """Encode each distinct text once, in float32."""
-    from tasks.models.encode import encode_distinct
-
-    distinct = list(dict.fromkeys(texts))
-    matrix = encode_distinct(model, distinct, batch_size=batch_size, precision="float32")
-    return EmbeddedTexts(matrix, {text: row for row, text in enumerate(distinct)})
+    def texts(self) -> list[str]:
+        """Every text that was asked for, once."""
+        return list(dict.fromkeys(text for _, _, texts in self._known for text in texts))

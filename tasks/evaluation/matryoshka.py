@@ -18,14 +18,14 @@ def score_matryoshka(suite: MatryoshkaSuite, scoring: Scoring) -> SuiteScores:
 
     Raises EvaluationFailed when a size exceeds the model's.
     """
-    if max(suite.dimensions) > scoring.embedded.dimension:
-        raise EvaluationFailed(
-            f"evaluation.suites.{scoring.suite}.dimensions: found {max(suite.dimensions)}; embeddings of "
-            f"{scoring.model_name} have {scoring.embedded.dimension} numbers"
-        )
     columns = read_columns(scoring.data)
     gold = np.asarray(columns["score"], dtype=np.float64)
-    first, second = scoring.embedded.of(columns["sentence1"]), scoring.embedded.of(columns["sentence2"])
+    first, second = scoring.embedder.embed(columns["sentence1"], columns["sentence2"])
+    if max(suite.dimensions) > first.shape[1]:
+        raise EvaluationFailed(
+            f"evaluation.suites.{scoring.suite}.dimensions: found {max(suite.dimensions)}; embeddings of "
+            f"{scoring.model_name} have {first.shape[1]} numbers"
+        )
     cosines = {
         f"cosine_{size}": pair_similarities(first[:, :size], second[:, :size])["cosine"]
         for size in sorted(set(suite.dimensions), reverse=True)

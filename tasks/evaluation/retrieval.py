@@ -1,4 +1,4 @@
-"""Scoring of retrieval: every query against the whole corpus, ranked by cosine similarity."""
+"""Scoring of retrieval: every query against the whole corpus, ranked by the model's own similarity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.evaluation.embedded import Embeddings
 from tasks.evaluation.scoring import Scoring, read_columns, write_parquet
 from tasks.evaluation.suites import RetrievalSuite
 from tasks.records import SuiteScores
-from tasks.statistics.correlation import Floats
+from tasks.statistics.similarity import all_similarities
 
 RECALL_AT = (1, 10, 100)
 # Similarities of this many queries with the whole corpus are held at a time.
@@ -30,11 +30,9 @@ def score_retrieval(suite: RetrievalSuite, scoring: Scoring) -> SuiteScores:
         raise EvaluationFailed(f"the suite {scoring.suite} has no query with a relevant passage (score above 0)")
     queries = list(relevance)
     corpus = list(dict.fromkeys(columns["sentence2"]))
-    ranked = rank(
-        scoring.embedded.of([suite.query_prompt + query for query in queries]),
-        scoring.embedded.of([suite.passage_prompt + passage for passage in corpus]),
-        max(RECALL_AT),
-    )
+    (asked,) = scoring.embedder.embed(queries, side="query", prompt=suite.query_prompt)
+    (passages,) = scoring.embedder.embed(corpus, side="document", prompt=suite.passage_prompt)
+    ranked = rank(asked, passages, max(RECALL_AT), scoring.model.similarity_fn_name)
     found = [query_metrics([corpus[i] for i in order], relevance[q]) for q, order in zip(queries, ranked, strict=True)]
     values = {name: np.array([row[name] for row in found]) for name in suite.metrics}
     write_parquet(scoring.pairs_file, {"row": list(range(len(queries))), "query": queries, **values})
@@ -63,12 +61,14 @@ def judgements(queries: Sequence[str], passages: Sequence[str], scores: Sequence
     return found
 
 
-def rank(queries: Embeddings, corpus: Embeddings, depth: int) -> list[np.ndarray[Any, Any]]:
-    """For each query the numbers of its `depth` nearest passages by cosine, nearest first; ties in corpus order."""
-    units = _unit(corpus)
+def rank(queries: Embeddings, corpus: Embeddings, depth: int, similarity: str = "cosine") -> list[np.ndarray[Any, Any]]:
+    """For each query the numbers of its `depth` nearest passages by `similarity`, nearest first; ties in corpus order.
+
+    `similarity` is one that a sentence-transformers model may have: cosine, dot, euclidean or manhattan.
+    """
     ranked: list[np.ndarray[Any, Any]] = []
     for start in range(0, len(queries), QUERIES_AT_A_TIME):
-        similarities = _unit(queries[start : start + QUERIES_AT_A_TIME]) @ units.T
+        similarities = all_similarities(queries[start : start + QUERIES_AT_A_TIME], corpus, similarity)
         ranked.extend(np.argsort(-similarities, axis=1, kind="stable")[:, :depth])
     return ranked
 
@@ -86,10 +86,3 @@ def query_metrics(ranked: Sequence[str], relevance: Mapping[str, float]) -> dict
 
 def _discounted(gains: Sequence[float]) -> float:
     return float(sum(gain / np.log2(rank + 1) for rank, gain in enumerate(gains, start=1)))
-
-
-def _unit(embeddings: Embeddings) -> Floats:
-    wide = embeddings.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    unit: Floats = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
-    return unit

@@ -11,13 +11,10 @@ from typing import Any
 import numpy as np
 
 from tasks.errors import EvaluationFailed
-from tasks.evaluation.embedded import EmbeddedTexts
+from tasks.evaluation.embedded import Embedder
 from tasks.records import Interval, PreparedSet
 from tasks.statistics.bootstrap import bootstrap_means, percentile_interval
 from tasks.statistics.correlation import Floats
-
-TEXT_COLUMNS = ("sentence1", "sentence2", "anchor", "positive", "negative")
-"""Columns of prepared sets that hold texts."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,8 @@ class Scoring:
     model_digest: str
     model: Any
     """The SentenceTransformer, for suites that run it themselves."""
-    embedded: EmbeddedTexts
-    """What the suite's `texts` asked for."""
+    embedder: Embedder
+    """The model's embeddings of texts."""
     batch_size: int
     resamples: int
     confidence: float

@@ -20,9 +20,7 @@ def score_sts(suite: StsSuite, scoring: Scoring) -> SuiteScores:
     """Score a model on scored pairs; writes `<suite>.parquet` (one row a pair) and `<suite>.png` (scatter plot)."""
     columns = read_columns(scoring.data)
     gold = np.asarray(columns["score"], dtype=np.float64)
-    similarities = pair_similarities(
-        scoring.embedded.of(columns["sentence1"]), scoring.embedded.of(columns["sentence2"])
-    )
+    similarities = pair_similarities(*scoring.embedder.embed(columns["sentence1"], columns["sentence2"]))
     metrics = sts_metrics(similarities, gold)
     clean = clean_rows(scoring.data)
     kept = {name: values for name, values in columns.items() if name not in ("sentence1", "sentence2", "score")}

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -23,7 +22,7 @@ from tasks.schema import MOST_ROWS, Dimension, Section
 
 if TYPE_CHECKING:
     from tasks.evaluation.scoring import Scoring
-    from tasks.records import PreparedSet, SuiteScores
+    from tasks.records import SuiteScores
 
 STS_METRICS = tuple(
     f"{correlation}_{similarity}"
@@ -45,14 +44,6 @@ class Described(Section):
     """Licence of the data (SPDX identifier, lower case)."""
     expect_rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
     """Rows that the source must have; another number is refused."""
-
-    def texts(self, data: PreparedSet | None) -> Iterator[str]:
-        """Every text that scoring will ask embeddings for: all text columns of the data."""
-        from tasks.evaluation.scoring import TEXT_COLUMNS, read_columns
-
-        columns = {} if data is None else read_columns(data)
-        for name in TEXT_COLUMNS:
-            yield from columns.get(name, ())
 
 
 class StsSuite(Described):
@@ -129,8 +120,8 @@ class RetrievalSuite(Described):
     """Retrieval over a small corpus, from judged pairs: a query, a passage, and how relevant it is.
 
     The corpus is every distinct passage of the source; passages that nobody asks for go in as rows of relevance 0. A
-    pair that is not in the source counts as not relevant. Passages are ranked by cosine similarity, the whole corpus
-    for every query.
+    pair that is not in the source counts as not relevant. Passages are ranked by the similarity that the model is made
+    for (cosine unless it says otherwise), the whole corpus for every query.
     """
 
     kind: Literal["retrieval"] = "retrieval"
@@ -140,18 +131,10 @@ class RetrievalSuite(Described):
     """Where the judged pairs come from."""
     shape: ScoredPairs = ScoredPairs(sentence1="query", sentence2="passage", score="relevance", score_range=(0.0, 1.0))
     """Which columns hold query (`sentence1`), passage (`sentence2`) and relevance (`score`)."""
-    query_prompt: str = ""
-    """Text put before every query, as some models want it."""
-    passage_prompt: str = ""
-    """Text put before every passage."""
-
-    def texts(self, data: PreparedSet | None) -> Iterator[str]:
-        """Queries and passages, each with its prompt."""
-        from tasks.evaluation.scoring import read_columns
-
-        columns = {"sentence1": [], "sentence2": []} if data is None else read_columns(data)
-        yield from (self.query_prompt + text for text in columns["sentence1"])
-        yield from (self.passage_prompt + text for text in columns["sentence2"])
+    query_prompt: str | None = None
+    """Text put before every query, in place of the model's own; empty: none. Default: what the model says."""
+    passage_prompt: str | None = None
+    """Text put before every passage, in place of the model's own; empty: none. Default: what the model says."""
 
     def score(self, scoring: Scoring) -> SuiteScores:
         """Score one model on this suite."""

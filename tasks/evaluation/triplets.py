@@ -13,10 +13,12 @@ from tasks.statistics.similarity import pair_similarities
 def score_triplets(suite: TripletSuite, scoring: Scoring) -> SuiteScores:
     """Accuracy under each similarity; writes `<suite>.parquet` with 0 or 1 a row in the column of each metric.
 
-    A tie counts as wrong: a model that maps every text to one point gets 0, not a half.
+    A tie counts as wrong: a model that maps every text to one point gets 0, not a half. Anchors are read as queries,
+    the others as documents, where a model tells them apart.
     """
     columns = read_columns(scoring.data)
-    anchors, positives, negatives = (scoring.embedded.of(columns[name]) for name in ("anchor", "positive", "negative"))
+    (anchors,) = scoring.embedder.embed(columns["anchor"], side="query")
+    positives, negatives = scoring.embedder.embed(columns["positive"], columns["negative"], side="document")
     near, far = pair_similarities(anchors, positives), pair_similarities(anchors, negatives)
     correct = {f"accuracy_{name}": (near[name] > far[name]).astype(np.float64) for name in near}
     rows = len(columns["anchor"])

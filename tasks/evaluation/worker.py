@@ -23,7 +23,7 @@ from tasks.schema import Record
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from tasks.evaluation.embedded import EmbeddedTexts
+    from tasks.evaluation.embedded import Embedder
     from tasks.evaluation.scoring import Scoring
 
 log = logging.getLogger("stsflow.evaluation")
@@ -63,10 +63,10 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
     """Score one model on every suite; writes the suites' files and `report.json` into the model's folder."""
     started = time.perf_counter()
     loaded = load(model)
-    embedded = embed_all(spec, loaded)
+    embedder = embedder_of(spec, loaded)
     scores = {}
     for name, suite in spec.config.suites.items():
-        scores[name] = suite.score(_scoring(spec, model, name, loaded, embedded))
+        scores[name] = suite.score(_scoring(spec, model, name, loaded, embedder))
         primary = scores[name].primary
         log.info("%s on %s: %s %.4f, n %d", model.name, name, primary, scores[name].metrics[primary], scores[name].rows)
         scores[name].write(model.folder / f"{name}.json")
@@ -77,7 +77,7 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
         suites=scores,
         seconds=time.perf_counter() - started,
         model_bytes=sum(path.stat().st_size for path in model.path.rglob("*") if path.is_file()),
-        latency_milliseconds=measure_latency(loaded, list(embedded.row_of)),
+        latency_milliseconds=measure_latency(loaded, embedder.texts),
     )
     report.write(report_file(model.folder))
     return report
@@ -93,12 +93,11 @@ def load(model: ModelSpec) -> SentenceTransformer:
     return load_encoder(model.path if model.base is None else model.base, device=device, pooling=pooling)
 
 
-def embed_all(spec: EvaluationSpec, model: SentenceTransformer) -> EmbeddedTexts:
-    """Embeddings of the distinct texts of all suites together."""
-    from tasks.evaluation.embedded import embed
+def embedder_of(spec: EvaluationSpec, model: SentenceTransformer) -> Embedder:
+    """What suites get their embeddings from."""
+    from tasks.evaluation.embedded import Embedder
 
-    texts = (text for name, suite in spec.config.suites.items() for text in suite.texts(spec.data_of(name)))
-    return embed(model, texts, spec.config.batch_size)
+    return Embedder(model, spec.config.batch_size)
 
 
 def measure_latency(model: SentenceTransformer, texts: Sequence[str], count: int = 32) -> float | None:
@@ -113,7 +112,7 @@ def measure_latency(model: SentenceTransformer, texts: Sequence[str], count: int
 
 
 def _scoring(
-    spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: SentenceTransformer, embedded: EmbeddedTexts
+    spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: SentenceTransformer, embedder: Embedder
 ) -> Scoring:
     from tasks.evaluation.scoring import Scoring
 
@@ -123,7 +122,7 @@ def _scoring(
         model_name=model.name,
         model_digest=model.digest,
         model=loaded,
-        embedded=embedded,
+        embedder=embedder,
         batch_size=spec.config.batch_size,
         resamples=spec.config.resamples,
         confidence=spec.config.confidence,

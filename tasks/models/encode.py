@@ -1,4 +1,4 @@
-"""Embeddings of many texts: every distinct text once, in batches of about equal work, without padding where possible.
+"""Embeddings of many texts: what the model reads alike once, in batches of equal work, unpadded where possible.
 
 Called in child processes only: it imports PyTorch.
 """
@@ -6,7 +6,9 @@ Called in child processes only: it imports PyTorch.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -26,6 +28,10 @@ TOKENS_OF_A_ROW = 32
 """A batch of `batch_size` rows has this many tokens for each: short texts come in more rows, long ones in fewer."""
 
 
+Side = Literal["query", "document"]
+"""Which side of a search a text is on; models may read the two differently."""
+
+
 def encode_distinct(
     model: SentenceTransformer,
     texts: Sequence[str],
@@ -33,42 +39,74 @@ def encode_distinct(
     batch_size: int = 64,
     precision: Precision = "float32",
     padding_free: Literal["auto", "off"] = "auto",
+    side: Side | None = None,
+    prompt: str | None = None,
 ) -> NDArray[np.float32]:
     """Embeddings of `texts` in their order, shape (len(texts), dimension), float32, as `model.encode` gives them.
 
-    Each distinct text is encoded once. Texts are sorted by length and a batch holds about `32 x batch_size` tokens, so
-    that neither many short texts nor a few long ones decide speed and memory. In float32 the numbers equal
-    `model.encode` up to rounding (1e-5). The model is left as it was: its mode, and padded or not. With `padding_free`
-    off it also runs as it is, which spares the check that switching it on begins with.
+    With a `side` they are those of `encode_query` and `encode_document`. `prompt` takes the place of the model's own
+    one; an empty prompt means none.
+
+    Texts that are the same tokens are encoded once, so that they get the same embedding to the last bit. They are
+    sorted by length and a batch holds about `32 x batch_size` tokens, so that neither many short texts nor a few long
+    ones decide speed and memory. In float32 the numbers equal `model.encode` up to rounding (1e-5). The model is left
+    as it was: its mode, and padded or not. With `padding_free` off it also runs as it is, which spares the check that
+    switching it on begins with.
     """
-    distinct = list(dict.fromkeys(texts))
-    if not distinct:
+    if not texts:
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
-    lengths = count_tokens(model, distinct)
+    prompt = own_prompt(model, side) if prompt is None else prompt
+    alike = TextsAlike.of(model, texts, prompt)
     rows: NDArray[np.float32] | None = None
     with _ready(model, precision, padding_free), torch.inference_mode(), autocast(str(model.device), precision):
-        for numbers in batches_by_tokens(lengths, batch_size * TOKENS_OF_A_ROW):
-            embeddings = _embed(model, [distinct[number] for number in numbers])
+        for numbers in batches_by_tokens(alike.lengths, batch_size * TOKENS_OF_A_ROW):
+            embeddings = _embed(model, [alike.distinct[number] for number in numbers], prompt, side)
             if rows is None:
-                rows = np.empty((len(distinct), embeddings.shape[1]), dtype=np.float32)
+                rows = np.empty((len(alike.distinct), embeddings.shape[1]), dtype=np.float32)
             rows[numbers] = embeddings
     assert rows is not None  # there is at least one text, hence one batch
-    place = {text: number for number, text in enumerate(distinct)}
-    return rows[[place[text] for text in texts]]
+    return rows[[alike.number_of[text] for text in texts]]
 
 
-def count_tokens(model: SentenceTransformer, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text as the model will read it, special tokens included, after the cut."""
-    tokenizer = model[0].tokenizer
-    limit = model.max_seq_length
-    lengths: list[int] = []
-    for start in range(0, len(texts), 4096):
-        found = tokenizer(
-            list(texts[start : start + 4096]), truncation=limit is not None, max_length=limit,
-            return_attention_mask=False, return_token_type_ids=False,
-        )  # fmt: skip
-        lengths.extend(len(tokens) for tokens in found["input_ids"])
-    return lengths
+def own_prompt(model: SentenceTransformer, side: Side | None) -> str:
+    """The prompt that `encode`, `encode_query` or `encode_document` puts before a text when it is given none."""
+    names: dict[Side | None, tuple[str, ...]] = {
+        None: (), "query": ("query",), "document": ("document", "passage", "corpus"),
+    }  # fmt: skip
+    name = next((name for name in names[side] if name in model.prompts), model.default_prompt_name)
+    return "" if name is None else str(model.prompts.get(name) or "")
+
+
+@dataclass(frozen=True)
+class TextsAlike:
+    """Texts by what the model reads: those that are the same tokens stand for one another."""
+
+    distinct: list[str]
+    """One text for each sequence of tokens, in order of appearance."""
+    lengths: list[int]
+    """Tokens of each of them, special tokens included, after the cut."""
+    number_of: dict[str, int]
+    """For every text the number of the one that stands for it."""
+
+    @classmethod
+    def of(cls, model: SentenceTransformer, texts: Sequence[str], prompt: str = "") -> TextsAlike:
+        """`texts` as `model` reads them behind `prompt`."""
+        found, first = cls([], [], {}), dict[bytes, int]()
+        different = list(dict.fromkeys(texts))
+        limit = model.max_seq_length
+        for start in range(0, len(different), 4096):
+            some = different[start : start + 4096]
+            tokens = model[0].tokenizer(
+                [prompt + text for text in some], truncation=False, verbose=False, return_attention_mask=False,
+                return_token_type_ids=False,
+            )  # fmt: skip
+            for text, ids in zip(some, tokens["input_ids"], strict=True):
+                key = hashlib.blake2b(np.asarray(ids, np.int64).tobytes(), digest_size=16).digest()
+                found.number_of[text] = number = first.setdefault(key, len(first))
+                if number == len(found.distinct):
+                    found.distinct.append(text)
+                    found.lengths.append(len(ids) if limit is None else min(len(ids), limit))
+        return found
 
 
 def batches_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -100,13 +138,13 @@ def _ready(model: SentenceTransformer, precision: Precision, padding_free: Liter
         model.train(was_training)
 
 
-def _embed(model: SentenceTransformer, texts: list[str]) -> NDArray[np.float32]:
-    prompt = model.prompts.get(model.default_prompt_name) if model.default_prompt_name else None
-    features = model.preprocess(texts, prompt=prompt)
+def _embed(model: SentenceTransformer, texts: list[str], prompt: str, side: Side | None) -> NDArray[np.float32]:
+    task = {} if side is None else {"task": side}
+    features = model.preprocess(texts, prompt=prompt, **task)
     on_device = {
         name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in features.items()
     }
-    embeddings = model(on_device)["sentence_embedding"]
+    embeddings = model(on_device, **task)["sentence_embedding"]
     if model.truncate_dim is not None:
         embeddings = embeddings[:, : model.truncate_dim]
     array: NDArray[np.float32] = embeddings.float().cpu().numpy()

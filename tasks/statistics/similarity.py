@@ -12,6 +12,11 @@ from tasks.statistics.correlation import Floats, pearson, spearman
 SIMILARITIES = ("cosine", "manhattan", "euclidean", "dot")
 CORRELATIONS = {"pearson": pearson, "spearman": spearman}
 
+# Cosines in float64 are right to about 1e-15; what differs by less than this is equal by mathematics, and must tie.
+COSINE_STEP = 2.0**-40
+# An embedding in float32 of length 1 has a length of 1 within some 1e-7; a model that normalises has dot = cosine.
+UNIT = 1e-5
+
 # Rows of both matrices that are widened to float64 at a time: 2 x 4096 x 1024 x 8 bytes is 64 MiB.
 ROWS_AT_A_TIME = 4096
 
@@ -21,6 +26,9 @@ def pair_similarities(first: NDArray[np.floating], second: NDArray[np.floating])
 
     `cosine` and `dot` are plain; `manhattan` and `euclidean` are minus the distance, so that higher always means more
     alike, as sentence-transformers counts them. A zero vector has cosine 0 with everything.
+
+    What is equal by mathematics is equal here, so that rounding decides no rank: the cosine of a vector with itself is
+    exactly 1, and of unit vectors the dot product is exactly the cosine.
     """
     if first.ndim != 2 or first.shape != second.shape:
         raise ValueError(f"pairs need two matrices of equal shape; found {first.shape} and {second.shape}")
@@ -29,6 +37,24 @@ def pair_similarities(first: NDArray[np.floating], second: NDArray[np.floating])
         for start in range(0, max(len(first), 1), ROWS_AT_A_TIME)
     ]
     return {name: np.concatenate([block[name] for block in blocks]) for name in SIMILARITIES}
+
+
+def all_similarities(first: NDArray[np.floating], second: NDArray[np.floating], name: str) -> Floats:
+    """The similarity `name` of every row of `first` with every row of `second`: (rows, rows), as `pair_similarities`.
+
+    A second matrix of many rows is widened to float64 as a whole.
+    """
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    if name in ("manhattan", "euclidean"):
+        from scipy.spatial.distance import cdist  # half the start-up of whoever only wants a correlation
+
+        return -np.asarray(cdist(a, b, "cityblock" if name == "manhattan" else "euclidean"))
+    lengths = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)
+    dot = a @ b.T
+    cosine = _tied(np.divide(dot, lengths, out=np.zeros_like(dot), where=lengths > 0))
+    if name == "cosine":
+        return cosine
+    return np.where(_is_unit(a)[:, None] & _is_unit(b), cosine, dot)
 
 
 def sts_metrics(similarities: Mapping[str, ArrayLike], gold: ArrayLike) -> dict[str, float]:
@@ -56,10 +82,20 @@ def _block(first: NDArray[np.floating], second: NDArray[np.floating]) -> dict[st
     a, b = first.astype(np.float64), second.astype(np.float64)
     dot = np.einsum("ij,ij->i", a, b)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine = _tied(np.divide(dot, lengths, out=np.zeros_like(dot), where=lengths > 0))
     difference = a - b
     return {
-        "cosine": np.divide(dot, lengths, out=np.zeros_like(dot), where=lengths > 0),
+        "cosine": cosine,
         "manhattan": -np.abs(difference).sum(axis=1),
         "euclidean": -np.linalg.norm(difference, axis=1),
-        "dot": dot,
+        "dot": np.where(_is_unit(a) & _is_unit(b), cosine, dot),
     }
+
+
+def _tied(cosines: Floats) -> Floats:
+    """`cosines` without the last binary places, which rounding decides: what is equal by mathematics is equal."""
+    return np.rint(cosines / COSINE_STEP) * COSINE_STEP
+
+
+def _is_unit(vectors: Floats) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(np.linalg.norm(vectors, axis=1) - 1.0) < UNIT)

@@ -105,12 +105,6 @@ def test_retrieval_equals_sentence_transformers_evaluator(prepare: Prepare, spec
         assert scores.metrics[mine] == pytest.approx(expected[theirs]), mine
 
 
-def test_prompts_go_before_queries_and_passages(prepare: Prepare) -> None:
-    suite = RetrievalSuite(source=SOURCE, query_prompt="query: ", passage_prompt="passage: ")
-    data = prepare("search", {"sentence1": ["a"], "sentence2": ["b"], "score": [1.0]})
-    assert list(suite.texts(data)) == ["query: a", "passage: b"]
-
-
 def test_retrieval_without_a_relevant_passage_says_so(prepare: Prepare, spec: Spec) -> None:
     columns = {"sentence1": [SENTENCES[0]], "sentence2": [SENTENCES[1]], "score": [0.0]}
     made = spec({"search": RetrievalSuite(source=SOURCE)}, prepare("search", columns))

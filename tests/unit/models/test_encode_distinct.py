@@ -10,7 +10,7 @@ import pytest
 from models import SENTENCES
 from sentence_transformers import SentenceTransformer
 
-from tasks.models.encode import batches_by_tokens, count_tokens, encode_distinct
+from tasks.models.encode import TextsAlike, batches_by_tokens, encode_distinct
 from tasks.models.loading import load_encoder
 from tasks.models.padding_free import enable_padding_free, is_padding_free
 
@@ -62,7 +62,15 @@ def test_bf16_is_near(tiny_gte: Path) -> None:
 
 def test_lengths_are_those_that_the_model_reads(tiny_bert: Path) -> None:
     model = load_encoder(tiny_bert, device="cpu", max_seq_length=10)
-    assert count_tokens(model, ["", SENTENCES[0]]) == [2, 10]  # [CLS] [SEP]; cut
+    assert TextsAlike.of(model, ["", SENTENCES[0]]).lengths == [2, 10]  # [CLS] [SEP]; cut
+
+
+def test_texts_of_the_same_tokens_have_the_same_embedding_to_the_last_bit(minilm: Path) -> None:
+    # Letter case is nothing to this tokenizer, and each of the two would stand in another batch.
+    model = load_encoder(minilm, device="cpu")
+    texts = [text for text in SENTENCES[:8] for text in (text, text.upper() + " ")]
+    found = encode_distinct(model, [*texts, *SENTENCES], batch_size=1)
+    assert np.array_equal(found[0:16:2], found[1:16:2])
 
 
 def test_batches_stay_within_the_budget_and_hold_every_text_once() -> None:
