@@ -7,6 +7,7 @@ Each step first looks at what is there, so that `stsflow deploy` may be repeated
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ from flows.notify import CHAMPION_CHANGED
 from tasks.child import PROJECT_ROOT
 from tasks.config import RunConfig
 from tasks.errors import PreconditionError
+from tasks.names import WORD
 from tasks.schema import Record, Section
 from tasks.yaml_text import load_yaml
 
@@ -128,6 +130,11 @@ def deploy(
     Raises PreconditionError when the file is missing or wrong, or no server answers.
     """
     webhook_url = webhook_url or os.environ.get(WEBHOOK_VARIABLE) or None
+    for option, given in (("--name", name), ("--pool", pool)):
+        if given is not None:
+            WORD.check(option, given)
+    if webhook_url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook_url):
+        raise PreconditionError("the webhook's address is not one of http:// or https://")  # it may hold a secret
     entries = read_deployments(prefect_file or _default_file())
     with get_client(sync_client=True) as client:
         _check_server(client)

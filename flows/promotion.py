@@ -14,6 +14,7 @@ from tasks.errors import PreconditionError
 from tasks.evaluation.compare import compare
 from tasks.evaluation.run import ModelUnderTest
 from tasks.evaluation.task import evaluate
+from tasks.names import MODEL
 from tasks.records import EvaluationReport, PreparedData, Release, RunRef
 from tasks.release.decision import compared_metrics
 from tasks.release.evidence import Evidence
@@ -96,6 +97,7 @@ def promote_candidate(name: str, reason: str = "") -> Release:
 
     Needs the candidate's run in this workspace (its scores and its data); raises PreconditionError otherwise.
     """
+    MODEL.check("promote", name)
     workspace = Workspace.here()
     store = connect_tracking(workspace)
     candidate = store.alias(name, CANDIDATE)
@@ -117,6 +119,7 @@ def promote_candidate(name: str, reason: str = "") -> Release:
 
 def roll_back(name: str, reason: str = "") -> Release:
     """Make the previous champion champion again; raises PreconditionError when there is none."""
+    MODEL.check("promote", name)
     store = connect_tracking.fn(Workspace.here())
     old, new = go_back(store, name, reason or "asked for on the command line")
     announce_champion(name, new, old, reason or f"rolled back from version {old}")

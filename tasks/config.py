@@ -11,6 +11,17 @@ from tasks.data.shapes import Shape
 from tasks.data.sources import Source
 from tasks.evaluation.suites import Suite
 from tasks.models.sources import ModelSource
+from tasks.names import (
+    LONGEST_TAG_VALUE,
+    Currency,
+    ExperimentName,
+    Language,
+    Licence,
+    ModelName,
+    Place,
+    TagName,
+    Word,
+)
 from tasks.release.rules import Rule
 from tasks.schema import LARGEST_SEED, MOST_ROWS, Section, Slug
 from tasks.training.losses import CosineSimilarity, Loss, MultipleNegativesRanking
@@ -36,9 +47,9 @@ class TrainingSet(Section):
     """Keep this many shaped rows, the first ones; default: all."""
     title: str = ""
     """Name for the card; default: the data set's key in the recipe."""
-    language: tuple[str, ...] = ()
+    language: tuple[Language, ...] = ()
     """Language codes of the texts."""
-    license: str = ""
+    license: Licence = ""
     """Licence of the data (SPDX identifier, lower case), such as `cc-by-sa-4.0`."""
     expect_rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
     """Raw rows that the source must have; another number is refused."""
@@ -94,9 +105,9 @@ class ModelConfig(Section):
     """`keep` takes the base model's own pooling (mean for a plain encoder); anything else puts a fresh one on it."""
     trust_remote_code: bool = False
     """Run code that the model's repository carries. Needs a hub source, pinned to a full commit hash."""
-    language: tuple[str, ...] = ()
+    language: tuple[Language, ...] = ()
     """Language codes of the base model, for the card."""
-    license: str = ""
+    license: Licence = ""
     """Licence of the base model (SPDX identifier, lower case), for the card."""
 
 
@@ -120,7 +131,7 @@ class PlanConfig(Section):
     """Also probe in `stsflow run`."""
     price_per_hour: float | None = Field(default=None, ge=0, le=1e6)
     """Price of the machine per hour, for a cost forecast."""
-    currency: str = "USD"
+    currency: Currency = "USD"
     """Currency of the price."""
 
 
@@ -195,7 +206,7 @@ class TrainingConfig(Section):
     on_out_of_memory: Literal["fail", "halve"] = "halve"
     """`halve`: start again from the last checkpoint with half the micro-batch and twice the accumulation, where the
     loss allows that without a change of meaning."""
-    concurrency_limit: str = "gpu"
+    concurrency_limit: Word | Literal[""] = "gpu"
     """Prefect concurrency limit of which a slot is held while training; made with one slot when it is missing. Empty:
     none, trainings may share the machine."""
     hang_timeout_seconds: float = Field(default=1800.0, gt=0, le=A_YEAR_IN_SECONDS)
@@ -233,11 +244,11 @@ class CardConfig(Section):
 
     model_name: str = ""
     """Title of the card; default: SentenceTransformer based on the base model."""
-    model_id: str = ""
+    model_id: Place = ""
     """Where the model will be found, such as a hub id; default: the recipe's name."""
-    language: tuple[str, ...] = ()
+    language: tuple[Language, ...] = ()
     """Language codes; default: those of the training data."""
-    license: str = ""
+    license: Licence = ""
     """Licence of the model; default: worked out from base model and data, or `other` with the reason."""
     authors: tuple[str, ...] = ()
     """Who made the model."""
@@ -256,18 +267,18 @@ class CardConfig(Section):
 class TrackingConfig(Section):
     """Where the record goes."""
 
-    experiment: str = "stsflow"
+    experiment: ExperimentName = "stsflow"
     """MLflow experiment."""
     log_model: bool = True
     """Log the tuned model to MLflow (sentence-transformers flavour)."""
-    tags: dict[str, str] = {}
+    tags: dict[TagName, Annotated[str, Field(max_length=LONGEST_TAG_VALUE)]] = Field(default={}, max_length=100)
     """Further tags of the MLflow run."""
 
 
 class ReleaseConfig(Section):
     """What happens to the tuned model."""
 
-    register_as: str | None = Field(default=None, min_length=1)
+    register_as: ModelName | None = None
     """Name of the registered model in MLflow; default: none is registered."""
     rules: tuple[Rule, ...] = ()
     """All must hold for the alias `champion` to move. Without rules nothing is promoted."""

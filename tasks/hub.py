@@ -12,6 +12,7 @@ from typing import Literal
 from tasks.addresses import without_credentials
 from tasks.backoff import PASSING_STATUSES, TryAgain, with_backoff
 from tasks.errors import DataError, DiskFull, ModelError, PreconditionError, Refused, StsflowError
+from tasks.names import HUB_ID, REVISION
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +39,12 @@ def fetch_snapshot(
 
     `allow_patterns` limits the files (`["data/*.parquet"]`). `cache` defaults to the hub's own cache (`HF_HOME`), so
     that what other tools have fetched counts. A token is taken from `HF_TOKEN` or the user's login, as the hub's client
-    does, and never appears in a message. Raises `ModelError` or `DataError` (no such repository or revision, no
-    access), `PreconditionError` (not in the cache and `HF_HUB_OFFLINE` is set), `DownloadFailed` (after every retry).
+    does, and never appears in a message. Raises `RecipeError` (no name for the hub), `ModelError` or `DataError` (no
+    such repository or revision, no access), `PreconditionError` (not in the cache and `HF_HUB_OFFLINE` is set),
+    `DownloadFailed` (after every retry).
     """
+    HUB_ID.check("hub id", repo_id)
+    REVISION.check(f"revision of {repo_id}", revision)
     what = _describe(repo_id, revision, kind)
 
     def attempt() -> Path:

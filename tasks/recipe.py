@@ -116,9 +116,11 @@ def check_parts_fit(recipe: RunConfig) -> None:
     for index, rule in enumerate(recipe.release.rules):
         named = [getattr(rule, "suite", None), *getattr(rule, "suites", ())]
         _check_names(f"release.rules[{index}]", [name for name in named if name], suites, "suite")
+        _check_names(f"release.rules[{index}].explained", getattr(rule, "explained", ()), suites, "suite")
     _check_remote_code(recipe)
-    from tasks.training.arguments import check_arguments
+    from tasks.training.arguments import check_arguments, known_arguments
 
+    _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
     check_arguments(recipe.training.arguments)
 
 
@@ -139,7 +141,7 @@ def _check_names(where: str, names: Iterable[str], allowed: Iterable[str], what:
     for name in names:
         if name not in allowed:
             raise RecipeError(
-                f"{where}: there is no {what} {name!r}; the recipe has: {', '.join(allowed)}{_nearest(name, allowed)}"
+                f"{where}: there is no {what} {name!r}; there is: {', '.join(allowed)}{_nearest(name, allowed)}"
             )
 
 

@@ -7,6 +7,8 @@ written by another version, is an error and never a silent default.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
@@ -43,14 +45,15 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _true_is_no_number(cls, values: Any) -> Any:
-        """Pydantic reads true as 1; a person who wrote it meant another field."""
+    def _plain_values(cls, values: Any) -> Any:
+        """What every field of every section must be. A field validator would not do: pydantic allows none on `kind`."""
         faults = [
-            InitErrorDetails(type=_NO_NUMBER, loc=(name,), input=values[name])
+            InitErrorDetails(type=fault, loc=(name,), input=values[name])
             for name, field in cls.model_fields.items()
-            if isinstance(values, dict) and _has_boolean(values.get(name)) and _holds_numbers_only(field.annotation)
+            if isinstance(values, dict) and name in values
+            if (fault := _fault(values[name], _leaf_types(field.annotation)))
         ]
-        if faults:  # a field validator would not do: pydantic allows none on the field that tells kinds apart
+        if faults:
             raise ValidationError.from_exception_data(cls.__name__, faults)
         return values
 
@@ -79,12 +82,25 @@ class Record(BaseModel):
         return cls.model_validate_json(path.read_bytes())
 
 
+LONGEST_TEXT = 20_000
 _NO_NUMBER = PydanticCustomError("no_number", "a number is wanted here, not true or false")
+_TOO_LONG = PydanticCustomError("too_long", f"at most {LONGEST_TEXT:,} characters are allowed")
+_NO_TEXT = PydanticCustomError("no_text", "control characters and halves of a surrogate pair are not allowed")
+# Databases, file names and terminals take none of these; tab and line ends are text.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-def _holds_numbers_only(annotation: Any) -> bool:
-    leaves = _leaf_types(annotation)
-    return bool({int, float} & leaves) and bool not in leaves
+def _fault(value: Any, leaves: set[Any]) -> PydanticCustomError | None:
+    """What is wrong with a field of these types, beyond what pydantic sees: it reads true as 1."""
+    if any(isinstance(leaf, type) and issubclass(leaf, Section) for leaf in leaves):
+        return None  # that section says it of its own field
+    found = list(_scalars(value))
+    texts = [one for one in found if isinstance(one, str)]
+    if {int, float} & leaves and bool not in leaves and any(isinstance(one, bool) for one in found):
+        return _NO_NUMBER
+    if any(len(text) > LONGEST_TEXT for text in texts):
+        return _TOO_LONG
+    return _NO_TEXT if any(_CONTROL.search(text) for text in texts) else None
 
 
 def _leaf_types(annotation: Any) -> set[Any]:
@@ -93,9 +109,13 @@ def _leaf_types(annotation: Any) -> set[Any]:
     return {leaf for part in inside for leaf in _leaf_types(part)} if inside else {annotation}
 
 
-def _has_boolean(value: Any) -> bool:
+def _scalars(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
-        return any(_has_boolean(part) for part in value.values())
-    if isinstance(value, list | tuple):
-        return any(_has_boolean(part) for part in value)
-    return isinstance(value, bool)
+        for key, part in value.items():
+            yield key
+            yield from _scalars(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _scalars(part)
+    else:
+        yield value

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tasks.addresses import check_address
+from tasks.names import HubId, HubWord
 from tasks.schema import LARGEST_SEED, Section
 
 if TYPE_CHECKING:
@@ -101,13 +102,13 @@ class HubSource(Section):
     """One split of a data set on the Hugging Face hub, at a pinned revision. Script data sets are not supported."""
 
     kind: Literal["hub"] = "hub"
-    id: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")
+    id: HubId
     """Name on the hub, such as `kakaobrain/kor_nli`."""
     revision: str = Field(min_length=7)
     """Commit to read; a branch name is refused, because it would not name the same rows next month."""
-    config: str | None = None
+    config: HubWord | None = None
     """Configuration (subset) of the data set."""
-    split: str = "train"
+    split: HubWord = "train"
     """Split of the data set."""
     quoting: Literal["none", "minimal"] = "minimal"
     """For a data set of csv files: `minimal` reads quoted fields, `none` takes quotes as ordinary characters."""

@@ -12,12 +12,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.data.shapes import NliTriplets, ScoredPairs, Triplets
 from tasks.data.sources import Source
+from tasks.names import Language, Licence, MtebTask
 from tasks.schema import MOST_ROWS, Dimension, Section
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class Described(Section):
     """Name of the split for the card, such as `dev` or `test`; default: the suite's own name."""
     title: str = ""
     """Name for the card; default: the suite's own name."""
-    language: tuple[str, ...] = ()
+    language: tuple[Language, ...] = ()
     """Language codes of the texts."""
-    license: str = ""
+    license: Licence = ""
     """Licence of the data (SPDX identifier, lower case)."""
     expect_rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
     """Rows that the source must have; another number is refused."""
@@ -58,6 +59,12 @@ class StsSuite(Described):
     """Which columns hold the pair and its score."""
     subsets_by: str | None = None
     """A kept column (see `shape.keep`), such as `genre`, whose values are scored apart as well."""
+
+    @model_validator(mode="after")
+    def _subsets_are_kept(self) -> Self:
+        if self.subsets_by is not None and self.subsets_by not in self.shape.keep:
+            raise ValueError(f"`subsets_by` names {self.subsets_by!r}, which is not among the columns of `shape.keep`")
+        return self
 
     def score(self, scoring: Scoring) -> SuiteScores:
         """Score one model on this suite."""
@@ -155,7 +162,7 @@ class MtebSuite(Described):
     primary: ClassVar[str] = "main_score"
     source: ClassVar[None] = None
     """The package fetches its own data; the data stage prepares none."""
-    task: str
+    task: MtebTask
     """Name of the task, such as `KorSTS`."""
     folder: Path | None = None
     """Local folder with the task's data; default: the hub."""

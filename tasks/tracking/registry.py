@@ -7,6 +7,7 @@ from pathlib import Path
 from tasks.errors import PreconditionError
 from tasks.fingerprint import fingerprint
 from tasks.lease import lease
+from tasks.names import MODEL, WORD
 from tasks.schema import Record
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
@@ -39,6 +40,8 @@ def model_by_uri(store: Store, uri: str, workspace: Workspace) -> RegisteredMode
     rest = uri.removeprefix("models:/").strip("/")
     name, at, alias = rest.rpartition("@")
     if at:
+        MODEL.check(uri, name)
+        WORD.check(uri, alias)
         found = model_at(store, name, alias, workspace)
         if found is None:
             raise PreconditionError(f"{uri}: the registered model {name!r} has no alias {alias!r} in {store.shown_uri}")
@@ -46,7 +49,7 @@ def model_by_uri(store: Store, uri: str, workspace: Workspace) -> RegisteredMode
     name, slash, number = rest.rpartition("/")
     if not slash or not number.isdigit():
         raise PreconditionError(f"{uri}: write models:/name@alias or models:/name/version")
-    return _local(store, name, number, workspace)
+    return _local(store, MODEL.check(uri, name), number, workspace)
 
 
 def _local(store: Store, name: str, version: str, workspace: Workspace) -> RegisteredModel:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
+from tasks.data.shapes import ScoredPairs
 from tasks.data.sources import FilesSource
 from tasks.evaluation.suites import STS_METRICS, StsSuite
 from tasks.evaluation.worker import EvaluationSpec, evaluate
@@ -26,7 +27,10 @@ def report(
     prepare: Callable[..., PreparedSet], pair_columns: Columns, spec: Callable[..., EvaluationSpec]
 ) -> EvaluationReport:
     data = prepare("sts-test", pair_columns, clean=[0, 2, 3, 5, 8, 13, 21, 34])
-    made = spec({"sts-test": StsSuite(source=SOURCE, split="test", subsets_by="genre")}, data)
+    made = spec(
+        {"sts-test": StsSuite(source=SOURCE, shape=ScoredPairs(keep=("genre",)), split="test", subsets_by="genre")},
+        data,
+    )
     return evaluate(made, made.models[0])
 
 
