@@ -6,6 +6,7 @@ Every heavy import is inside a command, so that `--help` answers at once.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 from pathlib import Path
@@ -345,9 +346,20 @@ def _recipe(path: Path, overrides: list[str] | None) -> RunConfig:
 
 def _print(result: dict[str, Any], as_json: bool, show: Any) -> None:
     if as_json:
-        print(json.dumps(result, ensure_ascii=False, default=str))
+        print(json.dumps(_in_json(result), ensure_ascii=False, allow_nan=False, default=str))
     else:
         show()
+
+
+def _in_json(value: Any) -> Any:
+    """The value with null for every number that is not finite: JSON has no number for it that all readers know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _in_json(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(item) for item in value]
+    return value
 
 
 def _end_on_sigterm() -> None:

@@ -18,7 +18,7 @@ def sync_run(name: str) -> dict[str, object]:
     workspace = Workspace.here()
     folder, state = runs.find_run(workspace, name)
     check_reachable(workspace)
-    relay = runs.relay_of(Store(workspace), runs.reference(folder))
+    relay = runs.relay_of(Store(workspace), runs.reference(folder, state))
     require_sent(relay.finish(patience_seconds=PATIENCE_SECONDS), relay, state.name)
     return {
         "run": state.name,

@@ -10,7 +10,6 @@ Only the standard library is used: the same file works on a bare GPU machine.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -167,9 +166,3 @@ def last_lines(log: Path, count: int = 20) -> str:
         stream.seek(0, os.SEEK_END)
         stream.seek(max(0, stream.tell() - 16_384))
         return "\n".join(stream.read().decode("utf-8", "replace").splitlines()[-count:])
-
-
-def read_spec(arguments: Sequence[str]) -> dict[str, object]:
-    """The JSON object in the file that the command line names as its only argument."""
-    (path,) = arguments
-    return dict(json.loads(Path(path).read_text(encoding="utf-8")))

@@ -5,7 +5,8 @@
     │   ├── RecipeError         the recipe: an unknown key, an illegal value, parts that do not fit each other
     │   ├── DataError           a source: missing, damaged, wrong columns, wrong values, wrong checksum, no rows
     │   ├── ModelError          a base model: not there, not a model, not what the recipe pinned, not sound
-    │   └── PreconditionError   the machine: no room on the disk, no such device, a server that does not answer
+    │   ├── PreconditionError   the machine: no room on the disk, no such device, a server that does not answer
+    │   └── DamagedRecord       a file of the workspace that an earlier step wrote: missing, or not what was written
     ├── RunFailed               exit 1: work had begun
     │   ├── DownloadFailed      the network gave up after every retry
     │   ├── TrainingFailed      the trainer ended without a model
@@ -56,6 +57,10 @@ class ModelError(Refused):
 
 class PreconditionError(Refused):
     """The machine lacks something: room on the disk, a device, a server that answers."""
+
+
+class DamagedRecord(Refused, ValueError):
+    """A record that an earlier step or run wrote is missing, or is not what was written."""
 
 
 class RunFailed(StsflowError):

@@ -10,8 +10,8 @@ from typing import ClassVar
 class LeverState:
     """One speed lever: what was asked, what was chosen, why, and the proof that it was on."""
 
-    # Records hold these; as in every record, a field that is not known is an error.
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    # Records hold these; as in every record, a field that is not known is an error, and NaN is written as "NaN".
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid", "ser_json_inf_nan": "strings"}
 
     name: str
     asked: str

@@ -7,6 +7,7 @@ written by another version, is an error and never a silent default.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from tasks.errors import DamagedRecord
+
+logger = logging.getLogger(__name__)
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=64)]
 """A name that may stand in a path, an MLflow metric and a Prefect key: lower case, digits, single `_` or `-`."""
@@ -59,15 +64,18 @@ class Section(BaseModel):
 
 
 class Record(BaseModel):
-    """What a stage hands on: small, JSON-safe, frozen. Paths and counts, never rows or weights."""
+    """What a stage hands on: small, JSON-safe, frozen. Paths and counts, never rows or weights.
 
-    # A metric that is not defined (a model that collapsed) is NaN; by default it would be written as null and not load.
+    A number that is not defined (the score of a model that collapsed) is written as "NaN", an infinite one as
+    "Infinity": valid JSON, and read back as the number. `null` is for what was not measured.
+    """
+
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
         protected_namespaces=(),
-        ser_json_inf_nan="constants",
+        ser_json_inf_nan="strings",
     )
 
     def write(self, path: Path) -> Path:
@@ -78,8 +86,38 @@ class Record(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The record that `write` left at `path`; raises `pydantic.ValidationError` if it is not one."""
-        return cls.model_validate_json(path.read_bytes())
+        """The record that `write` left at `path`; raises DamagedRecord when it is missing or not such a record."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise DamagedRecord(f"{path} is missing; it should hold a record of the kind {cls.__name__}") from error
+        except OSError as error:
+            raise DamagedRecord(f"{path} cannot be read: {error.strerror or error}") from error
+        except ValidationError as error:
+            raise DamagedRecord(
+                f"{path} is damaged, or was written by another version: it is no record of the kind {cls.__name__} "
+                f"({_first(error)})"
+            ) from error
+
+    @classmethod
+    def load_or_none(cls, path: Path) -> Self | None:
+        """The record at `path`, or None when there is none or it is damaged; the log names one that is damaged.
+
+        For what can be made again, and for what must not stop a run that it does not belong to.
+        """
+        try:
+            return cls.load(path)
+        except DamagedRecord as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                logger.warning("%s; it is passed over", error.message)
+            return None
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, in a few words."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 LONGEST_TEXT = 20_000

@@ -150,6 +150,11 @@ class RunFolder:
         return self.root / "run.json"
 
     @property
+    def journal(self) -> Path:
+        """What is to be recorded in MLflow, one entry a line; see tasks/tracking/journal.py."""
+        return self.root / "tracking" / "journal.jsonl"
+
+    @property
     def recipe(self) -> Path:
         """The recipe, resolved and locked: revisions and hashes filled in."""
         return self.root / "recipe.yaml"

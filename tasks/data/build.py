@@ -25,6 +25,7 @@ from tasks.files import folder_made_whole
 from tasks.fingerprint import fingerprint
 from tasks.lease import lease
 from tasks.records import Finding, PreparedData, PreparedSet, RowCounts, SourceRef
+from tasks.seal import seal, what_is_wrong
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -78,14 +79,23 @@ def _prepare(
     with lease(
         workspace.lease(f"prepared-{key[:24]}"), on_wait=lambda who: logger.info("waiting for the data: %s", who)
     ):
-        if fresh or not (folder / RECORD).is_file():
+        if fresh or not _is_whole(folder):
             with folder_made_whole(folder) as target:
                 _build(wanted, leakage, key, target, folder).write(target / RECORD)
+                seal(target)
                 shutil.rmtree(folder, ignore_errors=True)
     prepared = _with_sources(PreparedData.load(folder / RECORD), wanted)
     for item in (*prepared.train, *prepared.evaluation):
         logger.info("%s: %s", item.name, _in_words(item))
     return prepared
+
+
+def _is_whole(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    if wrong := what_is_wrong(folder):
+        logger.warning("the prepared data in %s is made again: %s", folder, wrong)
+    return not wrong
 
 
 def _fetched(train: Mapping[str, TrainingSet], suites: Mapping[str, Suite], access: Access) -> Iterator[_Wanted]:

@@ -21,11 +21,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from netrc import NetrcParseError
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 from filelock import FileLock
-from pydantic import ValidationError
 
 from tasks.addresses import filled_in, path_in, without_credentials
 from tasks.backoff import PASSING_STATUSES, TryAgain, with_backoff
@@ -43,7 +41,6 @@ for _name in ("httpx", "httpcore"):
 Progress = Callable[[int, int | None], None]
 """Called with bytes that have arrived and bytes in all (None when the server does not say)."""
 
-RecordT = TypeVar("RecordT", bound=Record)
 ADVICE = "Check the network and the proxy settings, or put the file on this machine and name its path."
 
 
@@ -168,7 +165,7 @@ def remote_state(url: str, *, timeout_seconds: float = 60.0, retries: int = 2) -
 def _attempt(download: Download, client: httpx.Client, known: tuple[Path, Remembered] | None) -> Path:
     """One request that ends with the whole file in place, or raises `TryAgain`."""
     present = download.partial.stat().st_size if download.partial.exists() else 0
-    validator = _load(download.partial_validator, Validator)
+    validator = Validator.load_or_none(download.partial_validator)
     condition = validator.header if validator else None
     headers = {"Accept-Encoding": "identity"}
     if present and condition:
@@ -248,18 +245,11 @@ def hash_mismatch(path: Path, sha256: str | None, git_blob: str | None) -> str |
 
 def _remembered(download: Download) -> tuple[Path, Remembered] | None:
     """The finished file that this URL gave last, if it is still there and undamaged."""
-    memory = _load(download.memory, Remembered)
+    memory = Remembered.load_or_none(download.memory)
     if memory is None:
         return None
     path = download.content(memory.sha256)
     return (path, memory) if path.is_file() and sha256_of_file(path) == memory.sha256 else None
-
-
-def _load(path: Path, record: type[RecordT]) -> RecordT | None:
-    try:
-        return record.load(path)
-    except (FileNotFoundError, ValidationError):
-        return None
 
 
 def _forget_partial(download: Download) -> None:

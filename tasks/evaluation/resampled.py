@@ -41,8 +41,8 @@ def resampled(
     With a workspace it is kept there, found again by the bytes of both files, settings and code.
     """
     kept = workspace.comparison(_fingerprint(first, second, metric, config)) if workspace else None
-    if kept is not None and kept.is_file():
-        return Resampled.load(kept)
+    if kept is not None and (known := Resampled.load_or_none(kept)) is not None:
+        return known
     found = _resample(read_parquet(first), read_parquet(second), metric, config)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from tasks.files import folder_made_whole, link_or_copy, write_text_atomically
 from tasks.fingerprint import fingerprint
 from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, EvaluationReport, PreparedData, PreparedSet, SuiteScores
+from tasks.seal import SEAL, seal, what_is_wrong
 from tasks.statistics import code_of_statistics
 from tasks.workspace import Workspace
 
@@ -125,7 +126,13 @@ def _stored(
 
 
 def _is_finished(folder: Path | None) -> bool:
-    return folder is not None and report_file(folder).is_file()
+    """Whether the scores lie there, as they were written; what changed since is deleted, to be made again."""
+    if folder is None or not folder.is_dir():
+        return False
+    if wrong := what_is_wrong(folder):
+        log.warning("the scores in %s are made again: %s", folder, wrong)
+        shutil.rmtree(folder)
+    return not wrong
 
 
 def _own_folder(folder: Path, model: ModelUnderTest) -> Path:
@@ -162,6 +169,8 @@ def _run_worker(
                 f"the evaluation of {names} ended with code {ended.code}; "
                 f"the end of {worker_log}:\n{last_lines(worker_log)}"
             )
+        for spec_of_one in specs:
+            seal(spec_of_one.folder)
         for model in models:
             if stored[model.name] is None:
                 # An older evaluation of this run, made by an earlier attempt or with other settings.
@@ -181,6 +190,7 @@ def _placed(source: Path, target: Path, model: ModelUnderTest, *, reused: bool) 
     if source != target:
         shutil.rmtree(target, ignore_errors=True)
         link_or_copy(source, target)
+    (target / SEAL).unlink(missing_ok=True)  # the record that a person opens names other paths than the stored one
     found = EvaluationReport.load(report_file(source))
     suites = {name: _moved(scores, target) for name, scores in found.suites.items()}
     report = found.model_copy(
@@ -199,7 +209,8 @@ def _moved(scores: SuiteScores, folder: Path) -> SuiteScores:
 
 def _write_summaries(folder: Path) -> None:
     """`<folder>/<suite>.json`: the scores of every model that has a report in the folder."""
-    reports = [EvaluationReport.load(path) for path in sorted(folder.glob("*/report.json"))]
+    found = (EvaluationReport.load_or_none(path) for path in sorted(folder.glob("*/report.json")))
+    reports = [report for report in found if report is not None]
     for suite in dict.fromkeys(suite for report in reports for suite in report.suites):
         lines = [
             f'  "{report.model}": {report.suites[suite].model_dump_json()}'

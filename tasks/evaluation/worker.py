@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tasks.child import guard, read_spec
+from tasks.child import guard
 from tasks.config import EvaluationConfig
 from tasks.errors import Refused
 from tasks.records import BaseModelRef, EvaluationReport, PreparedSet
@@ -137,7 +137,7 @@ def main() -> None:
     Ends with 2 when a model is refused, its log with the sentence that says why.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    spec = EvaluationSpec.model_validate(read_spec(sys.argv[1:]))
+    spec = EvaluationSpec.load(Path(sys.argv[1]))
     try:
         for model in spec.models:
             evaluate(spec, model)

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.child import last_lines, python_module, run_child
 from tasks.environment import versions
-from tasks.files import write_text_atomically
 from tasks.fingerprint import fingerprint
 from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, Finding, PreparedData
+from tasks.schema import Record
 
 TIMEOUT_SECONDS = 900.0
 TEXTS_OF_A_COLUMN = 64
 CHECKS = ("soundness", "preflight_worker", "loading", "loading_report")
 """The modules that decide: an answer that older ones gave does not count."""
+
+
+class CheckRequest(Record):
+    """What the child process is asked to check."""
+
+    model: BaseModelRef
+    texts: tuple[str, ...]
+    key: str
+    result: Path
+
+
+class Checked(Record):
+    """What it found."""
+
+    key: str
+    findings: tuple[Finding, ...]
 
 
 def check_base_model(ref: BaseModelRef, sample_texts: Sequence[str], folder: Path) -> tuple[Finding, ...]:
@@ -34,8 +49,7 @@ def check_base_model(ref: BaseModelRef, sample_texts: Sequence[str], folder: Pat
         return known
     log = folder / "preflight.log"
     log.unlink(missing_ok=True)
-    spec = {"model": ref.model_dump(mode="json"), "texts": list(sample_texts), "key": key, "result": str(result)}
-    spec_file = write_text_atomically(folder / "spec.json", json.dumps(spec, ensure_ascii=False))
+    spec_file = CheckRequest(model=ref, texts=tuple(sample_texts), key=key, result=result).write(folder / "spec.json")
     seconds = 0.0
 
     def too_long() -> str | None:
@@ -77,13 +91,8 @@ def sample_texts(data: PreparedData) -> tuple[str, ...]:
 
 def _read(result: Path, key: str) -> tuple[Finding, ...] | None:
     """The findings in `result` when they answer the question `key`."""
-    try:
-        stored = json.loads(result.read_bytes())
-    except (OSError, ValueError):
-        return None
-    if stored.get("key") != key:
-        return None
-    return tuple(Finding.model_validate(item) for item in stored["findings"])
+    stored = Checked.load_or_none(result)
+    return stored.findings if stored is not None and stored.key == key else None
 
 
 def _code() -> str:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
-from tasks.child import guard, read_spec
+from tasks.child import guard
 
 
 def main() -> None:
     """Check the model that the spec names; the result file appears whole, or not at all when the process dies."""
     guard()
-    from tasks.files import write_text_atomically
+    from tasks.models.preflight import Checked, CheckRequest
     from tasks.models.soundness import find_faults
-    from tasks.records import BaseModelRef
 
-    spec: dict[str, Any] = read_spec(sys.argv[1:])
-    result = Path(spec["result"])
-    findings = find_faults(BaseModelRef.model_validate(spec["model"]), spec["texts"], result.parent)
-    answer = {"key": spec["key"], "findings": [finding.model_dump(mode="json") for finding in findings]}
-    write_text_atomically(result, json.dumps(answer, ensure_ascii=False, indent=2) + "\n")
+    asked = CheckRequest.load(Path(sys.argv[1]))
+    found = find_faults(asked.model, asked.texts, asked.result.parent)
+    Checked(key=asked.key, findings=tuple(found)).write(asked.result)
 
 
 if __name__ == "__main__":

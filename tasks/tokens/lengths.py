@@ -65,8 +65,8 @@ def measure_tokens(
     """
     request = _request(data, base, batch_sizes, config, maximum_truncated_share)
     path = workspace.tokens(request.fingerprint)
-    if path.is_file() and not fresh:
-        return TokenReport.load(path)
+    if not fresh and (known := TokenReport.load_or_none(path)) is not None:
+        return known
     if tokenizer_file(base.path) is not None:
         report = measure(request, FastCounter(base.path, config.workers))
     else:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from tasks.holder import is_alive, this_process
 from tasks.schema import Record
 from tasks.workspace import Workspace
@@ -53,26 +51,27 @@ def note_slot(workspace: Workspace, flow_run_id: str, lease: str | None) -> None
     """Add to the note which slot the flow run holds now; does nothing where there is no note."""
     path = note_path(workspace, flow_run_id)
     if flow_run_id and path.exists():
-        FlowRunNote.load(path).model_copy(update={"slot": lease}).write(path)
+        FlowRunNote(flow_run_id=flow_run_id, slot=lease, **this_process()).write(path)
 
 
 def left_behind(workspace: Workspace) -> list[FlowRunNote]:
-    """Notes whose process is gone."""
-    notes = []
-    for path in sorted(workspace.flow_runs.glob("*.json")):
-        try:
-            note = FlowRunNote.load(path)
-        except (OSError, ValidationError):
-            continue  # another process has just settled it
-        if not is_alive(note.process_id, note.process_started, note.host):
-            notes.append(note)
-    return notes
+    """Notes whose process is gone. One that is damaged is passed over; the log names it."""
+    return [note for note in _notes(workspace) if not is_alive(note.process_id, note.process_started, note.host)]
 
 
 def own(workspace: Workspace) -> list[FlowRunNote]:
     """Notes of this very process."""
-    notes = (FlowRunNote.load(path) for path in sorted(workspace.flow_runs.glob("*.json")))
-    return [note for note in notes if note.process_id == os.getpid()]
+    return [note for note in _notes(workspace) if note.process_id == os.getpid()]
+
+
+def note_of(workspace: Workspace, flow_run_id: str) -> FlowRunNote | None:
+    """The note of a flow run; None when there is none that can be read."""
+    return FlowRunNote.load_or_none(note_path(workspace, flow_run_id)) if flow_run_id else None
+
+
+def _notes(workspace: Workspace) -> list[FlowRunNote]:
+    found = (FlowRunNote.load_or_none(path) for path in sorted(workspace.flow_runs.glob("*.json")))
+    return [note for note in found if note is not None]
 
 
 def forget(workspace: Workspace, flow_run_id: str) -> None:

@@ -1,22 +1,28 @@
 """The record of a run on disk, before any server has it: an append-only list of entries.
 
 Every stage writes here and never to MLflow. The relay carries the entries over, in order and exactly once; a tracker
-that is away delays it, and costs a run nothing. One JSON object a line; a torn last line (a kill in the middle of a
-write) is cut off when the journal is opened again.
+that is away delays it, and costs a run nothing. One JSON object a line, the last key of which is the checksum of what
+stands before it. A torn last line (a kill in the middle of a write) is cut off when the journal is opened again; a line
+that is not what was written keeps its number and holds no entry.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from tasks.schema import Record
+
+logger = logging.getLogger(__name__)
 
 
 class Params(Record):
@@ -90,13 +96,18 @@ class Finish(Record):
 
 Entry = Annotated[Params | Metrics | Tags | Artifacts | DatasetInput | Model | Finish, Field(discriminator="kind")]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+_CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}$')
 
 
 class Journal:
     """The journal file of one run. Entries are numbered from 1."""
 
     def __init__(self, path: Path) -> None:
-        """Open `path`, or start it; a torn last line is cut off."""
+        """Open `path`, or start it; a torn last line is cut off.
+
+        A journal that is shorter than what the tracker has confirmed was cut by something else: it goes on from its
+        end, and is `doubtful`.
+        """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._length = 0
@@ -107,6 +118,13 @@ class Journal:
             if len(whole) != len(content):
                 os.truncate(path, len(whole))
             self._length = whole.count(b"\n")
+        self.doubtful = False
+        """The tracker may have more than the count of sent entries says: it is asked before points are sent."""
+        if (found := _count_in(self._sent)) is None or found > self._length:
+            self.doubtful = True
+            lost = "cannot be read" if found is None else f"says {found:,} entries, and {self._length:,} are left"
+            logger.warning("%s: the count of sent entries %s; what MLflow has stays there", path, lost)
+            self.confirm(0 if found is None else self._length)
 
     def __len__(self) -> int:
         return self._length
@@ -115,29 +133,36 @@ class Journal:
         """Add `entries`; when this returns they are on disk."""
         if not entries:
             return
-        lines = b"".join(_ENTRY.dump_json(entry) + b"\n" for entry in entries)
+        lines = b"".join(map(_line, entries))
         with self.path.open("ab") as stream:
             stream.write(lines)
             stream.flush()
             os.fsync(stream.fileno())
         self._length += len(entries)
 
-    def after(self, number: int) -> Iterator[tuple[int, Entry]]:
-        """Entries with a number above `number`, in order."""
+    def after(self, number: int) -> Iterator[tuple[int, Entry | None]]:
+        """Entries with a number above `number`, in order; None in the place of one that is damaged."""
         if not self.path.exists():
             return
         with self.path.open("rb") as stream:
             for position, line in enumerate(stream, start=1):
                 if position > number and line.endswith(b"\n"):
-                    yield position, _ENTRY.validate_json(line)
+                    yield position, _parsed(line)
+
+    @property
+    def damaged(self) -> tuple[int, ...]:
+        """Numbers of the entries that are not what was written."""
+        return tuple(number for number, entry in self.after(0) if entry is None)
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the last entry says how the run ended."""
+        return any(isinstance(entry, Finish) for _, entry in self.after(max(self._length - 1, 0)))
 
     @property
     def sent(self) -> int:
         """Number of the last entry that the tracker has confirmed."""
-        try:
-            return int(self._sent.read_text(encoding="ascii"))
-        except FileNotFoundError:
-            return 0
+        return _count_in(self._sent) or 0
 
     def confirm(self, number: int) -> None:
         """Note that the tracker has everything up to entry `number`."""
@@ -168,6 +193,53 @@ class Journal:
         """Sequence number of the last trainer event that the journal holds; 0 when it holds none."""
         events = [entry.event for _, entry in self.after(0) if isinstance(entry, Metrics) and entry.event is not None]
         return max(events, default=0)
+
+
+def damage_of(path: Path) -> str:
+    """What is wrong with the journal at `path`, in words; empty when nothing is. Reads, and changes nothing.
+
+    A last line without its end is no damage: another process may be writing it.
+    """
+    if not path.is_file():
+        return ""
+    lines = path.read_bytes().split(b"\n")[:-1]
+    damaged = [str(number) for number, line in enumerate(lines, start=1) if _parsed(line) is None]
+    if damaged:
+        more = f" and {len(damaged) - 3:,} more" if len(damaged) > 3 else ""
+        return f"line {', '.join(damaged[:3])}{more} of {path} is not what was written"
+    sent = path.with_suffix(".sent")
+    count = _count_in(sent)
+    if count is None:
+        return f"{sent} holds no number"
+    if count > len(lines):
+        return f"{path} was cut: MLflow has {count:,} entries of it, and {len(lines):,} are left"
+    return ""
+
+
+def _count_in(path: Path) -> int | None:
+    """The number in the file; 0 without a file, None when it holds none."""
+    if not path.is_file():
+        return 0
+    found = re.fullmatch(rb"\d{1,15}", path.read_bytes().strip())
+    return int(found[0]) if found else None
+
+
+def _line(entry: Entry) -> bytes:
+    body = entry.model_dump_json().encode("utf-8")
+    return body[:-1] + b',"crc32":"%08x"}\n' % zlib.crc32(body)
+
+
+def _parsed(line: bytes) -> Entry | None:
+    """The entry of a line; None when it is not what was written. Lines of earlier versions have no checksum."""
+    line = line.rstrip(b"\n")
+    if found := _CHECKSUM.search(line):
+        line = line[: found.start()] + b"}"
+        if zlib.crc32(line) != int(found[1], 16):
+            return None
+    try:
+        return _ENTRY.validate_json(line)
+    except ValidationError:
+        return None
 
 
 def metrics_now(values: Mapping[str, float], *, step: int = 0) -> Metrics:

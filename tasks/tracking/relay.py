@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import TrackingUnavailable
-from tasks.tracking.journal import Finish, Journal, Metrics
+from tasks.tracking.journal import Finish, Journal, Metrics, Tags
 from tasks.tracking.store import Store
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 30.0
+
+DAMAGED = "stsflow.record_damaged"
+"""Tag of a run whose record on disk is not whole."""
 
 # What MLflow answers when it is there but the request itself is wrong: trying again cannot help.
 FINAL_ERRORS = (
@@ -54,8 +57,11 @@ class Relay:
                 if isinstance(entry, Finish) and number < len(self.journal):
                     self.journal.confirm(number)  # the run went on after this end, which MLflow never heard of
                     continue
+                if entry is None:
+                    logger.warning("entry %d of %s is damaged; MLflow is told so", number, self.journal.path)
+                    entry = Tags(values={DAMAGED: f"entry {number} of the record on disk was damaged and is left out"})
                 try:
-                    if isinstance(entry, Metrics) and self._uncertain:
+                    if isinstance(entry, Metrics) and (self._uncertain or self.journal.doubtful):
                         known = self.store.known_points(self.run_id, {name for name, *_ in entry.points})
                         entry = entry.model_copy(
                             update={"points": tuple(p for p in entry.points if (p[0], p[3]) not in known)}

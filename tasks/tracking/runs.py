@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import Literal
 
 from tasks.child import last_lines
 from tasks.config import RunConfig
-from tasks.errors import RecipeError
+from tasks.errors import DamagedRecord, RecipeError
 from tasks.holder import is_alive, this_process
 from tasks.records import RunRef, RunState
-from tasks.tracking.journal import Journal
-from tasks.tracking.relay import Relay
-from tasks.tracking.store import Store
+from tasks.tracking import flow_runs
+from tasks.tracking.journal import Finish, Journal, Tags
+from tasks.tracking.relay import DAMAGED, Relay
+from tasks.tracking.store import REASON, Store
 from tasks.workspace import RunFolder, Workspace
 
 logger = logging.getLogger(__name__)
+
+Status = Literal["running", "finished", "failed", "cancelled", "crashed"]
+ENDINGS: dict[Status, Literal["FINISHED", "FAILED", "KILLED"]] = {
+    "finished": "FINISHED", "failed": "FAILED", "cancelled": "KILLED",
+}  # fmt: skip
+"""How a run that ended by itself is called in MLflow. One that crashed is told to MLflow without the journal."""
 
 
 def known_runs(workspace: Workspace) -> Iterator[tuple[RunFolder, RunState]]:
@@ -29,10 +37,19 @@ def known_runs(workspace: Workspace) -> Iterator[tuple[RunFolder, RunState]]:
         return
     for path in sorted(workspace.runs.iterdir()):
         folder = RunFolder(path)
-        try:
+        with suppress(DamagedRecord):
             yield folder, RunState.load(folder.state)
-        except (OSError, ValidationError):
-            continue
+
+
+def damaged_runs(workspace: Workspace) -> Iterator[tuple[RunFolder, str]]:
+    """Every run whose run.json is there and cannot be read, and what is wrong with it."""
+    for path in sorted(workspace.runs.iterdir()) if workspace.runs.is_dir() else ():
+        folder = RunFolder(path)
+        if folder.state.exists():
+            try:
+                RunState.load(folder.state)
+            except DamagedRecord as error:
+                yield folder, error.message
 
 
 def holder_is_alive(state: RunState) -> bool:
@@ -87,7 +104,7 @@ def open_run(
             "flow_run_ids": (*old.flow_run_ids, flow_run_id) if flow_run_id else old.flow_run_ids,
         })  # fmt: skip
         state.write(folder.state)
-        return _reference(folder, state)
+        return reference(folder, state)
     half_opened = _half_opened(workspace, recipe.name, sha256)
     folder = half_opened or _new_folder(workspace, recipe.name, sha256)
     run_id, experiment_id = store.open_run(
@@ -99,7 +116,22 @@ def open_run(
         started=started, **this_process(),
     )  # fmt: skip
     state.write(folder.state)
-    return _reference(folder, state)
+    return reference(folder, state)
+
+
+def state_of(run: RunRef) -> RunState:
+    """What run.json says of a run that this process works on; made again where it is damaged."""
+    folder = RunFolder(run.folder)
+    state = RunState.load_or_none(folder.state)
+    if state is None:
+        state = RunState(
+            name=run.name, recipe_name=run.recipe_name, recipe_sha256=run.recipe_sha256, status="running",
+            mlflow_run_id=run.mlflow_run_id, experiment_id=run.experiment_id, tracking_uri=run.tracking_uri,
+            flow_run_ids=(run.flow_run_id,) if run.flow_run_id else (), attempt=run.attempt, started=datetime.now(UTC),
+            **this_process(),
+        )  # fmt: skip
+        state.write(folder.state)
+    return state
 
 
 def close_run(folder: RunFolder, status: str, reason: str = "") -> None:
@@ -125,41 +157,102 @@ def relay_of(store: Store, run: RunRef) -> Relay:
 
 def journal_of(run: RunRef) -> Journal:
     """The journal of a run."""
-    return Journal(run.folder / "tracking" / "journal.jsonl")
+    return Journal(RunFolder(run.folder).journal)
 
 
 def reconcile(store: Store, workspace: Workspace) -> list[RunState]:
     """Mark runs whose process is gone as crashed, here and in MLflow; return them. Records left incomplete are sent.
 
     A killed process cannot say that it ended: its run would stay RUNNING for ever. Prefect's side of it is for the
-    flow, which has a client.
+    flow, which has a client. A run.json that cannot be read is made again from what MLflow knows. Whatever is wrong
+    with one run's record is logged and stops no other.
     """
     crashed = []
+    for folder, damage in damaged_runs(workspace):
+        with _stopping_no_other(folder):
+            _make_state_again(store, workspace, folder, damage)
     for folder, state in known_runs(workspace):
         if holder_is_alive(state):
             continue
-        if state.status != "running":
-            _complete_record(store, folder, state)
-            continue
-        reason = f"the process {state.process_id} that worked on it is gone; the next run of this recipe continues it"
-        new = state.model_copy(update={"status": "crashed", "reason": reason, "ended": datetime.now(UTC)})
-        try:
-            if store.knows_run(state.mlflow_run_id):
-                store.end_run(state.mlflow_run_id, "FAILED", reason, trainer_log_lines(workspace, state))
-        except Exception as error:  # whatever MLflow raises, another run's record must not stop this one
-            logger.warning("the MLflow run of %s could not be marked as failed: %s", state.name, error)
-            continue
-        new.write(folder.state)
-        crashed.append(new)
-        logger.warning("%s was left running by a process that is gone; it is marked as crashed", state.name)
+        with _stopping_no_other(folder):
+            if state.status == "running":
+                crashed.append(_mark_as_crashed(store, workspace, folder, state))
+            else:
+                _complete_record(store, folder, state)
     return crashed
 
 
+@contextmanager
+def _stopping_no_other(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever MLflow or the disk raises, another run's record must not stop this one
+        logger.warning("the record of %s could not be completed: %s", folder.root.name, error)
+
+
+def _mark_as_crashed(store: Store, workspace: Workspace, folder: RunFolder, state: RunState) -> RunState:
+    reason = f"the process {state.process_id} that worked on it is gone; the next run of this recipe continues it"
+    if store.knows_run(state.mlflow_run_id):
+        store.end_run(state.mlflow_run_id, "FAILED", reason, trainer_log_lines(workspace, state))
+    new = state.model_copy(update={"status": "crashed", "reason": reason, "ended": datetime.now(UTC)})
+    new.write(folder.state)
+    logger.warning("%s was left running by a process that is gone; it is marked as crashed", state.name)
+    return new
+
+
 def _complete_record(store: Store, folder: RunFolder, state: RunState) -> None:
-    """Send what MLflow lacks of a run that ended while it was away."""
-    relay = relay_of(store, _reference(folder, state))
-    if relay.journal.sent < len(relay.journal):
+    """Send what MLflow lacks of a run that ended while it was away.
+
+    A journal that lost its end (cut, or damaged there) gets it again from run.json, and MLflow is told.
+    """
+    relay = relay_of(store, reference(folder, state))
+    journal = relay.journal
+    if state.status in ENDINGS and not journal.is_ended:
+        logger.warning(
+            "the record of %s was cut: what is in MLflow stays, what it lacks is lost; running the recipe again makes "
+            "a whole record and trains nothing twice", state.name,
+        )  # fmt: skip
+        ended = int((state.ended or datetime.now(UTC)).timestamp() * 1000)
+        journal.append(
+            Tags(values={DAMAGED: f"the record on disk was cut and ends with entry {len(journal)}"}),
+            Finish(status=ENDINGS[state.status], time=ended, reason=state.reason),
+        )
+    if journal.sent < len(journal):
         relay.flush()
+
+
+def _make_state_again(store: Store, workspace: Workspace, folder: RunFolder, damage: str) -> None:
+    """Write the run.json of a run anew from its MLflow run, its journal, and the note of its flow run.
+
+    Where MLflow does not know the run it stays as it is; `stsflow doctor` names it.
+    """
+    run = store.run_named(folder.root.name)
+    if run is None:
+        logger.warning("%s; MLflow at %s has no run of that name, so it is left as it is", damage, store.shown_uri)
+        return
+    tags = run.data.tags
+    flow_run_id = tags.get("prefect.flow_run_id", "")
+    note = flow_runs.note_of(workspace, flow_run_id)
+    holder = (
+        {"process_id": 0, "process_started": 0.0, "host": socket.gethostname()} if note is None
+        else note.model_dump(include={"process_id", "process_started", "host"})
+    )  # fmt: skip
+    state = RunState(
+        name=folder.root.name, recipe_name=tags["stsflow.recipe"], recipe_sha256=tags["stsflow.recipe_sha256"],
+        status=_ending(folder, run.info.status), mlflow_run_id=run.info.run_id, experiment_id=run.info.experiment_id,
+        tracking_uri=store.shown_uri, flow_run_ids=(flow_run_id,) if flow_run_id else (),
+        started=datetime.fromtimestamp(run.info.start_time / 1000, UTC), reason=tags.get(REASON, ""),
+        training=tags.get("stsflow.training_fingerprint"), **holder,
+    )  # fmt: skip
+    state.write(folder.state)
+    logger.warning("%s; it is made again from MLflow's record: %s", damage, state.status)
+
+
+def _ending(folder: RunFolder, tracked: str) -> Status:
+    """How a run ended: by the end of its journal, else by MLflow's status."""
+    last = [entry for _, entry in Journal(folder.journal).after(0)][-1:]
+    status = last[0].status if last and isinstance(last[0], Finish) else tracked
+    return next((ending for ending, name in ENDINGS.items() if name == status), "running")
 
 
 def _check_resumable(workspace: Workspace, sha256: str, name: str) -> None:
@@ -208,14 +301,10 @@ def _stem(name: str, sha256: str) -> str:
     return f"{name}-{sha256[:8]}"
 
 
-def _reference(folder: RunFolder, state: RunState) -> RunRef:
+def reference(folder: RunFolder, state: RunState) -> RunRef:
+    """The reference of the run in `folder`."""
     return RunRef(
         name=state.name, folder=folder.root, recipe_name=state.recipe_name, recipe_sha256=state.recipe_sha256,
         mlflow_run_id=state.mlflow_run_id, experiment_id=state.experiment_id, tracking_uri=state.tracking_uri,
         flow_run_id=state.flow_run_ids[-1] if state.flow_run_ids else "", attempt=state.attempt,
     )  # fmt: skip
-
-
-def reference(folder: RunFolder) -> RunRef:
-    """The reference of the run in `folder`."""
-    return _reference(folder, RunState.load(folder.state))

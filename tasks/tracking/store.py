@@ -146,6 +146,13 @@ class Store:
         """The run, with params, latest metrics and tags."""
         return self.client.get_run(run_id)
 
+    def run_named(self, name: str) -> Run | None:
+        """The newest run of that name that a recipe made, in whichever experiment; None when there is none."""
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        wanted = f"attributes.run_name = '{name}' and tags.`stsflow.recipe` LIKE '%'"
+        found = self.client.search_runs(experiments, wanted, max_results=1) if "'" not in name else []
+        return found[0] if found else None
+
     def knows_run(self, run_id: str) -> bool:
         """Whether this store has the run."""
         from mlflow.exceptions import MlflowException

@@ -25,7 +25,6 @@ from tasks.records import (
     PlanReport,
     PreparedData,
     RunRef,
-    RunState,
     TokenReport,
     TrainedModel,
 )
@@ -148,7 +147,7 @@ def ended_truthfully(relay: Relay, run: RunRef, *, patience_seconds: float = 60.
     except BaseException as error:
         cancelled = not isinstance(error, Exception)
         reason = "cancelled" if cancelled else str(error) or type(error).__name__
-        lines = runs.trainer_log_lines(relay.store.workspace, RunState.load(folder.state))
+        lines = runs.trainer_log_lines(relay.store.workspace, runs.state_of(run))
         relay.journal.append(
             Finish(status="KILLED" if cancelled else "FAILED", time=milliseconds(), reason=reason, log_lines=lines)
         )
@@ -156,6 +155,7 @@ def ended_truthfully(relay: Relay, run: RunRef, *, patience_seconds: float = 60.
         relay.finish(patience_seconds=5.0)
         raise
     relay.journal.append(Finish(status="FINISHED", time=milliseconds()))
+    runs.state_of(run)
     runs.close_run(folder, "finished")
     relay.finish(patience_seconds=patience_seconds)
 

@@ -6,16 +6,14 @@ when its seal is there and holds; otherwise the one before it is used.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 from pathlib import Path
 
-from tasks.files import write_text_atomically
-from tasks.fingerprint import sha256_of_file
+from tasks.seal import seal as write_seal
+from tasks.seal import what_is_wrong
 
-SEAL = "seal.json"
 _NAME = re.compile(r"^checkpoint-(\d+)$")
 
 
@@ -34,38 +32,16 @@ def seal(staged: Path, place: Path, step: int) -> Path:
 
     Everything is on the disk (fsync) before the rename, so that a power cut cannot leave a sealed shell.
     """
-    manifest = {}
-    for path in sorted(staged.rglob("*")):
+    for path in staged.rglob("*"):
         if path.is_file():
             _sync(path)
-            manifest[path.relative_to(staged).as_posix()] = {
-                "bytes": path.stat().st_size,
-                "sha256": sha256_of_file(path),
-            }
-    write_text_atomically(staged / SEAL, json.dumps({"step": step, "files": manifest}, indent=1) + "\n")
+    write_seal(staged, step=step)
     _sync(staged)
     if place.exists():
         shutil.rmtree(place)
     staged.rename(place)
     _sync(place.parent)
     return place
-
-
-def what_is_wrong(checkpoint: Path) -> str:
-    """Why the checkpoint cannot be used, in words; empty when every file is what the seal says."""
-    try:
-        files = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
-        return "it has no readable seal"
-    for name, expected in files.items():
-        path = checkpoint / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != expected["bytes"]:
-            return f"{name} has {path.stat().st_size} bytes, sealed with {expected['bytes']}"
-        if sha256_of_file(path) != expected["sha256"]:
-            return f"{name} is not what was sealed (SHA-256 differs)"
-    return ""
 
 
 def steps_of(checkpoints: Path) -> list[int]:

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
 from tasks.child import Ended, last_lines, python_module, run_child
 from tasks.errors import (
     DiskFull,
@@ -82,13 +80,8 @@ def train(
 
 def finished_training(request: TrainingRequest, folder: TrainingFolder) -> TrainedModel | None:
     """The record of a training that is done and whose model is still what was recorded (`reused`); else None."""
-    if not folder.result.is_file():
-        return None
-    try:
-        result = TrainedModel.load(folder.result)
-    except ValidationError:
-        return None  # written by another version of stsflow
-    if result.fingerprint != request.fingerprint or not folder.model.is_dir():
+    result = TrainedModel.load_or_none(folder.result)
+    if result is None or result.fingerprint != request.fingerprint or not folder.model.is_dir():
         return None
     if sha256_of_model(folder.model) != result.model_digest:
         return None
@@ -113,10 +106,7 @@ def check_room(request: TrainingRequest, folder: TrainingFolder) -> None:
 
 def first_spec(request: TrainingRequest, folder: TrainingFolder) -> WorkerSpec:
     """The spec of the next attempt; what an earlier one had to do to fit the memory stays."""
-    try:
-        earlier = WorkerSpec.load(folder.spec)
-    except (OSError, ValidationError):
-        earlier = None
+    earlier = WorkerSpec.load_or_none(folder.spec)
     same = earlier is not None and earlier.fingerprint == request.fingerprint
     return WorkerSpec(
         request=request,
@@ -204,10 +194,7 @@ def failure(spec: WorkerSpec, folder: TrainingFolder, ended: Ended, hung: bool) 
     if ended.stopped:
         kind = TrainerHung if hung else TrainingFailed
         return kind(f"The trainer was stopped: {ended.stopped}. {where}")
-    try:
-        said = Failure.load(failure_file(folder))
-    except (OSError, ValidationError):
-        said = None
+    said = Failure.load_or_none(failure_file(folder))
     if said is None and "No space left on device" in last_lines(folder.log):
         return DiskFull(f"The disk of {folder.root} is full. {where}")
     if said is None and ended.code < 0:
@@ -252,7 +239,8 @@ def with_less_memory(spec: WorkerSpec, folder: TrainingFolder) -> WorkerSpec | N
     """The next attempt after running out of memory, with half the micro-batch; None when that is not to be had."""
     if spec.request.training.on_out_of_memory == "fail":
         return None
-    name = Failure.load(failure_file(folder)).set
+    said = Failure.load_or_none(failure_file(folder))
+    name = said.set if said else None
     names = [name] if name else list(spec.request.losses)
     parts, losses = dict(spec.parts), dict(spec.lighter_losses)
     for one in names:

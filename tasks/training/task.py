@@ -31,7 +31,7 @@ from tasks.tracking import entries
 from tasks.tracking.flow_runs import note_slot
 from tasks.tracking.journal import Journal
 from tasks.tracking.relay import Relay
-from tasks.tracking.runs import note_training
+from tasks.tracking.runs import note_training, state_of
 from tasks.training.events import Event
 from tasks.training.progress import ProgressLine
 from tasks.training.request import TrainingRequest
@@ -71,8 +71,9 @@ def train(
     with lease(workspace.lease(key), on_wait=lambda who: logger.info("waiting for the same training: %s", who)):
         if fresh and run.attempt == 1:
             shutil.rmtree(folder.root, ignore_errors=True)
+        state_of(run)
         note_training(RunFolder(run.folder), request.fingerprint)
-        if folder.result.exists():
+        if TrainedModel.load_or_none(folder.result) is not None:
             trained = train_in_child(request, folder, on_event=watcher.record)
         else:
             with training_slot(slot, workspace, run.flow_run_id), relay.in_background():

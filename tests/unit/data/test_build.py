@@ -232,3 +232,20 @@ def test_the_real_recipe_has_its_known_counts(kornlu: Path, workspace: Workspace
     assert [(shared[name].pairs, shared[name].sentences, shared[name].rows) for name in ("test", "dev")] == [
         (2, 153, 166), (3, 166, 169),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["prepared.json", "clean-rows", "arrow"])
+def test_prepared_data_that_changed_on_the_disk_is_made_again(root: Path, workspace: Workspace, what: str) -> None:
+    data = prepare(root, workspace)
+    folder = workspace.prepared(data.fingerprint)
+    rows = data.training_set("sts")
+    file = {"prepared.json": folder / what, "clean-rows": data.evaluation_set("dev").clean_rows,
+            "arrow": next(rows.path.glob("*.arrow"))}[what]  # fmt: skip
+    assert file is not None
+    whole = file.read_bytes()
+    content = bytearray(whole)
+    content[len(content) // 2] ^= 0x01
+    file.write_bytes(content)
+    again = prepare(root, workspace)
+    assert again.training_set("sts").digest == digest_of_prepared(again.training_set("sts")) == rows.digest
+    assert again == data

@@ -44,6 +44,14 @@ def test_the_same_scores_are_not_resampled_twice(scores: tuple[Path, Path], work
     assert resampled(*scores, "spearman_cosine", CONFIG) == first
 
 
+def test_what_was_kept_and_is_damaged_is_worked_out_again(scores: tuple[Path, Path], workspace: Workspace) -> None:
+    first = resampled(*scores, "spearman_cosine", CONFIG, workspace)
+    (file,) = kept(workspace)
+    file.write_bytes(file.read_bytes()[:40])
+    assert resampled(*scores, "spearman_cosine", CONFIG, workspace) == first
+    assert resampled(*scores, "spearman_cosine", CONFIG, workspace) == first
+
+
 @pytest.mark.parametrize("change", ["a row", "the metric", "the seed", "the resamples", "the order"])
 def test_anything_else_is_resampled(change: str, scores: tuple[Path, Path], workspace: Workspace) -> None:
     resampled(*scores, "spearman_cosine", CONFIG, workspace)

@@ -41,7 +41,7 @@ def config() -> EvaluationConfig:
     )
 
 
-def test_two_models_in_one_child_then_reused_then_compared(
+def test_two_models_in_one_child_then_reused_then_made_again_then_compared(
     data: PreparedData, config: EvaluationConfig, small_model: Path, other_model: Path, tmp_path: Path
 ) -> None:
     workspace = Workspace(tmp_path / "workspace")
@@ -63,6 +63,12 @@ def test_two_models_in_one_child_then_reused_then_compared(
     assert champion.suites["sts-dev"].pairs.is_file()
     (once_more,) = evaluate_models(again, config.suites, data, config, tmp_path / "run-2", workspace=workspace)
     assert once_more == champion
+
+    stored = workspace.base_scores(scores_fingerprint(models[1], config, data.evaluation))
+    whole = (stored / "sts-dev.parquet").read_bytes()
+    (stored / "sts-dev.parquet").write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
+    (damaged,) = evaluate_models(again, config.suites, data, config, tmp_path / "run-3", workspace=workspace)
+    assert not damaged.reused and damaged.suites["sts-dev"].metrics == champion.suites["sts-dev"].metrics
 
     differences = compare(base, tuned, config, metrics=["pearson_dot", "spearman_max", "accuracy_dot"])
     assert [(d.suite, d.metric) for d in differences] == [

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
 import pytest
+from tracked_runs import left_by_a_dead_process, opened
 
-from tasks.config import RunConfig
 from tasks.errors import RecipeError
-from tasks.records import RunRef, RunState
+from tasks.records import RunState
 from tasks.tracking import runs
 from tasks.tracking.store import Store
 from tasks.workspace import RunFolder, Workspace
-
-RECIPE = RunConfig.model_validate(
-    {
-        "name": "small",
-        "model": {"source": {"kind": "directory", "path": "/base"}},
-        "data": {"train": {"nli": {"source": {"kind": "files", "paths": ["a.tsv"]}, "shape": {"kind": "pairs"}}}},
-        "evaluation": {"suites": {"dev": {"kind": "sts", "source": {"kind": "files", "paths": ["d.tsv"]}}}},
-    }
-)
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +23,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture
 def place(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
-
-
-def opened(
-    store: Store, workspace: Workspace, *, sha: str = "a" * 64, resume: str | None = None, fresh: bool = False
-) -> RunRef:
-    return runs.open_run(
-        store, workspace, RECIPE, sha, flow_run_id="f", started=datetime.now(UTC), tags={}, resume=resume, fresh=fresh
-    )
-
-
-def left_by_a_dead_process(run: RunRef) -> None:
-    process = subprocess.Popen([sys.executable, "-c", "pass"])
-    started = psutil.Process(process.pid).create_time()
-    process.wait()
-    folder = RunFolder(run.folder)
-    state = RunState.load(folder.state)
-    state.model_copy(update={"process_id": process.pid, "process_started": started}).write(folder.state)
 
 
 def test_runs_of_one_recipe_are_numbered(store: Store, place: Workspace) -> None:
