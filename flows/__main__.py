@@ -218,7 +218,7 @@ def schema() -> None:
     print(json.dumps(RunConfig.model_json_schema(), indent=2, ensure_ascii=False))
 
 
-Host = Annotated[str, typer.Option("--host", help="Address to listen on; anything but loopback needs --auth-file.")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 
 
 @app.command(epilog="Example: stsflow up --pool cpu --worker-limit 2")
@@ -243,8 +243,12 @@ def up(
         list[str] | None, typer.Option("--allowed-origin", help="Further Origin. Repeatable.")
     ] = None,
     auth_file: Annotated[
-        Path | None, typer.Option("--auth-file", help="File with user:password for both servers.")
+        Path | None,
+        typer.Option("--auth-file", help="File with user:password for both servers; default: one that is made."),
     ] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Ask for no password: every user of this machine gets in.")
+    ] = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -259,6 +263,7 @@ def up(
         Workspace.here(), host=host, prefect_port=prefect_port, mlflow_port=mlflow_port, database_url=database_url,
         artifacts=artifacts, pools=tuple(pool or ("cpu",)), worker_limit=worker_limit,
         allowed_hosts=tuple(allowed_host or ()), allowed_origins=tuple(allowed_origin or ()), auth_file=auth_file,
+        no_auth=no_auth,
     )  # fmt: skip
     _print(report.model_dump(mode="json"), as_json, lambda: services.print_report(report, OUT))
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,20 +23,24 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.schedules import Cron, Interval, Schedule
+from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.importtools import import_object
 from prefect.workers.process import ProcessWorker
 from pydantic import Field, SecretStr, ValidationError
 from rich.console import Console
 
+from flows.names import Name, require_name
 from flows.notify import CHAMPION_CHANGED
+from flows.services import status
 from tasks.child import PROJECT_ROOT
 from tasks.config import RunConfig
 from tasks.errors import PreconditionError
 from tasks.names import WORD
 from tasks.schema import Record, Section
+from tasks.workspace import Workspace
 from tasks.yaml_text import load_yaml
 
 if TYPE_CHECKING:
@@ -81,15 +86,15 @@ class ScheduleEntry(Section):
 class PoolEntry(Section):
     """Where a deployment runs."""
 
-    name: str
-    work_queue_name: str = "training"
+    name: Name
+    work_queue_name: Name = "training"
     job_variables: dict[str, Any] = {}
 
 
 class DeploymentEntry(Section):
     """One deployment in prefect.yaml."""
 
-    name: str
+    name: Name
     description: str = ""
     entrypoint: str = Field(pattern=r"^\w+(\.\w+)+$")
     """Dotted: the path form would rename the module and leave its folder on the import path."""
@@ -127,8 +132,12 @@ def deploy(
 
     `name` distinguishes a second recipe (`finetune-<name>`), `pool` overrides the file's work pool. Without
     `webhook_url` (or STSFLOW_WEBHOOK_URL) no notification automation is made, and one that is there stays as it is.
-    Raises PreconditionError when the file is missing or wrong, or no server answers.
+    Raises PreconditionError when a name is none, the file is missing or wrong, or no server is named or answers.
     """
+    for what, text in (("--name", name), ("--pool", pool)):
+        if text is not None:
+            require_name(text, what)
+    _require_a_server()
     webhook_url = webhook_url or os.environ.get(WEBHOOK_VARIABLE) or None
     for option, given in (("--name", name), ("--pool", pool)):
         if given is not None:
@@ -170,6 +179,9 @@ def print_deployments(report: DeployReport, console: Console) -> None:
     if not report.notifications:
         console.print(f"nobody is told about failures; name a webhook in {WEBHOOK_VARIABLE}", highlight=False)
     command = f"PREFECT_API_URL={report.server.rstrip('/')} prefect deployment run {next(iter(report.deployments))}"
+    services = status(Workspace.here()).services
+    if services and services.auth_file and services.prefect_api_url == report.server.rstrip("/"):
+        command = f'PREFECT_API_AUTH_STRING="$(head -n 1 {quote(str(services.auth_file))})" {command}'
     console.print(f"now: {command}", highlight=False, soft_wrap=True)
 
 
@@ -322,12 +334,28 @@ def _post(client: SyncPrefectClient, path: ServerRoutes, pool: str, body: Mappin
     return response.json()
 
 
+def _require_a_server() -> None:
+    """Refuse where no server is named: Prefect would start one for this call, and it would end with it."""
+    if not PREFECT_API_URL.value():
+        raise PreconditionError(
+            "a deployment needs a Prefect server that stays, and none is named: start one with `stsflow up`, or set "
+            "PREFECT_API_URL to yours."
+        )
+
+
 def _check_server(client: SyncPrefectClient) -> None:
     problem = client.api_healthcheck()
     if problem is not None:
         raise PreconditionError(
             f"the Prefect server at {client.api_url} does not answer ({problem}); start one with `stsflow up`."
         )
+    try:
+        client.api_version()  # unlike its health, this is for those alone who know the password
+    except PrefectHTTPStatusError as error:
+        raise PreconditionError(
+            f"the Prefect server at {client.api_url} does not let us in (status {error.response.status_code}); set "
+            "PREFECT_API_AUTH_STRING to `user:password`, or give the command in the workspace of `stsflow up`."
+        ) from error
 
 
 def _default_file() -> Path:

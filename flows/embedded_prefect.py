@@ -4,7 +4,8 @@ Prefect starts a server by itself where none is configured: inside the first cal
 server into the caller, and it leaves the server behind when its process is killed. Ours starts before Prefect is
 imported, so that the server and the command get ready side by side (seconds on a laptop, for every command). It watches
 a pipe, as every child of stsflow does, and has a session of its own: the Ctrl-C that is meant for the run would end it
-too, and the run would have nobody to tell that it was cancelled.
+too, and the run would have nobody to tell that it was cancelled. It asks for a password that lives as long as it does:
+every user of the machine can reach loopback, and records are not theirs to read or change.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -45,14 +47,16 @@ def start_embedded_server() -> None:
     # Bound here and handed over: no other process can take the port in between, and a call that comes early waits.
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening, _log().open("ab") as log:
         handles = (reading, listening.fileno())
+        password = f"stsflow:{secrets.token_urlsafe(24)}"
         _server = subprocess.Popen(
             python_module("flows.embedded_prefect", str(listening.fileno())),
             env={**os.environ, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1",
                  "PREFECT__SERVER_FINAL": "1", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
-                 GUARD_VARIABLE: str(reading)},
+                 "PREFECT_SERVER_API_AUTH_STRING": password, GUARD_VARIABLE: str(reading)},
             pass_fds=handles, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+        os.environ["PREFECT_API_AUTH_STRING"] = password
     os.environ[EMBEDDED_PREFECT_VARIABLE] = "1"
     os.close(reading)
     atexit.register(_stop, _server)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from tasks.records import (
 )
 from tasks.schema import Record
 from tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE, run_page
+from tasks.workspace import Workspace
 
 
 class RunSummary(Record):
@@ -118,25 +120,21 @@ def print_summary(summary: RunSummary, console: Console) -> None:
 
 
 def look_commands(summary: RunSummary) -> dict[str, str]:
-    """The commands that open the MLflow UI and the Prefect UI on this run."""
+    """How to open MLflow and Prefect on this run.
+
+    Where no servers run, both are opened by `stsflow up`, which keeps the same stores and asks for a password.
+    """
     page = run_page(summary.experiment_id, summary.mlflow_run_id)
-    commands = {}
+    start = f"{_program('stsflow')} up   then, under the address of {{}} that it prints, /{{}}"
+    flow_run = f"runs/flow-run/{summary.flow_run_id}"
+    commands = {"MLflow": start.format("MLflow", page), "Prefect": start.format("Prefect", flow_run)}
     if summary.tracking_uri.startswith(("http://", "https://")):
         commands["MLflow"] = f"open {summary.tracking_uri.rstrip('/')}/{page}"
-    else:
-        commands["MLflow"] = (
-            f"{_program('mlflow')} ui --backend-store-uri {summary.tracking_uri} --port 5000"
-            f"   then open http://127.0.0.1:5000/{page}"
-        )
+    elif str(Workspace.here().mlflow_database) not in summary.tracking_uri:
+        commands["MLflow"] = f"{_program('mlflow')} ui --backend-store-uri {quote(summary.tracking_uri)}"
     api = os.environ.get("PREFECT_API_URL")
     if api and EMBEDDED_PREFECT_VARIABLE not in os.environ:
-        commands["Prefect"] = f"open {api.removesuffix('/api')}/runs/flow-run/{summary.flow_run_id}"
-    else:
-        home = os.environ.get("PREFECT_HOME", "")
-        commands["Prefect"] = (
-            f"PREFECT_HOME={shown(Path(home))} {_program('prefect')} server start --port 4200"
-            f"   then open http://127.0.0.1:4200/runs/flow-run/{summary.flow_run_id}"
-        )
+        commands["Prefect"] = f"open {api.removesuffix('/api')}/{flow_run}"
     return commands
 
 

@@ -153,12 +153,12 @@ def _worker(services: Services, workspace: Workspace, auth: Auth | None, outer: 
 
 
 def _auth_configuration(services: Services, workspace: Workspace) -> Path:
-    """MLflow reads the address of its user table from a file only; it stands in the tracking database itself."""
+    """MLflow reads these from a file only. Its user table stands in the tracking database and holds our one user."""
     lines = (
         "[mlflow]",
         "default_permission = READ",
         f"database_uri = {services.mlflow_database.replace('%', '%%')}",
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth",
+        "authorization_function = tasks.tracking.login:authenticate",
         "grant_default_workspace_access = false",
     )
     return write_text_atomically(workspace.services / "basic_auth.ini", "\n".join(lines) + "\n")

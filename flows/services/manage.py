@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -17,6 +18,7 @@ import httpx
 import psutil
 from filelock import FileLock, Timeout
 
+from flows.names import require_name
 from flows.services import supervisor
 from flows.services.database import DATABASE_VARIABLE, Databases, choose_databases, make_databases
 from flows.services.secrets import (
@@ -24,6 +26,7 @@ from flows.services.secrets import (
     DATABASE_PASSWORD_VARIABLE,
     Auth,
     client_environment,
+    own_password_file,
     read_auth,
 )
 from flows.services.settings import (
@@ -59,25 +62,33 @@ def up(
     allowed_hosts: tuple[str, ...] = (),
     allowed_origins: tuple[str, ...] = (),
     auth_file: Path | None = None,
+    no_auth: bool = False,
     timeout_seconds: float = 180.0,
 ) -> ServicesReport:
     """Start a Prefect server, an MLflow server and a worker for each pool, and return when all are ready.
 
     A port that is not given is 4200 or 5000 where free, else any free one. `database_url` falls back to
-    STSFLOW_DATABASE_URL, then to SQLite. The password comes from `auth_file` or STSFLOW_AUTH. When they run already
-    with the same settings nothing happens (`already`), and programs that had given up are started again.
-    Raises PreconditionError: a port is taken, the database cannot be used, other settings are running, a server is
-    not ready in time (what was started is ended again).
+    STSFLOW_DATABASE_URL, then to SQLite. The password comes from `auth_file` or STSFLOW_AUTH, else from the workspace's
+    own file, which is made where it is missing; with `no_auth` none is asked for. When they run already with the same
+    settings nothing happens (`already`), and programs that had given up are started again.
+    Raises PreconditionError: a name or address is none, a port is taken, the database cannot be used, other settings
+    are running, a server is not ready in time (what was started is ended again).
     """
     database_url = database_url or os.environ.get(DATABASE_VARIABLE) or None
-    auth = read_auth(auth_file)
-    if not is_loopback(host) and auth is None:
+    _check_options(host, pools, allowed_hosts, allowed_origins)
+    if no_auth and auth_file is not None:
+        raise PreconditionError("--auth-file and --no-auth exclude each other.")
+    if no_auth and not is_loopback(host):
         raise PreconditionError(
-            f"servers on {host} can be reached from other machines and need a password: set {AUTH_VARIABLE} or "
-            "--auth-file, or listen on 127.0.0.1."
+            f"servers on {host} can be reached from other machines and need a password: leave --no-auth out, or listen "
+            "on 127.0.0.1."
         )
+    auth = None if no_auth else read_auth(auth_file)
     workspace.services.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _one_at_a_time(workspace):
+        if auth is None and not no_auth:
+            auth_file = own_password_file(workspace)
+            auth = read_auth(auth_file)
         databases = choose_databases(workspace, database_url)
         wanted = {
             "host": host, "prefect_database": databases.prefect, "mlflow_database": databases.mlflow,
@@ -99,6 +110,28 @@ def up(
             }
         )
         return _start(workspace, services, databases, auth, timeout_seconds)
+
+
+def _check_options(
+    host: str, pools: tuple[str, ...], allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
+) -> None:
+    """Raise PreconditionError for a text that would become another setting than the one it is given for."""
+    for pool in pools:
+        require_name(pool, "the pool")
+    if len(set(pools)) != len(pools):
+        raise PreconditionError(f"a pool was named twice: {', '.join(pools)}.")
+    for option, values, example in (
+        ("--allowed-host", allowed_hosts, "team.example.org"),
+        ("--allowed-origin", allowed_origins, "https://team.example.org"),
+    ):
+        for value in values:
+            if not re.fullmatch(r"[A-Za-z0-9_.:/\[\]-]+", value):  # each becomes one entry of a list with commas
+                raise PreconditionError(f"{option} {value!r} cannot be used; it looks like {example}.")
+    try:
+        with socket.socket(_family_of(host), socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+    except (OSError, ValueError, TypeError) as error:  # the last two: a label that no name may have, a NUL
+        raise PreconditionError(f"--host {host!r} is no address of this machine: {error}.") from error
 
 
 def _start(
@@ -144,7 +177,7 @@ def status(workspace: Workspace) -> ServicesReport:
 def running_environment(workspace: Workspace) -> dict[str, str]:
     """What a command needs in its environment to use the running services; empty when nothing is up.
 
-    The password, where one is asked for, comes again from STSFLOW_AUTH or from the file that `up` was given.
+    The password, where one is asked for, comes from the file that `up` used, or again from STSFLOW_AUTH.
     """
     if supervisor.ask(workspace) is None or not record_path(workspace).is_file():
         return {}
@@ -157,12 +190,19 @@ def connect(workspace: Workspace, *, prefect: bool = True) -> bool:
     """Make this process use the running services, unless its environment names others; True when some are up.
 
     To be called before prefect or mlflow is imported: both read the environment then. Without `prefect` only the
-    MLflow server is used: the person has a Prefect server of their own.
+    MLflow server is used: the person has a Prefect server of their own. The password goes with the address that it
+    belongs to, and never to a server that the person named.
     """
     found = running_environment(workspace)
-    for name, value in found.items():
-        if prefect or not name.startswith("PREFECT_"):
-            os.environ.setdefault(name, value)
+    if prefect and found:
+        os.environ.setdefault("PREFECT_API_URL", found["PREFECT_API_URL"])
+    if found:
+        os.environ.setdefault("MLFLOW_TRACKING_URI", found["MLFLOW_TRACKING_URI"])
+    for address in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        if found and os.environ.get(address, "").rstrip("/") == found[address]:
+            for name, value in found.items():
+                if name.startswith(address.partition("_")[0]):
+                    os.environ.setdefault(name, value)
     return bool(found)
 
 
@@ -299,6 +339,8 @@ def _is_online(workspace: Workspace, services: Services, pool: str, auth: Auth |
 def _port(host: str, given: int | None, preferred: int, option: str) -> int:
     """The port to listen on: the given one, which must be free, else the preferred one, else any free one."""
     if given is not None:
+        if not 1 <= given <= 65535:
+            raise PreconditionError(f"{option} {given} is no port; 1 to 65535 are allowed.")
         if not _is_free(host, given):
             raise PreconditionError(
                 f"port {given} is taken{_taker(given)}; choose another one with {option}, or leave it out to take any."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from flows.services.secrets import AUTH_VARIABLE
 from flows.services.settings import ServicesReport
 
 
@@ -22,7 +23,17 @@ def print_report(report: ServicesReport, console: Console) -> None:
         table.add_row(f"worker {pool}", f"up to {services.worker_limit} runs at once")
     table.add_row("logs", str(report.logs))
     if services.user:
-        table.add_row("user", f"{services.user}, with the password that was given")
+        table.add_row("user", services.user)
+        if services.auth_file is not None:
+            table.add_row("password", f"in {services.auth_file}, after the colon; Prefect's page wants the whole line")
+        else:
+            table.add_row("password", f"the one in {AUTH_VARIABLE}")
     console.print("up already" if report.already else "up", highlight=False)
     console.print(table, highlight=False, soft_wrap=True)
+    if not services.user:
+        console.print(
+            "no password (--no-auth): every user and program of this machine can read and change all of this, and run "
+            "programs as you",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     console.print("next: stsflow deploy RECIPE; stsflow down ends it all", highlight=False)

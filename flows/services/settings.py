@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from flows.names import Name
 from tasks.schema import Record
 from tasks.workspace import Workspace
 
@@ -27,7 +28,7 @@ class Services(Record):
     """SQLAlchemy URL without a password."""
     artifacts: str
     """Folder or URL where the MLflow server keeps artifacts."""
-    pools: tuple[str, ...] = ("cpu",)
+    pools: tuple[Name, ...] = ("cpu",)
     """Work pools; each has one worker."""
     worker_limit: int = Field(default=4, ge=1)
     """Flow runs that one worker runs at the same time."""
@@ -38,7 +39,7 @@ class Services(Record):
     user: str | None = None
     """User name of both servers; None: no password is asked for."""
     auth_file: Path | None = None
-    """File that the password was read from; None: it came from the environment, or there is none."""
+    """File that holds user and password; None: they came from the environment, or there is no password."""
     directory: Path
     """Working directory of the workers."""
 

@@ -39,11 +39,10 @@ def socket_path(workspace: Workspace) -> Path:
 
 def write_configuration(workspace: Workspace, services: Services) -> Path:
     """Write supervisord's configuration for `services`; return its path."""
-    for path in (workspace.services, services.directory, Path(sys.executable)):
-        if "%" in str(path):  # supervisor 4.3 expands names of log files twice, so that no escape survives
-            raise PreconditionError(f"the path {path} holds a `%`, which the process manager cannot handle.")
     folder = workspace.services
     control = socket_path(workspace)
+    for path in (folder, control, services.directory, Path(sys.executable)):
+        _require_plain(path)
     control.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if control.parent.stat().st_uid != os.getuid():
         raise PreconditionError(
@@ -67,6 +66,24 @@ def write_configuration(workspace: Workspace, services: Services) -> Path:
             f"stdout_logfile_maxbytes=20MB\nstdout_logfile_backups=2"
         )
     return write_text_atomically(workspace.services / "supervisord.conf", "\n\n".join(sections) + "\n")
+
+
+def _require_plain(path: Path) -> None:
+    """Raise PreconditionError where the manager's file would not hold the path as it is.
+
+    A line break begins another setting, a program to run among them; ` ;` begins a comment; a quote ends the command's;
+    a `%` is expanded twice in names of log files, so that no escape survives.
+    """
+    text = str(path)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise PreconditionError(f"the path {text!r} is not UTF-8, which the process manager cannot handle.") from None
+    found = next((one for one in ("%", '"', " ;") if one in text), None)
+    if found is None and not text.isprintable():
+        found = repr(next(character for character in text if not character.isprintable()))
+    if found is not None:
+        raise PreconditionError(f"the path {text!r} holds a `{found}`, which the process manager cannot handle.")
 
 
 def start(workspace: Workspace, configuration: Path, secrets: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from live_services import Up, start
@@ -17,23 +18,24 @@ from flows.services import down
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Prefect, MLflow (SQLite) and a worker for the pool `cpu`; shared by all tests that change nothing global."""
-    root = tmp_path_factory.mktemp("services") / "workspace"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # workers import trivial_flows
-        running = start(root)
-    yield running
-    down(running.workspace)
+def servers() -> Iterator[Up]:
+    """Prefect, MLflow (SQLite) and a worker for the pool `cpu`; shared by all tests that change nothing global.
+
+    The workspace lies where other users of the machine may come, which pytest's own folders do not.
+    """
+    with TemporaryDirectory(prefix="stsflow-services-") as folder:
+        Path(folder).chmod(0o755)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # workers import trivial_flows
+            running = start(Path(folder) / "workspace")
+        yield running
+        down(running.workspace)
 
 
 @pytest.fixture
-def client_of(servers: Up, monkeypatch: pytest.MonkeyPatch) -> Iterator[Up]:
+def client_of(servers: Up) -> Iterator[Up]:
     """The shared servers, and this process as their client."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", servers.services.mlflow_url)
-    with temporary_settings({PREFECT_API_URL: servers.services.prefect_api_url}):
+    with servers.used_here():
         yield servers
 
 
@@ -49,17 +51,13 @@ class Finetuned:
 def finetuned(servers: Up, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Finetuned:
     """One scheduled run of the real flow through to a registered model; several tests look at it."""
     from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.deploy import deploy
     from tasks.config import RunConfig
 
     place = tmp_path_factory.mktemp("finetuned")
     recipe = RunConfig.from_recipe(write_small_recipe(place / "small.yaml", tiny_bert))
-    with (
-        temporary_settings({PREFECT_API_URL: servers.services.prefect_api_url}),
-        get_client(sync_client=True) as client,
-    ):
+    with servers.used_here(), get_client(sync_client=True) as client:
         identifier = deploy(recipe, prefect_file=often(place / "prefect.yaml"), name="often").deployments[
             "finetune/finetune-often"
         ]

@@ -15,7 +15,6 @@ from postgres_cluster import Postgres
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.variables import Variable
 from prefect_runs import log_of, task_names, until
 
@@ -44,10 +43,7 @@ class Parameter:
 
 def prefect_contents(running: Up) -> dict[str, Any]:
     """All that people would miss of a Prefect server, as plain values."""
-    with (
-        temporary_settings({PREFECT_API_URL: running.services.prefect_api_url}),
-        get_client(sync_client=True) as client,
-    ):
+    with running.used_here(), get_client(sync_client=True) as client:
         ended = [run for run in client.read_flow_runs() if run.state is not None and run.state.is_final()]
         names = ("stsflow: heartbeat", "stsflow: run failed", "stsflow: champion changed")
         return {
@@ -114,7 +110,7 @@ def test_everything_is_back(database_url: str | None, tmp_path: Path, monkeypatc
     workspace = running.workspace
     artifacts = workspace.mlflow_artifacts
     try:
-        with temporary_settings({PREFECT_API_URL: running.services.prefect_api_url}):
+        with running.used_here():
             deploy(
                 RunConfig.from_recipe(CHECKOUT / "flows" / "recipes" / "demo.yaml"), webhook_url="http://127.0.0.1:9/x"
             )
@@ -126,8 +122,8 @@ def test_everything_is_back(database_url: str | None, tmp_path: Path, monkeypatc
             with get_client(sync_client=True) as client:  # log lines are sent in batches, after what they tell
                 until(lambda: any(line.message.startswith("Finished in state") for line in log_of(client, run)))
             Variable.set("stsflow_seen_kept", {"recipe": "abc", "sources": {}})
-        fill(running.services.mlflow_url, artifacts)
-        mlflow_before = read(running.services.mlflow_url, artifacts)
+            fill(running.services.mlflow_url, artifacts)
+            mlflow_before = read(running.services.mlflow_url, artifacts)
         before = prefect_contents(running)
         assert len(before["runs"]) == 1 and len(before["deployments"]) == 4 and ("gpu", 1) in before["limits"]
         backup(workspace, tmp_path / "backup", database_url=database_url)
@@ -137,6 +133,7 @@ def test_everything_is_back(database_url: str | None, tmp_path: Path, monkeypatc
         ports = {"prefect_port": running.services.prefect_port, "mlflow_port": running.services.mlflow_port}
         again = start(workspace.root, database_url=database_url, **ports)
         assert prefect_contents(again) == before
-        assert read(again.services.mlflow_url, artifacts) == mlflow_before
+        with again.used_here():
+            assert read(again.services.mlflow_url, artifacts) == mlflow_before
     finally:
         down(workspace)

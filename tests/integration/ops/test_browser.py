@@ -83,7 +83,7 @@ def test_prefect_shows_the_run(finetuned: Any, page: Any, screenshots: Path) -> 
 def test_prefect_links_to_mlflow_and_back(finetuned: Any, tracked: Any, page: Any) -> None:
     mlflow, prefect = finetuned.up.services.mlflow_url, finetuned.up.services.prefect_url
     wanted = {"artifacts": {"key": {"any_": ["mlflow-run"]}}, "flow_runs": {"id": {"any_": [str(finetuned.run.id)]}}}
-    (artifact,) = httpx.post(f"{prefect}/api/artifacts/filter", json=wanted).json()
+    (artifact,) = httpx.post(f"{prefect}/api/artifacts/filter", json=wanted, auth=finetuned.up.auth).json()
     page.goto(f"{prefect}/artifacts/artifact/{artifact['id']}")
     name = tracked.info.run_name
     link = page.locator("a", has_text=name).first

@@ -9,7 +9,6 @@ import psutil
 import pytest
 from live_services import Up, start
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 from prefect_runs import until
 from small_recipe import result_of, stsflow, write_small_recipe
@@ -39,16 +38,13 @@ def trainers_in(workspace: Workspace) -> list[psutil.Process]:
 
 
 def test_a_cancelled_run_ends_its_trainer_frees_its_slot_and_keeps_its_checkpoint(
-    servers: Up, tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+    servers: Up, tmp_path: Path, tiny_bert: Path
 ) -> None:
     workspace = servers.workspace
     recipe = write_small_recipe(tmp_path / "small.yaml", tiny_bert)
     arguments = ("--set", "training.max_steps=4000", "--set", "training.epochs=2000", "--set", "training.eval_steps=20")
     result_of(stsflow(workspace.root, "deploy", str(recipe), *arguments, "--json", **servers.environment))
-    with (
-        temporary_settings({PREFECT_API_URL: servers.services.prefect_api_url}),
-        get_client(sync_client=True) as client,
-    ):
+    with servers.used_here(), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("finetune/finetune")
         run = client.create_flow_run_from_deployment(deployment.id)
         checkpoints = until(lambda: list(workspace.root.glob("trainings/*/checkpoints/checkpoint-*")), 240)
@@ -60,7 +56,7 @@ def test_a_cancelled_run_ends_its_trainer_frees_its_slot_and_keeps_its_checkpoin
         until(lambda: client.read_global_concurrency_limit_by_name("gpu").active_slots == 0, 90)
     whole, passed_over = last_whole(checkpoints[0].parent)
     assert whole is not None and passed_over == []
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", servers.services.mlflow_url)
-    store = Store(workspace)
-    (tracked,) = store.client.search_runs([store.experiment("stsflow")])
+    with servers.used_here():
+        store = Store(workspace)
+        (tracked,) = store.client.search_runs([store.experiment("stsflow")])
     assert tracked.info.status == "KILLED" and tracked.data.tags["stsflow.ended_because"] == "cancelled"

@@ -190,6 +190,34 @@ def test_a_wrong_prefect_yaml_names_deployment_and_field(tmp_path: Path, change:
         entry(tmp_path, **change)
 
 
+@pytest.mark.parametrize("option", ["name", "pool"])
+@pytest.mark.parametrize("text", ["../x", "", "a b", "x\n[program:y]", "-x", "x" * 65, "a/b", "naïve"])
+def test_what_is_no_name_is_refused(demo: RunConfig, option: str, text: str) -> None:
+    with pytest.raises(PreconditionError, match=rf"--{option} .* is no name: 1 to 64 letters"):
+        deploy(demo, **{option: text})  # type: ignore[arg-type]
+
+
+def test_where_no_server_is_named_deploy_starts_none(demo: RunConfig) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(PreconditionError, match=r"needs a Prefect server that stays, and none is named.*`stsflow up`"),
+    ):
+        deploy(demo)
+
+
+def test_without_the_password_deploy_says_what_is_missing(servers: Up, demo: RunConfig) -> None:
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    wrong = {PREFECT_API_URL: servers.services.prefect_api_url, PREFECT_API_AUTH_STRING: "stsflow:wrong"}
+    with (
+        temporary_settings(wrong),
+        pytest.raises(PreconditionError, match=r"does not let us in \(status 401\); set PREFECT_API_AUTH_STRING"),
+    ):
+        deploy(demo)
+
+
 def test_without_a_server_deploy_says_how_to_start_one(demo: RunConfig) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 

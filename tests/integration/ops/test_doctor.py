@@ -18,13 +18,17 @@ from tasks.workspace import Workspace
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "HF_HUB_OFFLINE", "STSFLOW_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def finding(examination: Examination, subject: str) -> Finding:
     return next(found for found in examination.findings if found.subject == subject)
 
 
-def test_running_servers_are_well(servers: Up) -> None:
+def test_running_servers_are_well(servers: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in servers.environment.items():
+        monkeypatch.setenv(name, value)
     examination = examine(servers.workspace)
     for subject in ("Prefect server", "MLflow server", "services", "database", "versions"):
         assert finding(examination, subject).verdict == "ok", subject
@@ -40,6 +44,14 @@ def test_a_server_that_does_not_answer_is_wrong(workspace: Workspace, monkeypatc
     mlflow = finding(examination, "MLflow server")
     assert mlflow.verdict == "wrong" and "stsflow up" in mlflow.remedy
     assert "secret-word" not in examination.model_dump_json()
+
+
+def test_a_password_that_is_missing_is_named(servers: Up) -> None:
+    examination = examine(servers.workspace)
+    wanted = {"Prefect server": "PREFECT_API_AUTH_STRING", "MLflow server": "MLFLOW_TRACKING_PASSWORD"}
+    for subject, remedy in wanted.items():
+        found = finding(examination, subject)
+        assert found.verdict == "wrong" and "does not accept the password" in found.found and remedy in found.remedy
 
 
 def test_a_server_asked_under_a_foreign_name_is_told_apart(servers: Up, monkeypatch: pytest.MonkeyPatch) -> None:

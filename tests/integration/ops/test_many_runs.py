@@ -16,7 +16,6 @@ from postgres_cluster import Postgres
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.deploy import GPU_LIMIT, heartbeat_automation, make_automation, make_pool, read_deployments
 from flows.services import down, supervisor
@@ -84,7 +83,7 @@ def services_for_many(root: Path, database_url: str | None, monkeypatch: pytest.
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     monkeypatch.syspath_prepend(str(HERE))
     running = start(root, database_url=database_url, worker_limit=4)
-    with temporary_settings({PREFECT_API_URL: running.services.prefect_api_url}):
+    with running.used_here():
         yield running
     down(running.workspace)
 

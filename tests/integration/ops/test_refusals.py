@@ -30,7 +30,7 @@ def test_prefect_closes_a_foreign_websocket(servers: Up) -> None:
     from websockets.sync.client import connect
 
     url = f"ws://127.0.0.1:{servers.services.prefect_port}/api/events/in"
-    with connect(url, proxy=None):
+    with connect(url, proxy=None, subprotocols=["prefect"]):  # type: ignore[list-item]
         pass
     with pytest.raises(InvalidStatus, match="403"), connect(url, origin="http://evil.example", proxy=None):  # type: ignore[arg-type]
         pass
@@ -53,15 +53,16 @@ def test_mlflow_refuses_a_foreign_origin(servers: Up) -> None:
     """A page elsewhere can change nothing; what it may ask for, its browser will not let it read."""
     foreign = {"Origin": "http://evil.example"}
     create = f"{servers.services.mlflow_url}/api/2.0/mlflow/experiments/create"
-    answer = httpx.post(create, json={"name": "planted"}, headers=foreign)
+    answer = httpx.post(create, json={"name": "planted"}, headers=foreign, auth=servers.auth)
     assert answer.status_code == 403 and "Cross-origin request blocked" in answer.text
     search = f"{servers.services.mlflow_url}/api/2.0/mlflow/experiments/search?max_results=100"
-    read = httpx.get(search, headers=foreign)
+    read = httpx.get(search, headers=foreign, auth=servers.auth)
     assert "access-control-allow-origin" not in read.headers
-    assert "planted" not in [e["name"] for e in httpx.get(search).json()["experiments"]]
+    assert "planted" not in [e["name"] for e in httpx.get(search, auth=servers.auth).json()["experiments"]]
 
 
 def test_mlflow_works_under_its_own_origin(servers: Up) -> None:
     url = f"{servers.services.mlflow_url}/api/2.0/mlflow/experiments/create"
-    answer = httpx.post(url, json={"name": "from its own page"}, headers={"Origin": servers.services.mlflow_url})
+    own = {"Origin": servers.services.mlflow_url}
+    answer = httpx.post(url, json={"name": "from its own page"}, headers=own, auth=servers.auth)
     assert answer.status_code == 200

@@ -15,10 +15,10 @@ import pytest
 from live_services import Up, free_port
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_runs import artifacts_of, fired_by_itself, log_of, often, task_names
 from small_recipe import environment, result_of, stsflow, write_small_recipe
 
+from flows.services import Services
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
@@ -92,16 +92,15 @@ def by_command(tmp_path: Path) -> Iterator[Any]:
     stsflow(workspace, "down")
 
 
-def deployment_run(workspace: Path, url: str, name: str, *parameters: str) -> FlowRun:
+def deployment_run(running: Up, name: str, *parameters: str) -> FlowRun:
     """`prefect deployment run NAME`, as a person types it, waited for; returns the run."""
     arguments = [
         sys.executable, "-m", "prefect", "--no-prompt", "deployment", "run", name, "--watch", "--watch-timeout", "280",
     ]  # fmt: skip
     for parameter in parameters:
         arguments += ["--param", parameter]
-    done = subprocess.run(
-        arguments, env=environment(workspace, PREFECT_API_URL=url), capture_output=True, text=True, timeout=300
-    )
+    variables = environment(running.workspace.root, **running.environment)
+    done = subprocess.run(arguments, env=variables, capture_output=True, text=True, timeout=300)
     found = re.search(r"UUID: ([0-9a-f-]{36})", done.stdout)
     assert found is not None, done.stdout + done.stderr
     with get_client(sync_client=True) as client:
@@ -115,31 +114,30 @@ def test_a_week_of_it_by_the_command_line(by_command: Any, tiny_bert: Path, tmp_
     workspace: Path = by_command.workspace
     recipe = write_small_recipe(tmp_path / "small.yaml", tiny_bert)
     ports = ("--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
-    services = by_command("up", *ports)["services"]
-    api = f"http://127.0.0.1:{services['prefect_port']}/api"
-    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+    running = Up(Workspace(workspace), Services.model_validate(by_command("up", *ports)["services"]))
+    with running.used_here(), get_client(sync_client=True) as client:
         made = by_command("deploy", str(recipe), "--file", str(often(tmp_path / "prefect.yaml")))["deployments"]
         scheduled = fired_by_itself(client, made["finetune/finetune"])
         assert_the_prefect_side_is_told(client, scheduled)
         by_command("deploy", str(recipe), "--file", str(often(tmp_path / "prefect.yaml", active=False)))
 
-        by_hand = deployment_run(workspace, api, "finetune/finetune", "fresh=true")
+        by_hand = deployment_run(running, "finetune/finetune", "fresh=true")
         assert by_hand.state is not None and by_hand.state.is_completed() and not by_hand.auto_scheduled
         assert by_hand.name == scheduled.name  # the same recipe
 
-        assessed = deployment_run(workspace, api, "assess/assess")
+        assessed = deployment_run(running, "assess/assess")
         assert assessed.name == "assess-small" and assessed.state is not None and assessed.state.is_completed()
         assert "scores as it did, on 2 suites" in str(assessed.state.message)
 
-        trained = deployment_run(workspace, api, "retrain/retrain")
+        trained = deployment_run(running, "retrain/retrain")
         assert trained.state is not None and trained.state.name == "Completed"
         assert "no earlier training of this recipe" in str(trained.state.message)
-        skipped = deployment_run(workspace, api, "retrain/retrain")
+        skipped = deployment_run(running, "retrain/retrain")
         assert skipped.state is not None and skipped.state.name == "Skipped", skipped.state
         assert "none of 4 sources changed" in str(skipped.state.message)
 
     summary = by_command("run", str(recipe))
-    assert summary["tracking_uri"] == f"http://127.0.0.1:{services['mlflow_port']}"
+    assert summary["tracking_uri"] == running.services.mlflow_url
     assert by_command("down")["ended"] == ["mlflow", "prefect", "worker-cpu"]
     assert not [p.cmdline() for p in psutil.process_iter(["environ"]) if belongs_to(p, workspace)]
     # The embedded store is the same one: what the servers recorded is there, and a run goes on in it.

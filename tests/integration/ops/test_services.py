@@ -14,6 +14,7 @@ import pytest
 from live_services import Up, free_port, start
 
 from flows.services import connect, down, running_environment, status, supervisor, up
+from flows.services.secrets import own_password_file
 from flows.services.settings import mark_path
 from tasks.errors import PreconditionError
 from tasks.workspace import Workspace
@@ -26,7 +27,8 @@ def family(running: Up) -> list[psutil.Process]:
 
 def test_both_servers_answer_and_the_worker_is_online(servers: Up) -> None:
     assert [httpx.get(url).status_code for url in servers.services.health_urls.values()] == [200, 200]
-    workers = httpx.post(f"{servers.services.prefect_api_url}/work_pools/cpu/workers/filter", json={}).json()
+    url = f"{servers.services.prefect_api_url}/work_pools/cpu/workers/filter"
+    workers = httpx.post(url, json={}, auth=servers.auth).json()
     assert [(worker["name"], worker["status"]) for worker in workers] == [("stsflow-cpu", "ONLINE")]
 
 
@@ -51,8 +53,17 @@ def test_status_and_environment_tell_where_the_servers_are(servers: Up, monkeypa
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert connect(servers.workspace)
     assert os.environ["PREFECT_API_URL"] == "http://elsewhere/api"  # what the person has set wins
+    assert "PREFECT_API_AUTH_STRING" not in os.environ  # and is not told our password
     assert os.environ["MLFLOW_TRACKING_URI"] == servers.services.mlflow_url
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == servers.auth
+
+
+def test_the_password_goes_to_its_own_servers_alone(servers: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"{servers.services.prefect_api_url}/")  # as a printed command has it
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    assert connect(servers.workspace, prefect=False)
+    assert os.environ["PREFECT_API_AUTH_STRING"] == ":".join(servers.auth)
+    assert "MLFLOW_TRACKING_PASSWORD" not in os.environ
 
 
 def test_only_the_owner_reads_what_the_services_write(servers: Up) -> None:
@@ -74,15 +85,9 @@ def test_down_where_nothing_is_up_is_harmless(tmp_path: Path) -> None:
     assert down(Workspace(tmp_path)).ended == ()
 
 
-def test_open_servers_need_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("STSFLOW_AUTH", raising=False)
+def test_open_servers_need_a_password(tmp_path: Path) -> None:
     with pytest.raises(PreconditionError, match=r"servers on 0\.0\.0\.0 can be reached .* need a password"):
-        up(Workspace(tmp_path), host="0.0.0.0")
-
-
-def test_a_path_that_the_process_manager_cannot_handle_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PreconditionError, match="holds a `%`"):
-        up(Workspace(tmp_path / "100%"))
+        up(Workspace(tmp_path), host="0.0.0.0", no_auth=True)
 
 
 def test_two_at_once_are_told_apart(servers: Up) -> None:
@@ -128,9 +133,17 @@ def test_a_life_of_services(tmp_path: Path) -> None:
     old[0].kill()
     old[0].wait(10)
     assert status(workspace).services is None
+    former = running.auth
+    own_password_file(workspace).write_text("stsflow:another-password-now\n", encoding="utf-8")
     again = up(workspace, prefect_port=running.services.prefect_port, mlflow_port=running.services.mlflow_port)
     assert again.ready and not again.already
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in old)
+
+    # The password that was changed in between is the one that counts, also where MLflow's user table has the old one.
+    search = f"{running.services.mlflow_url}/api/2.0/mlflow/experiments/search?max_results=1"
+    for url in (f"{running.services.prefect_api_url}/admin/version", search):
+        assert httpx.get(url, auth=former).status_code == 401
+        assert httpx.get(url, auth=("stsflow", "another-password-now")).status_code == 200
 
     # `down` leaves no process of ours and touches no other.
     everyone = family(running)

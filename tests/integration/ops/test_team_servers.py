@@ -23,7 +23,6 @@ PASSWORD = "correct-horse-battery"
 @pytest.fixture(scope="module")
 def team(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """Servers on PostgreSQL that ask for user and password, both read from a file or the environment."""
-    pytest.importorskip("flask_wtf", reason="needs MLflow's passwords: pip install 'stsflow[auth]'")
     root = tmp_path_factory.mktemp("team")
     secret = root / "password"
     secret.write_text(f"stsflow:{PASSWORD}\n", encoding="utf-8")
