@@ -167,26 +167,45 @@ def verify_card(
         raise typer.Exit(CheckFailed.exit_code)
 
 
-@app.command(epilog="Example: stsflow promote stsflow-demo --rollback")
+@app.command(epilog='Example: stsflow promote stsflow-demo --rollback --reason "slow in production"')
 def promote(
     name: Annotated[str, typer.Argument(help="Name of the registered model.", show_default=False)],
-    rollback: Annotated[bool, typer.Option("--rollback", help="Make the previous champion champion again.")] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Make the previous champion champion again; the present one stays out.")
+    ] = False,
+    rejected: Annotated[bool, typer.Option("--reject", help="Turn the candidate down; its weights stay out.")] = False,
+    readmitted: Annotated[
+        str | None,
+        typer.Option(
+            "--readmit", metavar="VERSION", help="Let in what was turned down (a version, or a digest of its weights)."
+        ),
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the trail.")] = "",
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Decide on the candidate by its recipe's rules, or go back to the previous champion."""
+    """Decide on the candidate by its recipe's rules, or say what a person decides: back, out, or in again."""
     from flows.embedded_prefect import start_embedded_server, wait_for_embedded_server
     from flows.terminal import OUT, prepare_process
 
+    if rollback + rejected + (readmitted is not None) > 1:
+        raise typer.BadParameter("give one of --rollback, --reject and --readmit")
     prepare_process(verbose=verbose)
     start_embedded_server()
-    from flows.promotion import print_promotion, promote_candidate, roll_back
+    from flows.promotion import let_in_again, print_promotion, promote_candidate, reject_candidate, roll_back
 
     wait_for_embedded_server()
-    result = roll_back(name, reason) if rollback else promote_candidate(name, reason)
+    if rollback:
+        result = roll_back(name, reason)
+    elif rejected:
+        result = reject_candidate(name, reason)
+    elif readmitted is not None:
+        result = let_in_again(name, readmitted, reason)
+    else:
+        result = promote_candidate(name, reason)
     _print(result.model_dump(mode="json"), as_json, lambda: print_promotion(result, OUT))
-    if not result.promoted:
+    asked_to_decide = not (rollback or rejected or readmitted)
+    if asked_to_decide and not result.promoted:
         raise typer.Exit(CheckFailed.exit_code)
 
 

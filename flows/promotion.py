@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from shlex import quote
 
 from prefect import flow
 from rich.console import Console
@@ -18,8 +19,9 @@ from tasks.names import MODEL
 from tasks.records import EvaluationReport, PreparedData, Release, RunRef
 from tasks.release.decision import compared_metrics
 from tasks.release.evidence import Evidence
-from tasks.release.promotion import CANDIDATE, go_back
+from tasks.release.promotion import go_back, readmit, reject
 from tasks.release.task import decide_and_promote, fetch_champion
+from tasks.release.trail import CANDIDATE
 from tasks.tracking import runs
 from tasks.tracking.entries import release as release_entries
 from tasks.tracking.journal import Artifacts
@@ -31,6 +33,7 @@ from tasks.workspace import RunFolder, Workspace
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
+BY_HAND = "asked for on the command line"
 
 
 def release_model(
@@ -62,18 +65,25 @@ def _release(
     name = recipe.release.register_as
     if name is None:
         return Release(reason="not registered: the recipe names no registered model (release.register_as)")
-    if not relay.finish(patience_seconds=PATIENCE_SECONDS):
+    if not relay.finish(patience_seconds=PATIENCE_SECONDS) and not relay.refused:
         later = f"when it is back: stsflow sync {run.name}, then stsflow promote {name}"
-        return Release(registered_as=name, reason=f"not registered: MLflow is away ({relay.last_error}); {later}")
-    version = relay.store.version_of_run(name, run.mlflow_run_id)
+        what = "refuses this user" if relay.no_access else "is away"
+        return Release(registered_as=name, reason=f"not registered: MLflow {what} ({relay.last_error}); {later}")
+    version = relay.store.version_with(name, reports[1].model_digest)
+    if version is None and relay.refused:
+        return Release(
+            registered_as=name, reason=f"not registered: MLflow refuses ({'; '.join(relay.refused.values())})"
+        )
     if version is None:
-        raise PreconditionError(f"MLflow at {relay.store.shown_uri} holds no version of {name!r} made by {run.name}")
-    return _decide(relay.store, name, version, recipe, data, reports, run.folder, workspace)
+        raise PreconditionError(
+            f"MLflow at {relay.store.shown_uri} holds no version of {name!r} with the weights of {run.name}"
+        )
+    return _decide(relay.store, name, version, run.mlflow_run_id, recipe, data, reports, run.folder, workspace)
 
 
 def _decide(
-    store: Store, name: str, version: str, recipe: RunConfig, data: PreparedData, reports: list[EvaluationReport],
-    folder: Path, workspace: Workspace,
+    store: Store, name: str, version: str, run_id: str, recipe: RunConfig, data: PreparedData,
+    reports: list[EvaluationReport], folder: Path, workspace: Workspace,
 ) -> Release:  # fmt: skip
     base, candidate = reports
     metrics = compared_metrics(recipe.release.rules)
@@ -84,11 +94,13 @@ def _decide(
         model = ModelUnderTest("champion", champion.path, champion.digest)
         (champion_report,) = evaluate("champion", [model], recipe.evaluation, data, folder / "evaluation", workspace)
         differences += compare(champion_report, candidate, recipe.evaluation, metrics=metrics, workspace=workspace)
+    made_here = store.model_version(name, version).run_id == run_id
     evidence = Evidence(
         candidate=candidate, base=base, champion=champion_report, differences=tuple(differences),
         headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite, overlaps=data.overlaps,
     )  # fmt: skip
-    return decide_and_promote(store, name, version, recipe.release.rules, evidence)
+    how = "registered" if made_here else "the weights were registered before"
+    return decide_and_promote(store, name, version, recipe.release.rules, evidence, how)
 
 
 @flow(name="promote", flow_run_name="promote-{name}")
@@ -103,14 +115,17 @@ def promote_candidate(name: str, reason: str = "") -> Release:
     candidate = store.alias(name, CANDIDATE)
     if candidate is None:
         raise PreconditionError(f"the registered model {name!r} has no candidate in {store.shown_uri}")
-    found = next((f for f, state in runs.known_runs(workspace) if state.mlflow_run_id == candidate.run_id), None)
+    found = _run_with_the_weights(workspace, candidate.run_id, store.weights_of(name, str(candidate.version)))
     if found is None:
         raise PreconditionError(
-            f"the candidate of {name!r}, version {candidate.version}, was made by MLflow run {candidate.run_id}, which "
-            f"is not in {workspace.root}; decide in the workspace that made it"
+            f"the candidate of {name!r}, version {candidate.version}, was made by MLflow run {candidate.run_id}; "
+            f"neither that run nor another one with the same weights is in {workspace.root}; decide in the workspace "
+            "that made it"
         )
     recipe, data, reports = _evidence_on_disk(found)
-    result = _decide(store, name, str(candidate.version), recipe, data, reports, found.root, workspace)
+    result = _decide(
+        store, name, str(candidate.version), candidate.run_id, recipe, data, reports, found.root, workspace
+    )
     result.write(found.root / "release" / "decision.json")
     if result.promoted:
         announce_champion(name, str(result.version), result.previous, reason or result.reason)
@@ -118,17 +133,57 @@ def promote_candidate(name: str, reason: str = "") -> Release:
 
 
 def roll_back(name: str, reason: str = "") -> Release:
-    """Make the previous champion champion again; raises PreconditionError when there is none."""
+    """Make the previous champion champion again and turn the present one's weights down.
+
+    Raises PreconditionError when there is no previous champion.
+    """
     MODEL.check("promote", name)
     store = connect_tracking.fn(Workspace.here())
-    old, new = go_back(store, name, reason or "asked for on the command line")
+    old, new = go_back(store, name, reason or BY_HAND)
     announce_champion(name, new, old, reason or f"rolled back from version {old}")
     return Release(
         registered_as=name,
         version=new,
         promoted=True,
-        reason=f"{name}: version {new} is champion again, was version {old}",
+        reason=(
+            f"{name}: version {new} is champion again, was version {old}; "
+            f"no run makes the weights of version {old} champion until they are let in: {_let_in(name, old)}"
+        ),
     )
+
+
+def reject_candidate(name: str, reason: str = "") -> Release:
+    """Turn the candidate's weights down; raises PreconditionError when there is none, or when it is the champion."""
+    MODEL.check("promote", name)
+    store = connect_tracking.fn(Workspace.here())
+    version = reject(store, name, reason or BY_HAND)
+    return Release(
+        registered_as=name,
+        version=version,
+        reason=(
+            f"{name}: version {version} is rejected; no run makes its weights champion until they are let in: "
+            f"{_let_in(name, version)}"
+        ),
+    )
+
+
+def let_in_again(name: str, which: str, reason: str = "") -> Release:
+    """Let weights in that were turned down; `which` is a version or a digest of them. They are the candidate then.
+
+    Raises PreconditionError when it names nothing that was turned down.
+    """
+    MODEL.check("promote", name)
+    store = connect_tracking.fn(Workspace.here())
+    version = readmit(store, name, which, reason or BY_HAND)
+    return Release(
+        registered_as=name,
+        version=version,
+        reason=f"{name}: version {version} is let in and the candidate; decide with: stsflow promote {quote(name)}",
+    )
+
+
+def _let_in(name: str, version: str) -> str:
+    return f"stsflow promote {quote(name)} --readmit {version}"
 
 
 def print_promotion(result: Release, console: Console) -> None:
@@ -138,8 +193,24 @@ def print_promotion(result: Release, console: Console) -> None:
     console.print(result.reason)
 
 
+def _run_with_the_weights(workspace: Workspace, run_id: str, weights: str | None) -> RunFolder | None:
+    """The run that made the version, else the newest of the workspace that made the very same weights."""
+    found = None
+    for folder, state in runs.known_runs(workspace):
+        if state.mlflow_run_id == run_id:
+            return folder
+        report = _report(folder, "tuned")
+        if report.is_file() and EvaluationReport.load(report).model_digest == weights:
+            found = folder
+    return found
+
+
+def _report(folder: RunFolder, model: str) -> Path:
+    return folder.evaluation / model / "report.json"
+
+
 def _evidence_on_disk(folder: RunFolder) -> tuple[RunConfig, PreparedData, list[EvaluationReport]]:
     recipe = RunConfig.from_recipe(folder.recipe)
     data = PreparedData.load(folder.data / "prepared.json")
-    reports = [EvaluationReport.load(folder.evaluation / model / "report.json") for model in ("base", "tuned")]
+    reports = [EvaluationReport.load(_report(folder, model)) for model in ("base", "tuned")]
     return recipe, data, reports

@@ -16,7 +16,8 @@
     │   │   └── TrainerKilled   ended by a signal that stsflow did not send
     │   ├── EvaluationFailed    the evaluation process ended without scores
     │   ├── DiskFull            a write failed for want of room
-    │   └── TrackingUnavailable MLflow did not answer when the record had to be complete
+    │   ├── TrackingUnavailable MLflow did not answer when the record had to be complete
+    │   └── RecordRefused       MLflow answered that it will not take a part of the record
     └── CheckFailed             exit 3: a check that was asked for says no (verify-card, promote)
 
 A message is one sentence or two for the person who has to act: what could not be done, where (file, line, field), what
@@ -101,6 +102,10 @@ class DiskFull(RunFailed):
 
 class TrackingUnavailable(RunFailed):
     """MLflow did not answer when the record of a run had to be completed."""
+
+
+class RecordRefused(RunFailed):
+    """MLflow answered that it will not take a part of the record; asking again gets the same answer."""
 
 
 class CheckFailed(StsflowError):

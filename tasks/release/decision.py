@@ -13,12 +13,15 @@ def decide(rules: Sequence[Rule], evidence: Evidence) -> Release:
     """The decision with the outcome of every rule: promoted only when there are rules and all of them hold.
 
     A candidate whose weights are the champion's own is never promoted: there would be nothing to gain, and the trail
-    of who replaced whom would lie.
+    of who replaced whom would lie. What a person turned down stays out, whatever the rules say, until a person lets it
+    in: a schedule runs the same recipe every week, and makes the same weights.
     """
     outcomes = tuple(rule.outcome(evidence) for rule in rules)
     champion = evidence.champion
     if champion is not None and champion.model_digest == evidence.candidate.model_digest:
         return Release(promoted=False, outcomes=outcomes, reason="not promoted: the candidate is the champion itself")
+    if evidence.turned_down is not None:
+        return Release(promoted=False, outcomes=outcomes, reason=f"not promoted: {evidence.turned_down}")
     if not outcomes:
         return Release(promoted=False, reason="not promoted: the recipe has no promotion rules")
     failed = [outcome for outcome in outcomes if not outcome.holds]

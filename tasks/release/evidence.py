@@ -19,6 +19,8 @@ class Evidence(Record):
     """Suite that rules look at when they name none."""
     chose_checkpoint: str | None = None
     """Suite that chose the candidate's checkpoint; its score flatters the candidate."""
+    turned_down: str | None = None
+    """Who turned these weights down, when and why, and how they are let in again; None when nobody did."""
     overlaps: tuple[Overlap, ...] = ()
     """What training and evaluation data share."""
 

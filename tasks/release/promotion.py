@@ -6,31 +6,34 @@ place, and a repeated promotion finds the same state and ends the same way.
 
 from __future__ import annotations
 
-import getpass
-import json
-import os
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from collections.abc import Sequence
+from contextlib import suppress
+from shlex import quote
 
 from tasks.errors import PreconditionError
+from tasks.records import Release
+from tasks.release.decision import decide
+from tasks.release.evidence import Evidence
+from tasks.release.rules import Rule
+from tasks.release.trail import CANDIDATE, CHAMPION, PREVIOUS, Registry, leave_step, say_what_was_unsaid, turned_down
 
-CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
+SHORTEST_DIGEST = 12
+"""Characters of a digest that may stand for it; anything shorter is a version's number."""
 
 
-class Registry(Protocol):
-    """What promotion needs of a model registry."""
+def promote_on_evidence(
+    registry: Registry, name: str, version: str, rules: Sequence[Rule], evidence: Evidence
+) -> Release:
+    """The decision on `version`, with the aliases moved as it says: candidate, and champion when it is a yes.
 
-    def alias(self, name: str, alias: str) -> Any | None:
-        """The version behind an alias, or None."""
-
-    def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Point an alias at a version."""
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        """Remove an alias."""
-
-    def note(self, name: str, key: str, value: str) -> None:
-        """Keep a note on the registered model."""
+    Weights that a person turned down become neither.
+    """
+    verdict = _verdict(registry, name, version)
+    if verdict is None:
+        nominate(registry, name, version)
+    decision = decide(rules, evidence.model_copy(update={"turned_down": verdict}))
+    previous = crown(registry, name, version, decision.reason) if decision.promoted else None
+    return decision.model_copy(update={"registered_as": name, "version": version, "previous": previous})
 
 
 def nominate(registry: Registry, name: str, version: str) -> None:
@@ -44,38 +47,87 @@ def crown(registry: Registry, name: str, version: str, why: str) -> str | None:
     old = str(champion.version) if champion is not None else None
     if old == version:
         return old
+    say_what_was_unsaid(registry, name)
     if old is not None:
         registry.set_alias(name, PREVIOUS, old)
     registry.set_alias(name, CHAMPION, version)
-    _leave_trail(registry, name, "promoted", old, version, why)
+    leave_step(registry, name, "promoted", old, version, why, registry.weights_of(name, version))
     return old
 
 
 def go_back(registry: Registry, name: str, why: str) -> tuple[str, str]:
     """Make `previous` champion again and drop the alias; return (old, new) version numbers.
 
-    Raises PreconditionError when there is no previous champion. Repeating it is refused rather than swapping the two
-    back and forth.
+    The weights of the old one are turned down from then on. Raises PreconditionError when there is no previous
+    champion. Repeating it is refused rather than swapping the two back and forth.
     """
     champion, previous = registry.alias(name, CHAMPION), registry.alias(name, PREVIOUS)
     if previous is None:
         now = f"version {champion.version} is champion" if champion else "there is no champion"
         raise PreconditionError(f"the registered model {name!r} has no previous champion to go back to; {now}")
     old, new = str(champion.version) if champion else "", str(previous.version)
+    with suppress(PreconditionError):  # a trail that cannot be read holds up no rollback
+        say_what_was_unsaid(registry, name)
+    # The verdict first: a kill in between must not lose it.
+    weights = registry.weights_of(name, old) if old else None
+    leave_step(registry, name, "rolled back", old, new, why, weights)
     registry.set_alias(name, CHAMPION, new)
     registry.delete_alias(name, PREVIOUS)
-    _leave_trail(registry, name, "rolled back", old, new, why)
+    candidate = registry.alias(name, CANDIDATE)
+    if candidate is not None and registry.weights_of(name, str(candidate.version)) == weights:
+        registry.delete_alias(name, CANDIDATE)
     return old, new
 
 
-def _leave_trail(registry: Registry, name: str, what: str, old: str | None, new: str, why: str) -> None:
-    now = datetime.now(UTC)
-    entry = {"what": what, "from": old, "to": new, "who": _who(), "when": now.isoformat(timespec="seconds"), "why": why}
-    registry.note(name, f"stsflow.trail.{now:%Y%m%dT%H%M%S%f}", json.dumps(entry, ensure_ascii=False)[:4900])
+def reject(registry: Registry, name: str, why: str) -> str:
+    """Turn down the weights of the candidate; return its version's number.
+
+    Raises PreconditionError when there is no candidate, or when it is the champion.
+    """
+    candidate, champion = registry.alias(name, CANDIDATE), registry.alias(name, CHAMPION)
+    if candidate is None:
+        raise PreconditionError(f"the registered model {name!r} has no candidate to reject")
+    version = str(candidate.version)
+    weights = registry.weights_of(name, version)
+    if champion is not None and registry.weights_of(name, str(champion.version)) == weights:
+        raise PreconditionError(f"version {version} of {name!r} is the champion; take it back with --rollback")
+    leave_step(registry, name, "rejected", version, None, why, weights)
+    registry.delete_alias(name, CANDIDATE)
+    return version
 
 
-def _who() -> str:
+def readmit(registry: Registry, name: str, which: str, why: str) -> str:
+    """Let weights in that a person turned down, and make their version the candidate; return its number.
+
+    `which` is a version's number or a digest (12 characters of it are enough). Raises PreconditionError when it names
+    nothing that was turned down.
+    """
+    down = turned_down(registry, name)
+    found = [(weights, step) for weights, step in down.items() if _is_meant(registry, name, which, weights)]
+    if len(found) != 1:
+        listed = ", ".join(f"version {step.old} ({weights[:SHORTEST_DIGEST]})" for weights, step in down.items())
+        raise PreconditionError(
+            f"{which!r} names nothing of {name!r} that was turned down; turned down: {listed or 'nothing'}"
+        )
+    weights, step = found[0]
+    version = which if len(which) < SHORTEST_DIGEST else str(step.old)
+    leave_step(registry, name, "readmitted", None, version, why, weights)
+    registry.set_alias(name, CANDIDATE, version)
+    return version
+
+
+def _is_meant(registry: Registry, name: str, which: str, weights: str) -> bool:
+    if len(which) >= SHORTEST_DIGEST:
+        return weights.startswith(which)
+    return which.isdigit() and registry.weights_of(name, which) == weights
+
+
+def _verdict(registry: Registry, name: str, version: str) -> str | None:
+    """Why a person's word keeps the version out, in one sentence; None where nothing does."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())
+        step = turned_down(registry, name).get(registry.weights_of(name, version) or "")
+    except PreconditionError as unreadable:
+        return unreadable.message
+    if step is None:
+        return None
+    return f"{step.in_words()}; to let these weights in again: stsflow promote {quote(name)} --readmit {step.old}"

@@ -10,9 +10,8 @@ from prefect.artifacts import create_table_artifact
 
 from tasks.publish import publish
 from tasks.records import Release
-from tasks.release.decision import decide
 from tasks.release.evidence import Evidence
-from tasks.release.promotion import crown, nominate
+from tasks.release.promotion import promote_on_evidence
 from tasks.release.rules import Rule
 from tasks.tracking.registry import RegisteredModel, champion_of
 from tasks.tracking.store import Store
@@ -28,11 +27,14 @@ def fetch_champion(store: Store, name: str, workspace: Workspace) -> RegisteredM
 
 
 @task(name="decide on promotion", task_run_name="decide on {name} version {version}")
-def decide_and_promote(store: Store, name: str, version: str, rules: Sequence[Rule], evidence: Evidence) -> Release:
-    """The decision, with the alias moved when it is a yes, and a table of the rules in Prefect."""
-    nominate(store, name, version)
-    decision = decide(rules, evidence)
-    previous = crown(store, name, version, decision.reason) if decision.promoted else None
+def decide_and_promote(
+    store: Store, name: str, version: str, rules: Sequence[Rule], evidence: Evidence, how: str
+) -> Release:
+    """The decision, with the alias moved when it is a yes, and a table of the rules in Prefect.
+
+    `how` says how the version came about: `registered`, or registered before by a run that made the same weights.
+    """
+    decision = promote_on_evidence(store, name, version, rules, evidence)
     if decision.outcomes:
         rows = [{"rule": o.rule, "holds": "yes" if o.holds else "no", "reason": o.reason} for o in decision.outcomes]
         publish(
@@ -41,8 +43,6 @@ def decide_and_promote(store: Store, name: str, version: str, rules: Sequence[Ru
             table=rows,
             description=f"{name} version {version}: {decision.reason}",
         )
-    reason = f"registered as {name} version {version}; {decision.reason}"
+    reason = f"{how} as {name} version {version}; {decision.reason}"
     logger.info("%s", reason)
-    return decision.model_copy(
-        update={"registered_as": name, "version": version, "previous": previous, "reason": reason}
-    )
+    return decision.model_copy(update={"reason": reason})

@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 from tasks.child import guard, last_lines, python_module, run_child
-from tasks.errors import TrackingUnavailable
+from tasks.errors import RecordRefused, TrackingUnavailable
+from tasks.files import write_text_atomically
 from tasks.fingerprint import fingerprint
 from tasks.schema import Record
 from tasks.tracking.journal import Model
+from tasks.tracking.refusals import in_short, is_refusal
 
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
@@ -27,13 +29,22 @@ class LoggingSpec(Record):
     digest: str
     dimension: int
     example: tuple[str, ...]
+    refusal: Path
+    """Where the child says why it cannot ever log this model."""
 
 
 def log_model_in_child(uri: str, run_id: str, model: Path, entry: Model, folder: Path) -> None:
-    """Log the folder `model` to run `run_id`; raises TrackingUnavailable with the last lines when that fails."""
+    """Log the folder `model` to run `run_id`.
+
+    Raises RecordRefused when MLflow refuses it or the model does not load, TrackingUnavailable with the last lines of
+    the child's log when anything else stopped it.
+    """
+    refusal = folder / "tracking" / "log-model.refused"
+    refusal.unlink(missing_ok=True)
     spec = LoggingSpec(
-        run_id=run_id, model=model, digest=entry.digest, dimension=entry.dimension, example=entry.example
-    )
+        run_id=run_id, model=model, digest=entry.digest, dimension=entry.dimension, example=entry.example,
+        refusal=refusal,
+    )  # fmt: skip
     path = spec.write(folder / "tracking" / f"model-{fingerprint(spec)[:8]}.json")
     environment = {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
     log = folder / "tracking" / "log-model.log"
@@ -42,6 +53,8 @@ def log_model_in_child(uri: str, run_id: str, model: Path, entry: Model, folder:
         log,
         environment=environment | {"MLFLOW_TRACKING_URI": uri},
     )
+    if ended.code != 0 and refusal.is_file():
+        raise RecordRefused(refusal.read_text(encoding="utf-8"))
     if ended.code != 0:
         raise TrackingUnavailable(
             f"the model could not be logged to MLflow (exit code {ended.code}):\n{last_lines(log, 5)}"
@@ -68,7 +81,10 @@ def log_model(run_id: str, model: Path, digest: str, dimension: int, example: li
     signature = ModelSignature(
         inputs=Schema([ColSpec("string")]), outputs=Schema([TensorSpec(np.dtype("float32"), (-1, dimension))])
     )
-    encoder = load_encoder(model, device="cpu")
+    try:
+        encoder = load_encoder(model, device="cpu")
+    except Exception as error:  # whatever a model's files make the library raise, they are no other the next time
+        raise RecordRefused(f"the model does not load for MLflow: {in_short(error)}") from error
     client = mlflow.MlflowClient()
     experiment = client.get_run(run_id).info.experiment_id
     mlflow.set_experiment(experiment_id=experiment)
@@ -86,7 +102,12 @@ def main() -> None:
     """Entry point of the child."""
     guard()
     spec = LoggingSpec.load(Path(sys.argv[1]))
-    log_model(spec.run_id, spec.model, spec.digest, spec.dimension, list(spec.example))
+    try:
+        log_model(spec.run_id, spec.model, spec.digest, spec.dimension, list(spec.example))
+    except Exception as error:
+        if is_refusal(error):
+            write_text_atomically(spec.refusal, in_short(error))
+        raise
 
 
 if __name__ == "__main__":

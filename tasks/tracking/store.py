@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.addresses import without_credentials
 from tasks.errors import PreconditionError, TrackingUnavailable
+from tasks.fingerprint import fingerprint
 from tasks.lease import lease
 from tasks.tracking.journal import Artifacts, DatasetInput, Entry, Finish, Metrics, Model, Params, Tags
+from tasks.tracking.refusals import is_refusal, refused_before_work
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ REASON, LOG_LINES = "stsflow.ended_because", "stsflow.trainer_log"
 """Tags of a run that did not end well."""
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
 """Without it the MLflow UI opens an experiment as one of prompts and traces, and shows no description of a run."""
+DIGEST_TAG = "stsflow.model_digest"
+"""Tag of a logged model and of a version: digest of the weights."""
+NO_SUCH_THING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+"""How MLflow answers for a registered model, an alias or a version that it does not have."""
 CUT = " … (cut)"
 PARAM_LIMIT = 6000
 """Longest value of a parameter that MLflow keeps (`MAX_PARAM_VAL_LENGTH`)."""
@@ -106,6 +112,12 @@ class Store:
         for name in unset:
             os.environ.pop(name, None)
 
+    def check_access(self) -> None:
+        """Raise PreconditionError when the tracking server answers and refuses this user."""
+        if self.uri.startswith(("http://", "https://")):
+            with refused_before_work(self.shown_uri, "to look for models"):
+                self.client.search_registered_models(max_results=1)
+
     # -------------------------------------------------------------------------------------------------- runs
 
     def open_run(
@@ -114,8 +126,16 @@ class Store:
     ) -> tuple[str, str]:  # fmt: skip
         """Make a run in `experiment` (made too when missing); return (run id, experiment id).
 
-        With `adopt`, take up the run of this name that a killed process had just made, where there is one.
+        With `adopt`, take up the run of this name that a killed process had just made, where there is one. Raises
+        PreconditionError when MLflow refuses the run, for a name or a tag.
         """
+        with refused_before_work(self.shown_uri, f"the run {name!r} in the experiment {experiment!r}"):
+            return self._open_run(experiment, name, tags, description, started, adopt=adopt)
+
+    def _open_run(
+        self, experiment: str, name: str, tags: Mapping[str, str], description: str, started: datetime,
+        *, adopt: bool,
+    ) -> tuple[str, str]:  # fmt: skip
         experiment_id = self.experiment(experiment)
         if adopt:
             found = self.client.search_runs([experiment_id], f"attributes.run_name = '{name}'", max_results=1)
@@ -207,8 +227,7 @@ class Store:
         elif isinstance(entry, Params):
             self._send_params(run_id, entry.values)
         elif isinstance(entry, Tags):
-            for name, value in entry.values.items():
-                self.client.set_tag(run_id, name, value[:8000])
+            self._send_tags(run_id, entry.values)
         elif isinstance(entry, Artifacts):
             self._send_artifacts(run_id, folder / entry.path, entry.folder)
         elif isinstance(entry, DatasetInput):
@@ -228,6 +247,19 @@ class Store:
         metrics = [Metric(name, value, timestamp, step) for name, value, timestamp, step in points]
         for start in range(0, len(metrics), 1000):
             self.client.log_batch(run_id, metrics=metrics[start : start + 1000])
+
+    def _send_tags(self, run_id: str, values: Mapping[str, str]) -> None:
+        """Set the tags; one that is refused keeps none of the others back, and is raised when they are there."""
+        refused: Exception | None = None
+        for name, value in values.items():
+            try:
+                self.client.set_tag(run_id, name, value[:8000])
+            except Exception as error:  # whatever MLflow raises: only what it refuses is held back
+                if not is_refusal(error):
+                    raise
+                refused = error
+        if refused is not None:
+            raise refused
 
     def _send_params(self, run_id: str, values: Mapping[str, str]) -> None:
         from mlflow.entities import Param
@@ -277,7 +309,7 @@ class Store:
         run = self.client.get_run(run_id)
         for output in getattr(getattr(run, "outputs", None), "model_outputs", None) or []:
             model = self.client.get_logged_model(output.model_id)
-            if model.tags.get("stsflow.model_digest") == digest:
+            if model.tags.get(DIGEST_TAG) == digest:
                 return model
         return None
 
@@ -285,22 +317,24 @@ class Store:
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
         experiment = self.client.get_run(run_id).info.experiment_id
-        found = self.client.search_logged_models(
-            [experiment], f"tags.`stsflow.model_digest` = '{digest}'", max_results=20
-        )
+        found = self.client.search_logged_models([experiment], f"tags.`{DIGEST_TAG}` = '{digest}'", max_results=20)
         ready = [model for model in found if model.status == LoggedModelStatus.READY]
         if ready:
             self.client.log_outputs(run_id, [LoggedModelOutput(ready[0].model_id, step=0)])
         return bool(ready)
 
     def register(self, run_id: str, entry: Model) -> str:
-        """Make a version of the registered model from the run's logged model; return its number. Safe to repeat."""
+        """Number of the registered model's version with the weights of `entry`, made when there is none yet.
+
+        A run that makes weights which are registered already makes no second version of the same bytes.
+        """
+        name = str(entry.register_as)
+        with lease(self.workspace.lease(f"register-{fingerprint(name)[:24]}")):
+            return self.version_with(name, entry.digest) or self._new_version(name, run_id, entry)
+
+    def _new_version(self, name: str, run_id: str, entry: Model) -> str:
         from mlflow.exceptions import MlflowException
 
-        name = str(entry.register_as)
-        known = self.version_of_run(name, run_id)
-        if known is not None:
-            return known
         try:
             self.client.create_registered_model(
                 name, description=f"Sentence-embedding models of the recipe that registers as {name}."
@@ -315,14 +349,15 @@ class Store:
             )
         version = self.client.create_model_version(
             name, source=f"models:/{model.model_id}", run_id=run_id, description=entry.description[:90_000],
-            tags=dict(entry.tags) | {"stsflow.model_digest": entry.digest}, model_id=model.model_id,
+            tags=dict(entry.tags) | {DIGEST_TAG: entry.digest}, model_id=model.model_id,
         )  # fmt: skip
         return str(version.version)
 
-    def version_of_run(self, name: str, run_id: str) -> str | None:
-        """Number of the version of registered model `name` that this run made, or None."""
-        versions = self.client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-        return str(versions[0].version) if versions else None
+    def version_with(self, name: str, digest: str) -> str | None:
+        """Number of the newest version of registered model `name` that holds the weights with this digest, or None."""
+        # The name stays out of the filter, which has no way to write a quote within a text.
+        found = self.client.search_model_versions(f"tags.`{DIGEST_TAG}` = '{digest}'")
+        return max((str(version.version) for version in found if version.name == name), key=int, default=None)
 
     def alias(self, name: str, alias: str) -> Any | None:
         """The model version that `alias` of registered model `name` points to, or None."""
@@ -331,7 +366,7 @@ class Store:
         try:
             return self.client.get_model_version_by_alias(name, alias)
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
+            if error.error_code in NO_SUCH_THING:
                 return None
             raise
 
@@ -346,6 +381,29 @@ class Store:
     def note(self, name: str, key: str, value: str) -> None:
         """Keep a tag on registered model `name`."""
         self.client.set_registered_model_tag(name, key, value)
+
+    def notes(self, name: str) -> dict[str, str]:
+        """The tags of registered model `name`; none when there is no such model."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self.client.get_registered_model(name).tags)
+        except MlflowException as error:
+            if error.error_code in NO_SUCH_THING:
+                return {}
+            raise
+
+    def weights_of(self, name: str, version: str) -> str | None:
+        """Digest of the version's weights, `version N` where it carries none; None when there is no such version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            tags = self.client.get_model_version(name, version).tags
+        except MlflowException as error:
+            if error.error_code in NO_SUCH_THING:
+                return None
+            raise
+        return tags.get(DIGEST_TAG) or f"version {version}"
 
     def model_version(self, name: str, version: str) -> Any:
         """Details of a version; raises PreconditionError when there is no such version."""

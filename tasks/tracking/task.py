@@ -43,6 +43,7 @@ def connect_tracking(workspace: Workspace) -> Store:
     """The tracking store, known to answer; runs that a dead process left behind are marked as crashed."""
     check_reachable(workspace)
     store = Store(workspace)
+    store.check_access()
     runs.reconcile(store, workspace)
     return store
 

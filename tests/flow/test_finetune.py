@@ -79,7 +79,7 @@ def test_mlflow_holds_params_metrics_inputs_artifacts_and_model(finished: Finish
     assert pages == {"plan/plan.json", "plan/plan.md"}
     assert run.data.metrics["data/nli/rows_seen_share"] > 0
     assert len(run.outputs.model_outputs) == 1
-    assert store.version_of_run("small-model", run.info.run_id) == "1"
+    assert store.version_with("small-model", run.data.tags["stsflow.model_digest"]) == "1"
 
 
 def test_the_first_version_becomes_champion(finished: Finished, store: Store) -> None:
@@ -138,6 +138,8 @@ def test_the_same_recipe_again_is_a_new_run_that_reuses_the_training(finished: F
     assert run.data.tags["stsflow.reused_from"]
     assert [p.step for p in store.client.get_metric_history(run.info.run_id, "train/loss")] == list(range(2, 21, 2))
     assert again["promoted"] is False and "champion itself" in again["release"]
+    assert again["model_version"] == run.data.tags["stsflow.model_version"] == "1"
+    assert len(store.client.search_model_versions("name = 'small-model'")) == 1
 
 
 def test_a_mistake_is_one_message_and_exit_code_2(finished: Finished) -> None:

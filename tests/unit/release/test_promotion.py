@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from pathlib import Path
 
 import pytest
 
 from tasks.errors import PreconditionError
-from tasks.release.promotion import CANDIDATE, CHAMPION, PREVIOUS, crown, go_back, nominate
+from tasks.records import EvaluationReport, Release
+from tasks.release.evidence import Evidence
+from tasks.release.promotion import crown, go_back, nominate, promote_on_evidence, readmit, reject
+from tasks.release.rules import MaximumSize
+from tasks.release.trail import CANDIDATE, CHAMPION, PREVIOUS, turned_down
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
@@ -21,7 +26,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture
 def name(store: Store, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A registered model with three versions."""
-    model = request.node.name[:60].replace("[", "-").replace("]", "")
+    model = request.node.name[-60:].replace("[", "-").replace("]", "")
     store.client.create_registered_model(model)
     for _ in range(3):
         store.client.create_model_version(model, source=str(tmp_path))
@@ -70,3 +75,120 @@ def test_rollback_restores_the_previous_one_once(store: Store, name: str) -> Non
     assert trail(store, name)[-1]["what"] == "rolled back"
     with pytest.raises(PreconditionError, match="no previous champion to go back to; version 1 is champion"):
         go_back(store, name, "again")
+
+
+# ------------------------------------------------------------------------------- what a person turned down stays out
+
+
+def registered(store: Store, name: str, source: Path, digest: str) -> str:
+    """A version of the weights with this digest."""
+    return str(
+        store.client.create_model_version(name, source=str(source), tags={"stsflow.model_digest": digest}).version
+    )
+
+
+def scheduled(store: Store, name: str, version: str) -> Release:
+    """What a run of the unchanged recipe comes to: every rule holds."""
+    report = EvaluationReport(
+        model="tuned", model_path=Path("m"), model_digest="d", suites={}, seconds=1, model_bytes=1
+    )
+    evidence = Evidence(candidate=report, headline="test")
+    return promote_on_evidence(store, name, version, [MaximumSize(megabytes=1)], evidence)
+
+
+def test_a_rollback_holds_against_two_scheduled_runs_until_a_person_lets_the_weights_in(
+    store: Store, name: str, tmp_path: Path
+) -> None:
+    old, bad = (registered(store, name, tmp_path, digest * 64) for digest in "ab")
+    crown(store, name, old, "first")
+    assert scheduled(store, name, bad).promoted
+    go_back(store, name, "bad in production")
+    again = registered(store, name, tmp_path, "b" * 64)  # the same weights under another number
+    for candidate in (bad, again):
+        decision = scheduled(store, name, candidate)
+        assert not decision.promoted
+        assert f"version {bad} was rolled back by {getpass.getuser()} on 20" in decision.reason
+        assert "bad in production" in decision.reason and f"--readmit {bad}" in decision.reason
+        assert (version(store, name, CHAMPION), version(store, name, CANDIDATE)) == (old, None)
+    assert readmit(store, name, bad, "the fault was elsewhere") == bad
+    assert version(store, name, CANDIDATE) == bad
+    assert scheduled(store, name, bad).promoted
+    last = trail(store, name)[-2]
+    assert (last["what"], last["to"], last["why"]) == ("readmitted", bad, "the fault was elsewhere")
+
+
+def test_a_rejected_candidate_stays_out_and_a_digest_lets_it_in(store: Store, name: str, tmp_path: Path) -> None:
+    crown(store, name, "1", "first")
+    bad = registered(store, name, tmp_path, "c" * 64)
+    nominate(store, name, bad)
+    assert reject(store, name, "trained on a leak") == bad
+    decision = scheduled(store, name, bad)
+    assert not decision.promoted and "rejected by" in decision.reason and "trained on a leak" in decision.reason
+    assert version(store, name, CANDIDATE) is None
+    assert readmit(store, name, "c" * 12, "no leak after all") == bad
+    assert scheduled(store, name, bad).promoted
+
+
+def test_the_champion_is_not_rejected_and_nothing_is_let_in_that_was_not_turned_down(store: Store, name: str) -> None:
+    with pytest.raises(PreconditionError, match="has no candidate to reject"):
+        reject(store, name, "")
+    nominate(store, name, "1")
+    crown(store, name, "1", "first")
+    with pytest.raises(PreconditionError, match=r"version 1 of .* is the champion; take it back with --rollback"):
+        reject(store, name, "")
+    with pytest.raises(PreconditionError, match=r"'1' names nothing of .* that was turned down; turned down: nothing"):
+        readmit(store, name, "1", "")
+
+
+def test_a_rollback_by_an_earlier_release_counts_although_its_trail_names_no_weights(
+    store: Store, name: str, tmp_path: Path
+) -> None:
+    bad = registered(store, name, tmp_path, "e" * 64)
+    store.set_alias(name, CHAMPION, "1")
+    step = {
+        "what": "rolled back",
+        "from": bad,
+        "to": "1",
+        "who": "anna",
+        "when": "2026-01-01T00:00:00+00:00",
+        "why": "w",
+    }
+    store.note(name, "stsflow.trail.20260101T000000000000", json.dumps(step))
+    assert "was rolled back by anna" in scheduled(store, name, bad).reason
+
+
+@pytest.mark.parametrize("moved_to", ["1", None])
+def test_an_alias_that_somebody_moved_in_mlflow_is_a_verdict_too(
+    store: Store, name: str, tmp_path: Path, moved_to: str | None
+) -> None:
+    bad = registered(store, name, tmp_path, "f" * 64)
+    crown(store, name, "1", "first")
+    crown(store, name, bad, "second")
+    store.delete_alias(name, CHAMPION)
+    if moved_to:
+        store.set_alias(name, CHAMPION, moved_to)
+    decision = scheduled(store, name, bad)
+    assert not decision.promoted and "was taken down by somebody" in decision.reason
+    assert scheduled(store, name, "3").promoted  # other weights are free to win, and the verdict outlives that
+    assert "was taken down by somebody" in scheduled(store, name, bad).reason
+    readmit(store, name, bad, "by mistake")
+    assert scheduled(store, name, bad).promoted
+
+
+def test_a_promotion_that_was_killed_halfway_turns_nobody_down(store: Store, name: str) -> None:
+    crown(store, name, "1", "first")
+    store.set_alias(name, PREVIOUS, "1")
+    store.set_alias(name, CHAMPION, "2")  # and no step in the trail
+    assert turned_down(store, name) == {}
+
+
+def test_a_trail_that_cannot_be_read_stops_promotion_and_no_run(store: Store, name: str) -> None:
+    store.note(name, "stsflow.trail.20260101T000000000000", "{")
+    decision = scheduled(store, name, "1")
+    assert not decision.promoted and "the tag stsflow.trail.20260101T000000000000" in decision.reason
+
+
+def test_a_long_reason_leaves_a_whole_step(store: Store, name: str) -> None:
+    crown(store, name, "1", '"' * 9000)
+    (tag,) = store.notes(name).values()
+    assert len(tag) <= 4900 and json.loads(tag)["to"] == "1"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from misbehaving_server import MisbehavingServer
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
-from tasks.errors import PreconditionError, TrackingUnavailable
-from tasks.tracking.journal import Artifacts, DatasetInput, Finish, Journal, Metrics, Params, Tags
+from tasks.errors import PreconditionError, RecordRefused, TrackingUnavailable
+from tasks.tracking.journal import Artifacts, DatasetInput, Finish, Journal, Metrics, Model, Params, Tags
+from tasks.tracking.refusals import is_refusal
 from tasks.tracking.relay import Relay, require_sent
 from tasks.tracking.store import Store, check_reachable, milliseconds, without_credentials
 from tasks.workspace import Workspace
@@ -22,6 +26,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture
 def run_id(store: Store) -> str:
     return store.open_run("tests", "a run", {"k": "v"}, "what it is", datetime.now(UTC))[0]
+
+
+def log_a_model(store: Store, run_id: str, digest: str) -> None:
+    """A logged model of the run, without the files."""
+    experiment = store.run(run_id).info.experiment_id
+    model = store.client.create_logged_model(experiment, "model", run_id, tags={"stsflow.model_digest": digest})
+    store.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    store.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
 
 
 def test_every_kind_of_entry_arrives(store: Store, run_id: str, tmp_path: Path) -> None:
@@ -114,3 +126,83 @@ def test_an_end_that_was_not_the_last_is_never_sent_and_no_reason_stays(
     assert Relay(store, run_id, journal, tmp_path).flush() and journal.sent == 3
     run = store.run(run_id)
     assert run.info.status == "RUNNING" and "stsflow.ended_because" not in run.data.tags
+
+
+# ---------------------------------------------------------------------------------------- a refusal is not an outage
+
+
+def test_a_refused_part_is_named_and_holds_up_nothing_behind_it(store: Store, run_id: str, tmp_path: Path) -> None:
+    """MLflow takes no slash in the name of a registered model, now or ever."""
+    log_a_model(store, run_id, "d" * 64)
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append(
+        Model(path="model", digest="d" * 64, dimension=2, example=("x",), register_as="team/model:v1"),
+        Tags(values={"no\nname": "x", "behind": "yes"}),
+        Finish(status="FINISHED", time=milliseconds()),
+    )
+    relay = Relay(store, run_id, journal, tmp_path)
+    assert relay.finish(patience_seconds=600.0) is False  # answered at once: nobody waits for a refusal
+    assert journal.sent == 3 and set(relay.refused) == {1, 2}
+    run = store.run(run_id)
+    assert (run.info.status, run.data.tags["behind"]) == ("FINISHED", "yes")
+    with pytest.raises(RecordRefused, match="Invalid model name 'team/model:v1'") as raised:
+        require_sent(False, relay, "my-run")
+    assert "stsflow sync my-run" in raised.value.message
+    assert Relay(store, run_id, journal, tmp_path).flush()  # another run's look at it asks for nothing again
+
+
+def test_what_was_refused_is_sent_once_the_cause_is_mended(store: Store, run_id: str, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append(Metrics(points=(("late", 0.5, 1000, 1),)), Tags(values={"late": "yes"}))
+    store.client.delete_run(run_id)  # nothing may be written to a deleted run
+    assert not Relay(store, run_id, journal, tmp_path).finish(patience_seconds=0.0) and journal.sent == 2
+    store.client.restore_run(run_id)
+    relay = Relay(store, run_id, journal, tmp_path)
+    assert relay.finish(patience_seconds=0.0) and relay.refused == {}
+    assert not (tmp_path / "journal.refused").exists()
+    assert store.run(run_id).data.tags["late"] == "yes" and store.run(run_id).data.metrics["late"] == 0.5
+
+
+class Refusing(MisbehavingServer):
+    """A server that answers everything with one status."""
+
+    status = 200
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        request.send_error(self.status)
+
+
+@pytest.mark.parametrize(
+    ("status", "final"), [(400, True), (403, True), (404, True), (413, True), (408, False), (429, False), (503, False)]
+)
+def test_refusals_and_outages_are_told_apart_by_status(
+    monkeypatch: pytest.MonkeyPatch, status: int, final: bool
+) -> None:
+    """The same answer by the API of a server and by its artifact store; MLflow makes different errors of them."""
+    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with Refusing() as server:
+        server.status = status
+        client, artifacts = (
+            MlflowClient(tracking_uri=server.address),
+            HttpArtifactRepository(server.url("/api/2.0/mlflow-artifacts/artifacts")),
+        )
+        for ask in (lambda: client.get_run("r"), lambda: artifacts.list_artifacts()):
+            with pytest.raises(Exception, match=str(status)) as raised:
+                ask()
+            assert is_refusal(raised.value) is final
+
+
+def test_a_run_that_mlflow_refuses_is_refused_before_work(store: Store) -> None:
+    with pytest.raises(PreconditionError, match=r"MLflow at .* refuses the run 'a run' in the experiment 'xxx"):
+        store.open_run("x" * 600, "a run", {}, "", datetime.now(UTC))
+
+
+def test_a_user_that_the_server_refuses_is_told_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Refusing() as server:
+        server.status = 401
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        with pytest.raises(PreconditionError, match=r"refuses to look for models: .*401.*user name and password"):
+            Store(Workspace(tmp_path)).check_access()

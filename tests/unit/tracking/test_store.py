@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
+from tasks.tracking.journal import Model
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
@@ -23,3 +25,20 @@ def test_two_workspaces_of_one_process_have_a_store_each(tmp_path: Path, monkeyp
     run, _ = second.open_run("e", "only here", {}, "", datetime.now(UTC))
     assert second.run(run).info.run_name == "only here"
     assert first.client.search_runs([first.experiment("e")]) == []
+
+
+def test_weights_that_are_registered_make_no_second_version(tmp_path: Path) -> None:
+    """Three runs, of which the first and the last make the same weights; the model of the last is linked to it."""
+    store = Store(Workspace(tmp_path / "workspace"))
+    versions = []
+    for digest in ("a" * 64, "b" * 64, "a" * 64):
+        run, experiment = store.open_run("e", "run", {}, "", datetime.now(UTC))
+        entry = Model(path="model", digest=digest, dimension=2, example=("x",), register_as="it's a model")
+        if not store._link_model(run, digest):
+            logged = store.client.create_logged_model(experiment, "model", run, tags={"stsflow.model_digest": digest})
+            store.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+            store.client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
+        versions.append(store.register(run, entry))
+        assert store.register(run, entry) == versions[-1]
+    assert versions == ["1", "2", "1"]
+    assert store.version_with("it's a model", "c" * 64) is None and store.version_with("nobody", "a" * 64) is None
