@@ -5,6 +5,10 @@ set -eu
 
 : "${MLFLOW_BACKEND_STORE_URI:?set MLFLOW_BACKEND_STORE_URI, for example in server.env}"
 : "${MLFLOW_ARTIFACTS_DESTINATION:?set MLFLOW_ARTIFACTS_DESTINATION, for example in server.env}"
+[ -n "${MLFLOW_AUTH_ADMIN_USERNAME:-}" ] || [ "${STSFLOW_NO_AUTH:-}" = 1 ] || {
+    echo "set MLFLOW_AUTH_ADMIN_USERNAME, or STSFLOW_NO_AUTH=1 for a server that asks nobody for a password" >&2
+    exit 2
+}
 host="${MLFLOW_HOST:-127.0.0.1}"
 port="${MLFLOW_PORT:-5000}"
 
@@ -13,6 +17,7 @@ python -m mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"
 
 set -- python -m mlflow server --host "$host" --port "$port" --workers "${MLFLOW_WORKERS:-2}"
 if [ -n "${MLFLOW_AUTH_ADMIN_USERNAME:-}" ]; then
+    : "${MLFLOW_AUTH_ADMIN_PASSWORD:?a user needs a password}"
     : "${MLFLOW_AUTH_CONFIG_PATH:?passwords need MLFLOW_AUTH_CONFIG_PATH, see basic_auth.ini}"
     : "${MLFLOW_FLASK_SERVER_SECRET_KEY:?passwords need MLFLOW_FLASK_SERVER_SECRET_KEY, the same on every server}"
     set -- "$@" --app-name basic-auth

@@ -17,6 +17,8 @@ def print_report(report: ServicesReport, console: Console) -> None:
         return
     services = report.services
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(no_wrap=True, overflow="ignore")  # a folded path cannot be copied
     table.add_row("Prefect", services.prefect_url)
     table.add_row("MLflow", services.mlflow_url)
     for pool in services.pools:
@@ -24,12 +26,14 @@ def print_report(report: ServicesReport, console: Console) -> None:
     table.add_row("logs", str(report.logs))
     if services.user:
         table.add_row("user", services.user)
-        if services.auth_file is not None:
-            table.add_row("password", f"in {services.auth_file}, after the colon; Prefect's page wants the whole line")
-        else:
-            table.add_row("password", f"the one in {AUTH_VARIABLE}")
+        table.add_row("password", f"{services.auth_file}" if services.auth_file else f"the one in {AUTH_VARIABLE}")
     console.print("up already" if report.already else "up", highlight=False)
     console.print(table, highlight=False, soft_wrap=True)
+    if services.user:
+        console.print(
+            "a browser is asked for both: by MLflow one by one, by Prefect as `user:password`, the file's line",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if not services.user:
         console.print(
             "no password (--no-auth): every user and program of this machine can read and change all of this, and run "

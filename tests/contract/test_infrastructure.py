@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -98,6 +100,44 @@ def test_extras_of_the_image_exist() -> None:
     assert named is not None and set(named[1].split(",")) <= set(extras)
 
 
+def test_every_container_is_confined(compose: dict[str, dict[str, object]]) -> None:
+    for name, service in compose["services"].items():
+        assert service.get("read_only") is True, name  # type: ignore[attr-defined]
+        assert service.get("cap_drop") == ["ALL"] and "cap_add" not in service, name  # type: ignore[attr-defined, operator]
+        assert service.get("security_opt") == ["no-new-privileges:true"], name  # type: ignore[attr-defined]
+
+
+def test_every_container_of_a_pod_is_confined() -> None:
+    manifests = yaml.safe_load_all((INFRA / "kubernetes" / "stsflow.yaml").read_text(encoding="utf-8"))
+    pods = [each["spec"]["template"]["spec"] for each in manifests if each["kind"] == "Deployment"]
+    template = json.loads((INFRA / "work-pools" / "kubernetes-gpu.json").read_text(encoding="utf-8"))
+    pods.append(template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"])
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"] + pod.get("initContainers", []):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+            }  # fmt: skip
+            assert "/tmp" in [mount["mountPath"] for mount in container["volumeMounts"]]
+
+
+def test_redis_asks_for_a_password_and_its_users_know_it(compose: dict[str, dict[str, object]], tmp_path: Path) -> None:
+    """The configuration that the container's own command writes, with the file's paths moved into the test's folder."""
+    services: dict[str, Any] = compose["services"]
+    (tmp_path / "redis_password").write_text("for-redis_1\n", encoding="utf-8")
+    shell, option, script = services["redis"]["command"]
+    script = (
+        script.replace("$$", "$").replace("/run/secrets", str(tmp_path)).replace("/tmp/redis.conf", f"{tmp_path}/conf")
+    )
+    passes(shell, option, script.replace("exec redis-server", "exec cat"))
+    assert (tmp_path / "conf").read_text(encoding="utf-8") == "requirepass for-redis_1\nappendonly yes\ndir /data\n"
+    assert (tmp_path / "conf").stat().st_mode & 0o077 == 0
+    for name, service in services.items():
+        if "PREFECT_REDIS_MESSAGING_HOST" in service.get("environment", {}) and name != "prefect-migrate":
+            assert "redis_password" in service["secrets"], name
+
+
 def test_ports_are_open_on_loopback_only(compose: dict[str, dict[str, object]]) -> None:
     ports = [str(port) for service in compose["services"].values() for port in service.get("ports", [])]  # type: ignore[attr-defined]
     assert ports and all(port.startswith("127.0.0.1:") for port in ports)
@@ -143,7 +183,8 @@ def test_bootstrap_makes_private_secrets_once(tmp_path: Path) -> None:
     made = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     compose = yaml.safe_load((INFRA / "compose.yaml").read_text(encoding="utf-8"))
     assert set(made) == set(compose["secrets"])
-    assert all(path.stat().st_mode & 0o077 == 0 for path in [folder, *folder.iterdir()])
+    assert folder.stat().st_mode & 0o077 == 0  # other users of the host do not get past it; containers get single files
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o444}
     assert (
         json.loads(made["s3_config"])["identities"][0]["credentials"][0]["secretKey"] == made["s3_secret_key"].strip()
     )
@@ -151,22 +192,79 @@ def test_bootstrap_makes_private_secrets_once(tmp_path: Path) -> None:
     assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == made
 
 
+def entrypoint(secrets: Path, role: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """What the image's entry point does: `env` stands for the program that it becomes."""
+    return subprocess.run(
+        [str(INFRA / "entrypoint.sh"), "env"], capture_output=True, text=True, check=False,
+        env={"PATH": "/usr/bin:/bin", "STSFLOW_SECRETS": str(secrets), "STSFLOW_ROLE": role, **more},
+    )  # fmt: skip
+
+
 def test_entrypoint_turns_files_into_environment(tmp_path: Path) -> None:
     (tmp_path / "stsflow_auth").write_text("me:pass:word-of-mine\n", encoding="utf-8")
     (tmp_path / "database_password").write_text("for-the-database\n", encoding="utf-8")
+    (tmp_path / "redis_password").write_text("for-redis_1", encoding="utf-8")
 
     def environment(role: str) -> dict[str, str]:
-        done = subprocess.run(
-            [str(INFRA / "entrypoint.sh"), "env"], capture_output=True, text=True, check=True,
-            env={"PATH": "/usr/bin:/bin", "STSFLOW_SECRETS": str(tmp_path), "STSFLOW_ROLE": role},
-        )  # fmt: skip
+        done = entrypoint(tmp_path, role, PREFECT_SERVER_DOCKET_URL="redis://redis:6379/1")
+        assert done.returncode == 0, done.stderr
         return dict(line.split("=", 1) for line in done.stdout.splitlines())
 
-    assert environment("prefect")["PREFECT_SERVER_API_AUTH_STRING"] == "me:pass:word-of-mine"
+    prefect = environment("prefect")
+    assert prefect["PREFECT_SERVER_API_AUTH_STRING"] == "me:pass:word-of-mine"
+    assert prefect["PREFECT_REDIS_MESSAGING_PASSWORD"] == "for-redis_1"
+    assert prefect["PREFECT_SERVER_DOCKET_URL"] == "redis://:for-redis_1@redis:6379/1"
     assert environment("mlflow")["MLFLOW_AUTH_ADMIN_PASSWORD"] == "pass:word-of-mine"
     client = environment("client")
     assert (client["MLFLOW_TRACKING_USERNAME"], client["MLFLOW_TRACKING_PASSWORD"]) == ("me", "pass:word-of-mine")
     assert client["PGPASSWORD"] == "for-the-database"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("no-colon-at-all-in-it\n", "is not of the form user:password"),
+        (":correct-horse-battery\n", "has no user before the colon"),
+        ("me:short\n", "has a password of fewer than 12 characters"),
+        ("", "is empty"),
+        ("\nme:correct-horse-battery\n", "is empty"),
+        ("me:correct-horse-battery\r\n", "holds a character that is not printable"),
+    ],
+)
+@pytest.mark.parametrize("role", ["prefect", "mlflow", "client"])
+def test_entrypoint_ends_on_a_password_that_is_none(tmp_path: Path, role: str, content: str, reason: str) -> None:
+    (tmp_path / "stsflow_auth").write_bytes(content.encode())
+    done = entrypoint(tmp_path, role)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"stsflow: the secret stsflow_auth {reason}\n")
+
+
+@pytest.mark.parametrize("name", ["stsflow_auth", "database_password", "redis_password", "flask_key", "s3_secret_key"])
+def test_entrypoint_ends_on_a_secret_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    done = entrypoint(tmp_path, "client")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"stsflow: the secret {name} cannot be read\n"
+    if os.geteuid() != 0:  # root reads it all the same
+        (tmp_path / name).unlink()
+        (tmp_path / name).write_text("stsflow:correct-horse-battery\n", encoding="utf-8")
+        (tmp_path / name).chmod(0)
+        assert entrypoint(tmp_path, "client").returncode == 2
+
+
+@pytest.mark.parametrize("role", ["prefect", "mlflow", "Prefect"])
+def test_entrypoint_starts_no_server_without_a_password(tmp_path: Path, role: str) -> None:
+    done = entrypoint(tmp_path, role)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert entrypoint(tmp_path, "client").returncode == 0
+
+
+def test_mlflow_starts_without_passwords_only_when_told_so() -> None:
+    stores = {"MLFLOW_BACKEND_STORE_URI": "sqlite:///x", "MLFLOW_ARTIFACTS_DESTINATION": "/x", "PATH": "/nowhere"}
+    command = ["/bin/sh", str(CHECKOUT / "mlflow" / "start.sh")]
+    refused = subprocess.run(command, env=stores, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "STSFLOW_NO_AUTH=1" in refused.stderr
+    told = subprocess.run(command, env=stores | {"STSFLOW_NO_AUTH": "1"}, capture_output=True, text=True, check=False)
+    assert told.returncode == 127 and "python" in told.stderr  # it came as far as the server, which this PATH lacks
 
 
 def test_mlflow_folder_cannot_shadow_the_package() -> None:
