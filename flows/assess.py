@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,12 @@ class Drift(Record):
         """Now minus then; 0 where there is no then."""
         return 0.0 if self.then is None else self.now - self.then
 
+    def beyond(self, tolerance: float) -> bool:
+        """Whether the change is more than `tolerance`, or a score that was defined is not any more."""
+        if self.then is not None and math.isnan(self.then) and math.isnan(self.now):
+            return False
+        return not abs(self.change) <= tolerance
+
 
 def run_name() -> str:
     """`assess-<recipe>`."""
@@ -78,7 +85,7 @@ def assess(recipe: RunConfig, tolerance: float = 0.002) -> State[Any]:
     model = ModelUnderTest(CHAMPION, champion.path, champion.digest)
     (report,) = evaluate(CHAMPION, [model], recipe.evaluation, data, folder / "evaluation", workspace, True)
     drifts = compare_with_record(champion, report)
-    drifted = [drift for drift in drifts if abs(drift.change) > tolerance]
+    drifted = [drift for drift in drifts if drift.beyond(tolerance)]
     if drifted:
         found = "; ".join(f"{d.suite} {d.metric} {d.then:.4f} then, {d.now:.4f} now" for d in drifted)
         raise CheckFailed(
@@ -117,7 +124,7 @@ def compare_with_record(champion: Champion, report: EvaluationReport) -> tuple[D
         for name, scores in report.suites.items()
     )
     rows = [
-        {"suite": d.suite, "metric": d.metric, "then": d.then, "now": round(d.now, 4), "change": round(d.change, 4)}
+        {"suite": d.suite, "metric": d.metric, "then": _shown(d.then), "now": _shown(d.now), "change": _shown(d.change)}
         for d in drifts
     ]
     publish(
@@ -128,3 +135,10 @@ def compare_with_record(champion: Champion, report: EvaluationReport) -> tuple[D
     )
     get_run_logger().info("assessed %s version %s on %d suites", champion.name, champion.version, len(drifts))
     return drifts
+
+
+def _shown(value: float | None) -> float | str:
+    """A number with four digits; Prefect's tables are JSON, which has none for what is not defined."""
+    if value is None:
+        return ""
+    return round(value, 4) if math.isfinite(value) else "not defined"

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tasks.config import EvaluationConfig, RunConfig
 from tasks.data.build import prepare_evaluation
+from tasks.data.defined import require_defined
 from tasks.errors import ModelError
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
 from tasks.evaluation.suites import StsSuite
@@ -20,7 +21,7 @@ from tasks.workspace import Workspace
 
 def evaluate_on_recipe(model: str, recipe: RunConfig, *, revision: str | None = None) -> EvaluationReport:
     """Scores of `model` on every suite of the recipe."""
-    return _evaluate(model, revision, recipe.evaluation, recipe.data.root)
+    return _evaluate(model, revision, recipe.evaluation, recipe.data.root, recipe.headline_suite)
 
 
 def evaluate_on_file(
@@ -42,7 +43,7 @@ def evaluate_on_file(
         }
     )
     config = EvaluationConfig(suites={"file": suite})
-    return _evaluate(model, revision, config, data.resolve().parent)
+    return _evaluate(model, revision, config, data.resolve().parent, "file")
 
 
 def local_model(model: str, revision: str | None, workspace: Workspace) -> ModelUnderTest:
@@ -88,10 +89,13 @@ def print_report(report: EvaluationReport, console: Console) -> None:
         console.print()
 
 
-def _evaluate(model: str, revision: str | None, config: EvaluationConfig, root: Path | None) -> EvaluationReport:
+def _evaluate(
+    model: str, revision: str | None, config: EvaluationConfig, root: Path | None, headline: str
+) -> EvaluationReport:
     workspace = Workspace.here()
     under_test = local_model(model, revision, workspace)
     data = prepare_evaluation(config.suites, root, workspace)
+    require_defined(data, headline=headline)
     workspace.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="evaluate-", dir=workspace.root) as scratch:
         (report,) = evaluate_models([under_test], config.suites, data, config, Path(scratch), workspace=workspace)

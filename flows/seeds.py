@@ -6,6 +6,7 @@ suite that also chooses checkpoints, is then written up and released: its card s
 
 from __future__ import annotations
 
+import math
 import statistics
 from datetime import UTC, datetime
 
@@ -108,7 +109,8 @@ def _metric(recipe: RunConfig) -> tuple[str, str]:
 
 def _best(recipe: RunConfig, runs: dict[int, RunSummary]) -> int:
     name = "tuned/{}/{}".format(*_metric(recipe))
-    return max(runs, key=lambda seed: (runs[seed].metrics[name], -seed))
+    scores = {seed: run.metrics[name] for seed, run in runs.items()}
+    return max(runs, key=lambda seed: (-math.inf if math.isnan(scores[seed]) else scores[seed], -seed))
 
 
 def _seed_summary(recipe: RunConfig, runs: dict[int, RunSummary], chosen: int) -> SeedSummary:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from tasks.addresses import path_in
 from tasks.config import DataConfig, LeakageConfig, TrainingSet
 from tasks.data.content_digest import content_digest
+from tasks.data.defined import describe_gold
 from tasks.data.formats import format_of
 from tasks.data.integrity import check_rows
 from tasks.data.leakage import check_leakage
@@ -149,6 +150,8 @@ def _build_set(wanted: _Wanted, folder: Path, findings: list[Finding]) -> Prepar
     if table.num_rows == 0:
         raise DataError(_nothing_left(wanted, reading.rows, shaped.dropped, notes))
     findings += [*reading.findings, *shaped.findings]
+    if not isinstance(section, TrainingSet):
+        findings += describe_gold(wanted.name, section.kind, table)
     rows = Dataset(table.combine_chunks())
     rows.save_to_disk(str(folder))
     return PreparedSet(

@@ -43,7 +43,7 @@ def trained_model(
         steps=state.global_step,
         epochs=float(state.epoch or 0.0),
         best_step=state.best_global_step,
-        best_metric=state.best_metric,
+        best_metric=None if state.best_global_step is None else state.best_metric,  # -inf where none was defined
         choose_metric=request.choose.full_metric if request.choose else "",
         train_loss=trainer.mean_loss(),
         train_seconds=over_attempts(events, "train_seconds", sum),

@@ -68,6 +68,17 @@ def test_refused_with_a_sentence_and_nothing_begun(recipe: Path, workspace: Work
     assert begun(workspace) == []
 
 
+@pytest.mark.parametrize("suite", ["sts-dev", "sts-test"])
+def test_a_deciding_suite_without_a_defined_metric(
+    recipe: Path, workspace: Workspace, tmp_path: Path, suite: str
+) -> None:
+    (tmp_path / "equal.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t3\nc\td\t3\n", "utf-8")
+    source = f"{{kind: files, paths: [{tmp_path / 'equal.tsv'}]}}"
+    message = planned(recipe, f"evaluation.suites.{suite}.source={source}")
+    assert f"The metrics of {suite} are not defined: all 2 rows have the same gold score" in message
+    assert not (workspace.root / "trainings").exists() and not workspace.runs.exists()
+
+
 @pytest.mark.parametrize("content", ["nothing", "text", "config alone"])
 def test_a_folder_that_is_no_model(
     recipe: Path, workspace: Workspace, tmp_path: Path, tiny_bert: Path, content: str

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from tasks.config import DataConfig
 from tasks.data.build import digest_of_prepared, prepare_data, prepare_evaluation
+from tasks.data.defined import require_defined
 from tasks.data.state import source_states
 from tasks.errors import DataError
 from tasks.evaluation.suites import Suite
@@ -249,3 +250,36 @@ def test_prepared_data_that_changed_on_the_disk_is_made_again(root: Path, worksp
     again = prepare(root, workspace)
     assert again.training_set("sts").digest == digest_of_prepared(again.training_set("sts")) == rows.digest
     assert again == data
+
+
+UNDEFINED = {
+    "all scores equal": ("e\tf\t2\na\tg\t2\nb\tc\t2\n", "all 3 rows have the same gold score"),
+    "one row": ("e\tf\t2\n", "it has one row"),
+    "one text twice": ("e\te\t1\nf\tf\t2\n", "each of its 2 rows is one text twice"),
+}
+
+
+@pytest.mark.parametrize("case", UNDEFINED)
+def test_a_suite_without_a_defined_metric_is_found_and_refused_where_it_decides(
+    root: Path, workspace: Workspace, case: str
+) -> None:
+    rows, words = UNDEFINED[case]
+    (root / "dev.tsv").write_text(HEADER + rows, "utf-8")
+    data = prepare(root, workspace)
+    (finding,) = [finding for finding in data.findings if finding.code == "suite.undefined"]
+    assert (finding.severity, finding.subject) == ("warning", "dev") and words in finding.message
+    require_defined(data, choosing=None, headline="test")
+    with pytest.raises(DataError, match="dev chooses the checkpoint"):
+        require_defined(data, choosing="dev", headline="test")
+    with pytest.raises(DataError, match="dev gives the headline score"):
+        require_defined(data, headline="dev")
+
+
+def test_a_retrieval_suite_without_anything_to_find_is_refused(root: Path, workspace: Workspace) -> None:
+    (root / "dev.tsv").write_text("query\tpassage\trelevance\nq\tp\t0\nr\ts\t0\n", "utf-8")
+    with pytest.raises(DataError, match="dev: none of its 2 rows has a relevance above 0"):
+        prepare_data(config(root), suites(kind="retrieval"), workspace)
+
+
+def test_scores_that_differ_define_a_metric(root: Path, workspace: Workspace) -> None:
+    assert "suite.undefined" not in {finding.code for finding in prepare(root, workspace).findings}
