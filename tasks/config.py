@@ -102,7 +102,8 @@ class ModelConfig(Section):
     max_seq_length: int | None = Field(default=None, ge=2, le=2**20)
     """Longest input in tokens; longer texts are cut. Default: what the base model says."""
     pooling: Literal["keep", "mean", "cls", "max", "lasttoken"] = "keep"
-    """`keep` takes the base model's own pooling (mean for a plain encoder); anything else puts a fresh one on it."""
+    """`keep` takes the base model's own pooling (mean for a plain encoder); anything else takes its place, and whatever
+    else the model has stays: prompts, similarity, layers behind the pooling."""
     trust_remote_code: bool = False
     """Run code that the model's repository carries. Needs a hub source, pinned to a full commit hash."""
     language: tuple[Language, ...] = ()

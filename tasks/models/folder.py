@@ -119,13 +119,11 @@ class ModelFolder:
     def dimension(self, pooling: str) -> int:
         """Size of an embedding under `pooling` (`keep` or a fresh one)."""
         size = self.hidden_size
-        if pooling != "keep":
-            return size
         for module in self.modules[1:]:
             kind = str(module.get("type", "")).rpartition(".")[2]
             path = self.root / str(module.get("path", "")) / "config.json"
             settings = _read_json(path) if path.is_file() else {}
-            if kind == "Pooling":
+            if kind == "Pooling" and pooling == "keep":
                 size *= max(1, _pooling_modes(settings))
             elif kind == "Dense":
                 size = int(settings.get("out_features", size))

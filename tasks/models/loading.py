@@ -20,9 +20,9 @@ def load_encoder(
 ) -> SentenceTransformer:
     """The model at `ref`, weights in float32 whatever they were stored in, on `device`.
 
-    A folder without pooling gets mean pooling; `pooling` other than `keep` replaces everything after the encoder by a
-    fresh pooling of that kind. `max_seq_length` (tokens) defaults to the record's, or the folder's own. Nothing is
-    looked up on the network.
+    A folder without pooling gets mean pooling; `pooling` other than `keep` puts a fresh pooling of that kind in the
+    place of the model's own, and everything else stays: prompts, similarity, Dense and Normalize behind it.
+    `max_seq_length` (tokens) defaults to the record's, or the folder's own. Nothing is looked up on the network.
 
     Raises ModelError when the folder does not load, when a tensor of the encoder is not in its weights (transformers
     would fill it with random numbers) or one of its weights has no place, and when texts cannot share a batch.
@@ -33,12 +33,30 @@ def load_encoder(
         max_seq_length = ref.max_seq_length
     model = _loaded(path, device, remote_code=code)
     if pooling != "keep":
-        encoder = model[0]
-        fresh = Pooling(encoder.get_embedding_dimension(), cast("PoolingMode", pooling))
-        model = SentenceTransformer(modules=[encoder, fresh], device=device, local_files_only=True)
+        replace_pooling(path, model, cast("PoolingMode", pooling))
     if max_seq_length is not None:
         model.max_seq_length = max_seq_length
     return model
+
+
+def replace_pooling(path: Path, model: SentenceTransformer, mode: PoolingMode) -> str:
+    """Pool by `mode` alone, where the model pools now; return how it pooled before. Prompts are pooled as before.
+
+    Raises ModelError when the model does not pool, or has a module behind its pooling that takes embeddings of another
+    size than the fresh one gives.
+    """
+    place = next((place for place, module in enumerate(model) if isinstance(module, Pooling)), None)
+    if place is None:
+        raise ModelError(f"{path} has no pooling that model.pooling: {mode} could replace; use `keep`.")
+    size, now = int(model[0].get_embedding_dimension()), model[place]
+    behind = list(model)[place + 1 :]
+    if now.pooling_output_dimension != size and any(hasattr(module, "in_features") for module in behind):
+        raise ModelError(
+            f"model.pooling: {mode} gives embeddings of {size} numbers, and the module behind the pooling of {path} "
+            f"takes {now.pooling_output_dimension}; use `keep`."
+        )
+    model[place] = Pooling(size, mode, include_prompt=now.include_prompt)
+    return now.pooling_mode if isinstance(now.pooling_mode, str) else "+".join(now.pooling_mode)
 
 
 def _loaded(path: Path, device: str, *, remote_code: bool) -> SentenceTransformer:

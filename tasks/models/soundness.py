@@ -7,13 +7,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules.pooling import PoolingMode
 
 from tasks.errors import ModelError
-from tasks.models.loading import load_encoder
+from tasks.models.loading import load_encoder, replace_pooling
 from tasks.records import BaseModelRef, Finding
 
 # Distances of unit-length embeddings in float32. Rounding stays below 1e-6; a wrong mask or position is off by 1e-2.
@@ -42,7 +43,8 @@ NATIVE_REMEDY = (
 def find_faults(ref: BaseModelRef, sample: Sequence[str], folder: Path) -> tuple[Finding, ...]:
     """Findings about the model at `ref`, errors first. `folder` takes a temporary copy for the save-and-load check."""
     try:
-        model = load_encoder(ref, device="cpu", pooling=ref.pooling).eval()
+        model = load_encoder(ref, device="cpu").eval()
+        before = None if ref.pooling == "keep" else replace_pooling(ref.path, model, cast("PoolingMode", ref.pooling))
     except Exception as error:  # whatever a foreign folder, or the code it carries, raises
         said = error.message if isinstance(error, ModelError) else f"The model does not load: {_said(error)}"
         return (_error("model.does_not_load", ref, said, _load_remedy(ref)),)
@@ -51,6 +53,11 @@ def find_faults(ref: BaseModelRef, sample: Sequence[str], folder: Path) -> tuple
         return tuple(faults)  # anything computed with such buffers says nothing more
     texts = list(dict.fromkeys((*PROBES, *sample)))[:128]
     found = list(tokenizer_faults(ref, model, sample or PROBES))
+    if before not in (None, ref.pooling) and (ref.path / "modules.json").is_file():
+        message = f"Its own pooling ({before}) is replaced by {ref.pooling}; everything else of it stays."
+        found.append(
+            _finding("info", "model.pooling_replaced", ref, message, "model.pooling: keep leaves it as it is.")
+        )
     try:
         with torch.inference_mode():
             few = texts[:8]
@@ -118,8 +125,9 @@ def tokenizer_faults(ref: BaseModelRef, model: SentenceTransformer, sample: Sequ
 def embedding_faults(ref: BaseModelRef, model: SentenceTransformer, texts: list[str]) -> Iterator[Finding]:
     """Numbers that are no numbers, all alike, or dependent on what else is in the batch."""
     together = _unit(model, texts)
-    if together.shape[1] != ref.dimension:
-        yield _error("model.dimension", ref, f"Embeddings have {together.shape[1]} numbers, its configuration says "
+    numbers = min(together.shape[1], model.truncate_dim or together.shape[1])
+    if numbers != ref.dimension:
+        yield _error("model.dimension", ref, f"Embeddings have {numbers} numbers, its configuration says "
                      f"{ref.dimension}.", "The folder's module settings do not belong together.")  # fmt: skip
     broken = int((~torch.isfinite(together)).any(dim=1).sum())
     if broken:
@@ -232,7 +240,7 @@ def _error(code: str, ref: BaseModelRef, message: str, remedy: str, numbers: dic
 
 
 def _finding(
-    severity: Literal["warning", "error"], code: str, ref: BaseModelRef, message: str, remedy: str,
+    severity: Literal["info", "warning", "error"], code: str, ref: BaseModelRef, message: str, remedy: str,
     numbers: dict[str, float] | None = None,
 ) -> Finding:  # fmt: skip
     return Finding(

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hub_stand_in import HubStandIn
+from safetensors.torch import save_file
 
 from tasks.config import ModelConfig
 from tasks.errors import ModelError
@@ -107,6 +109,16 @@ def test_a_fresh_pooling_has_the_encoders_dimension(copy: Path, workspace: Works
     edit(copy / "1_Pooling" / "config.json", pooling_mode=["cls", "mean"])
     assert fetch(directory(copy), workspace).dimension == 64
     assert fetch(directory(copy), workspace, pooling="mean").dimension == 32
+
+
+def test_a_fresh_pooling_keeps_the_layer_behind_it(copy: Path, workspace: Workspace) -> None:
+    modules = json.loads((copy / "modules.json").read_text(encoding="utf-8"))
+    dense = {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
+    (copy / "modules.json").write_text(json.dumps([*modules, dense]), encoding="utf-8")
+    (copy / "2_Dense").mkdir()
+    (copy / "2_Dense" / "config.json").write_text('{"in_features": 32, "out_features": 16}', encoding="utf-8")
+    save_file({"linear.weight": torch.zeros(16, 32)}, copy / "2_Dense" / "model.safetensors")
+    assert fetch(directory(copy), workspace, pooling="cls").dimension == 16
 
 
 def test_a_plain_encoder_is_a_model(copy: Path, workspace: Workspace) -> None:

@@ -176,3 +176,10 @@ def test_code_that_draws_numbers_when_it_loads(tiny_bert: Path, tmp_path: Path) 
     faults = find_faults(reference(folder, trust_remote_code=True), SENTENCES, tmp_path)
     assert "model.loading" in codes(faults)
     assert "Loaded twice, the model gives two embeddings for one text" in "".join(fault.message for fault in faults)
+
+
+def test_a_replaced_pooling_is_said(tiny_bert: Path, tmp_path: Path) -> None:
+    (said,) = find_faults(reference(tiny_bert, pooling="cls"), SENTENCES, tmp_path)
+    assert (said.severity, said.code) == ("info", "model.pooling_replaced")
+    assert said.message == "Its own pooling (mean) is replaced by cls; everything else of it stays."
+    assert find_faults(reference(tiny_bert, pooling="mean"), SENTENCES, tmp_path) == ()
