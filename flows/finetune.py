@@ -30,7 +30,8 @@ from tasks.tracking.runs import relay_of
 from tasks.tracking.task import connect_tracking, ended_truthfully, open_run, record_preparation, record_results
 from tasks.training.request import training_request
 from tasks.training.run import train as train_in_child
-from tasks.training.task import train
+from tasks.training.task import train, try_training
+from tasks.training.trial import check_hardware, needs_trial
 from tasks.workspace import RunFolder, Workspace
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def finetune(
 
     recipe_lease = workspace.lease(f"recipe-{sha256[:24]}")
     with truthful_in_prefect(workspace, flow_run.id or ""), lease(recipe_lease, on_wait=_say_who_runs):
+        check_hardware(recipe.training)
         store = connect_tracking(workspace)
         base = fetch_model(recipe.model, workspace)
         check_suites(recipe.evaluation.suites, base)
@@ -80,15 +82,17 @@ def finetune(
             data, base, batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh
         )
         plan = plan_run(recipe, base, data, tokens, checked, workspace)
+        request = training_request(recipe, data, base)
+        if needs_trial(request):
+            try_training(request, workspace)
         if recipe.plan.probe_in_run:
-            plan = probe_run(recipe, training_request(recipe, data, base), tokens, plan, workspace, train_in_child)
+            plan = probe_run(recipe, request, tokens, plan, workspace, train_in_child)
 
         run = open_run(store, workspace, recipe, sha256, flow_run.id or "", started, resume, fresh, parent)
         folder, relay = RunFolder(run.folder), relay_of(store, run)
         with ended_truthfully(relay, run):
             write_plan_page(plan, folder.plan / "plan.md")
             record_preparation(relay, run, recipe, base, data, tokens, plan)
-            request = training_request(recipe, data, base)
             trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
             reports = evaluate(
                 "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh

@@ -18,6 +18,7 @@ from tasks.records import Finding, Forecast, PlanReport
 from tasks.tokens.lengths import measure_tokens
 from tasks.training.request import training_request
 from tasks.training.run import train
+from tasks.training.trial import check_hardware, try_trainer
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     Raises what a run would raise before its trainer starts.
     """
     workspace = Workspace.here()
+    check_hardware(recipe.training)
     base = fetch_base_model(recipe.model, workspace)
     check_suites(recipe.evaluation.suites, base)
     check_disk(base, recipe.training, workspace.root)
@@ -40,10 +42,13 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
         data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share
     )
     plan = plan_exposure(recipe, data, recipe.training.processes, base)
+    request = training_request(recipe, data, base)
+    if not any(finding.severity == "error" for finding in (*plan.findings, *checked)):
+        try_trainer(request, workspace)
     forecast: Forecast | None = None
     found: tuple[Finding, ...] = ()
     if probe and recipe.plan.probe_steps:
         logger.info("probing: %d steps of the real trainer", recipe.plan.probe_steps)
-        forecast, found = probe_forecast(recipe, training_request(recipe, data, base), tokens, plan, workspace, train)
+        forecast, found = probe_forecast(recipe, request, tokens, plan, workspace, train)
     findings = merge_findings(plan.findings, checked, data.findings, tokens.findings, found)
     return plan.model_copy(update={"findings": findings, "forecast": forecast})

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=BaseModel)
 
 LONGEST_SHOWN = 80
+COMPILES = ("torch_compile", "torch_compile_backend", "torch_compile_mode")  # each of them alone turns it on
 # Paths given on the command line start from the working directory; in the file, from the file's own folder.
 PATH_FIELDS = (("data", "root"), ("model", "source", "path"), ("evaluation", "suites", "*", "folder"))
 
@@ -117,11 +118,21 @@ def check_parts_fit(recipe: RunConfig) -> None:
         named = [getattr(rule, "suite", None), *getattr(rule, "suites", ())]
         _check_names(f"release.rules[{index}]", [name for name in named if name], suites, "suite")
         _check_names(f"release.rules[{index}].explained", getattr(rule, "explained", ()), suites, "suite")
+        if (metric := getattr(rule, "metric", None)) is not None:
+            for name in [name for name in named if name] or [recipe.headline_suite]:
+                what = f"metric of the suite {name!r} called"
+                _check_names(f"release.rules[{index}].metric", [metric], suites[name].metrics, what)
     _check_remote_code(recipe)
     from tasks.training.arguments import check_arguments, known_arguments
 
     _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
     check_arguments(recipe.training.arguments)
+    compiled = [name for name in COMPILES if recipe.training.arguments.get(name)]
+    if compiled and recipe.training.padding_free != "off":
+        raise RecipeError(
+            f"training.arguments.{compiled[0]}: a compiled model cannot run batches without padding; "
+            "set training.padding_free: off with it"
+        )
 
 
 def _check_remote_code(recipe: RunConfig) -> None:

@@ -108,6 +108,15 @@ class Overlap(Record):
     near: OverlapCounts | None = None
     """Texts whose character n-grams nearly agree; None when not looked for."""
 
+    @property
+    def widest(self) -> tuple[str, OverlapCounts]:
+        """The widest sense of equality that was measured, in words, and its counts; it includes the narrower ones."""
+        if self.near is not None:
+            return "equal or nearly equal", self.near
+        if self.normalised is not None:
+            return "equal after normalisation", self.normalised
+        return "equal", self.exact
+
 
 class OverlapCounts(Record):
     """Counts of an overlap, from the side of the evaluation set."""

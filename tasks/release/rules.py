@@ -25,8 +25,8 @@ class BeatsBase(Section):
     suite: str | None = None
     """Suite to compare on; default: the headline suite. It should be one that chose neither the checkpoint nor the
     hyperparameters."""
-    metric: str = "spearman_cosine"
-    """Metric to compare."""
+    metric: str | None = None
+    """Metric to compare; default: the headline metric of the suite, such as `spearman_cosine` or `ndcg_at_10`."""
     margin: float = Field(default=0.0, ge=0, le=100)
     """The lower end of the interval must lie above this."""
 
@@ -44,8 +44,8 @@ class BeatsChampion(Section):
     kind: Literal["beats_champion"] = "beats_champion"
     suite: str | None = None
     """Suite to compare on; default: the headline suite."""
-    metric: str = "spearman_cosine"
-    """Metric to compare."""
+    metric: str | None = None
+    """Metric to compare; default: the headline metric of the suite, such as `spearman_cosine` or `ndcg_at_10`."""
     margin: float = Field(default=0.0, ge=0, le=100)
     """The lower end of the interval must lie above this."""
 
@@ -63,8 +63,8 @@ class NotWorse(Section):
     kind: Literal["not_worse"] = "not_worse"
     suites: tuple[str, ...] = Field(min_length=1)
     """Suites to compare on."""
-    metric: str = "spearman_cosine"
-    """Metric to compare."""
+    metric: str | None = None
+    """Metric to compare; default: the headline metric of the suite, such as `spearman_cosine` or `ndcg_at_10`."""
     margin: float = Field(default=0.01, gt=0, le=100)
     """Largest loss that is accepted: the lower end of the interval must lie above minus this."""
 
@@ -91,8 +91,8 @@ class MinimumScore(Section):
     kind: Literal["minimum_score"] = "minimum_score"
     suite: str | None = None
     """Suite to look at; default: the headline suite."""
-    metric: str = "spearman_cosine"
-    """Metric to look at."""
+    metric: str | None = None
+    """Metric to look at; default: the headline metric of the suite."""
     score: float = Field(ge=-100, le=100)
     """Lowest score that passes."""
 
@@ -100,11 +100,14 @@ class MinimumScore(Section):
         """Holds when the candidate's score is at least the bar."""
         suite = self.suite or evidence.headline
         scores = evidence.candidate.suites.get(suite)
-        found = math.nan if scores is None else scores.metrics.get(self.metric, math.nan)
+        if scores is None:
+            return _outcome(self.kind, False, f"the candidate was not evaluated on {suite}")
+        metric = self.metric or scores.primary
+        found = scores.metrics.get(metric, math.nan)
         if math.isnan(found):
-            return _outcome(self.kind, False, f"the candidate has no {self.metric} on {suite}")
+            return _outcome(self.kind, False, f"the candidate has no {metric} on {suite}")
         holds = found >= self.score
-        reason = f"{self.metric} on {suite} is {found:.4f}, {'at least' if holds else 'below'} {self.score:.4f}"
+        reason = f"{metric} on {suite} is {found:.4f}, {'at least' if holds else 'below'} {self.score:.4f}"
         return _outcome(self.kind, holds, reason, {"score": found, "bar": self.score})
 
 
@@ -143,7 +146,11 @@ class MaximumLatency(Section):
 
 
 class NoUnexplainedLeakage(Section):
-    """No evaluation set shares rows with training, except where the recipe says why that is accepted."""
+    """No evaluation set shares rows with training, except where the recipe says why that is accepted.
+
+    A row is shared when one of its sentences occurs in training, equal in the widest sense that was measured: nearly
+    (data.leakage.near_duplicates), else after normalisation (data.leakage.normalise), else exactly.
+    """
 
     kind: Literal["no_unexplained_leakage"] = "no_unexplained_leakage"
     explained: dict[str, str] = {}
@@ -151,18 +158,19 @@ class NoUnexplainedLeakage(Section):
 
     def outcome(self, evidence: Evidence) -> RuleOutcome:
         """Holds when every suite that shares a sentence with a training set has its explanation."""
-        shared = {f"{o.train}/{o.evaluation}": float(o.exact.rows) for o in evidence.overlaps if o.exact.rows}
-        leaking = [o for o in evidence.overlaps if o.exact.rows]
+        leaking = [o for o in evidence.overlaps if o.widest[1].rows]
+        shared = {f"{o.train}/{o.evaluation}": float(o.widest[1].rows) for o in leaking}
         open_ones = [o for o in leaking if not self.explained.get(o.evaluation, "").strip()]
         if open_ones:
             found = ", ".join(
-                f"{o.exact.rows} of {o.exact.of_rows} rows of {o.evaluation} in {o.train}" for o in open_ones
+                f"{o.widest[1].rows} of {o.widest[1].of_rows} rows of {o.evaluation} in {o.train} ({o.widest[0]})"
+                for o in open_ones
             )
             return _outcome(self.kind, False, f"shared with training and not explained: {found}", shared)
         if leaking:
             reasons = {o.evaluation: self.explained[o.evaluation] for o in leaking}
             return _outcome(self.kind, True, "; ".join(f"{name}: {why}" for name, why in reasons.items()), shared)
-        return _outcome(self.kind, True, "training and evaluation share no sentence")
+        return _outcome(self.kind, True, f"training and evaluation share no sentence{_senses(evidence)}")
 
 
 Rule = Annotated[
@@ -172,7 +180,7 @@ Rule = Annotated[
 
 
 def _better(
-    rule: str, evidence: Evidence, other: EvaluationReport, called: str, suite: str, metric: str, above: float
+    rule: str, evidence: Evidence, other: EvaluationReport, called: str, suite: str, named: str | None, above: float
 ) -> RuleOutcome:
     """Whether the paired interval of candidate minus `other` lies wholly above `above`."""
     mine, theirs = evidence.candidate.suites.get(suite), other.suites.get(suite)
@@ -185,6 +193,7 @@ def _better(
             f"the candidate and {called} were evaluated on different rows of {suite} (data digest "
             f"{mine.data_digest[:12]} and {theirs.data_digest[:12]}); evaluate {called} again on the same data",
         )  # fmt: skip
+    metric = named or mine.primary
     found = evidence.difference(other, suite, metric)
     if found is None or found.interval is None:
         return _outcome(rule, False, f"there is no paired interval of {metric} on {suite} against {called}")
@@ -198,6 +207,12 @@ def _better(
         reason += f" ({suite} also chose the checkpoint, which flatters the candidate)"
     numbers = {"difference": found.difference, "low": low, "high": high, "above": above, "rows": float(found.rows)}
     return _outcome(rule, holds, reason, numbers)
+
+
+def _senses(evidence: Evidence) -> str:
+    """In which sense sentences were compared, as far as every pair of sets was."""
+    senses = {overlap.widest[0] for overlap in evidence.overlaps}
+    return f" ({', '.join(sorted(senses))})" if senses else ""
 
 
 def _outcome(rule: str, holds: bool, reason: str, numbers: dict[str, float] | None = None) -> RuleOutcome:

@@ -37,6 +37,7 @@ from tasks.training.progress import ProgressLine
 from tasks.training.request import TrainingRequest
 from tasks.training.run import standing
 from tasks.training.run import train as train_in_child
+from tasks.training.trial import try_trainer
 from tasks.workspace import RunFolder, TrainingFolder, Workspace
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,12 @@ SLOT_RENEWAL_SECONDS = 15.0
 SLOT_POLL_SECONDS = 2.0
 SLOT_PATIENCE_SECONDS = 300.0  # for a server that does not answer; a slot that is taken is waited for without end
 PROGRESS_SECONDS = 5.0
+
+
+@task(name="try the trainer", task_run_name="try the trainer")
+def try_training(request: TrainingRequest, workspace: Workspace) -> None:
+    """One step in a temporary folder; raises RecipeError for what the libraries refuse."""
+    try_trainer(request, workspace)
 
 
 @task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)  # a relay has no cache key

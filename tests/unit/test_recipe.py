@@ -129,6 +129,14 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
             "evaluation={choose_on: board, suites: {board: {kind: mteb, task: KorSTS}}}",
             ["evaluation.choose_on", "is of kind 'mteb'", "only a suite of kind 'sts' can choose"],
         ),
+        (
+            "release.rules=[{kind: beats_base, metric: ndcg_at_10}]",
+            ["release.rules[0].metric: there is no metric of the suite 'sts-test' called 'ndcg_at_10'"],
+        ),
+        (
+            "release.rules=[{kind: not_worse, suites: [sts-dev, sts-test], metric: spearman_cos}]",
+            ["suite 'sts-dev' called 'spearman_cos'", "did you mean 'spearman_cosine'?"],
+        ),
         ("release.rules=[{kind: beats_base, suite: x}]", ["release.rules[0]", "no suite 'x'"]),
         ("model.trust_remote_code=true", ["model.trust_remote_code", "pinned to a full commit hash"]),
         ("data.train.nli.source.paths=[https://a:b@host/x.tsv]", ["source.paths", "user name or password", ".netrc"]),
@@ -167,6 +175,7 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
         ("data.train.sts.shape.score_range=[0, .inf]", ["data.train.sts.shape.score_range[1]: found inf"]),
         ("data.train.sts.shape.score_range=[-.inf, 5]", ["score_range[0]: found -inf"]),
         ("data.train.sts.shape.score_range=[5, 0]", ["score_range", "the first must be the smaller one"]),
+        ("training.arguments.torch_compile=true", ["training.arguments.torch_compile", "padding_free: off"]),
         ("training.arguments.adam_epsilon=.inf", ["training.arguments.adam_epsilon", "finite"]),
         ("training.epochs", ["--set training.epochs", "dotted.key=value"]),
         ("name.x=1", ["name is a value, not a section"]),

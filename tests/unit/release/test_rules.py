@@ -153,6 +153,39 @@ def test_leakage_needs_an_explanation_for_each_suite() -> None:
     assert NoUnexplainedLeakage().outcome(evidence()).holds
 
 
+@pytest.mark.parametrize(
+    ("level", "words"), [("normalised", "equal after normalisation"), ("near", "equal or nearly equal")]
+)
+def test_leakage_counts_in_the_widest_sense_that_was_measured(level: str, words: str) -> None:
+    none, forty = (OverlapCounts(pairs=0, sentences=rows, rows=rows, of_rows=100) for rows in (0, 40))
+    counts = {"exact": none, "normalised": none, level: forty}
+    found = evidence(overlaps=(Overlap.model_validate({"train": "nli", "evaluation": "test", **counts}),))
+    outcome = NoUnexplainedLeakage().outcome(found)
+    assert not outcome.holds
+    assert outcome.reason == f"shared with training and not explained: 40 of 100 rows of test in nli ({words})"
+    assert outcome.numbers == {"nli/test": 40.0}
+
+
+def test_a_rule_goes_by_the_headline_metric_of_its_suite() -> None:
+    retrieval = {
+        model: report(model).model_copy(
+            update={
+                "suites": {
+                    "test": report(model)
+                    .suites["test"]
+                    .model_copy(update={"kind": "retrieval", "primary": "ndcg_at_10", "metrics": {"ndcg_at_10": 0.8}})
+                }
+            }
+        )
+        for model in ("base", "tuned")
+    }
+    gain = difference("base", 0.01, 0.05).model_copy(update={"metric": "ndcg_at_10"})
+    found = evidence(candidate=retrieval["tuned"], base=retrieval["base"], differences=(gain,))
+    assert BeatsBase().outcome(found).holds
+    assert BeatsBase().outcome(found).reason.startswith("ndcg_at_10 on test against the base model: +0.0300")
+    assert MinimumScore(score=0.8).outcome(found).holds
+
+
 def test_all_rules_must_hold() -> None:
     found = evidence(differences=(difference("base", 0.01, 0.05),))
     decision = decide((BeatsBase(), BeatsChampion(), MinimumScore(score=0.9)), found)
@@ -175,7 +208,7 @@ def test_champion_never_replaces_itself() -> None:
 
 def test_compared_metrics_are_those_the_rules_name() -> None:
     rules = (BeatsBase(), BeatsChampion(metric="pearson_dot"), MaximumSize(megabytes=1), NotWorse(suites=("a",)))
-    assert compared_metrics(rules) == ("spearman_cosine", "pearson_dot")
+    assert compared_metrics(rules) == ("pearson_dot",)  # a suite's own headline metric is always compared
 
 
 def test_rule_of_an_unknown_kind_is_refused() -> None:

@@ -1,0 +1,82 @@
+"""One step of the real trainer before a run begins: what it would refuse is refused here, and nothing is left behind.
+
+The typed fields of a recipe are bounded at reading. What is only known by building it is tried: an optimiser that needs
+a package, further arguments with a right type and an impossible value, dimensions beyond the model's, kernels that do
+not go together.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.config import TrainingConfig
+from tasks.errors import LossNotFinite, OutOfMemory, PreconditionError, RecipeError, TrainingFailed
+from tasks.models.hardware import choose_device, choose_precision, cuda_capabilities
+from tasks.training.request import TrainingRequest
+from tasks.training.run import finished_training, train
+from tasks.training.worker import Failure, failure_file
+from tasks.workspace import TrainingFolder, Workspace
+
+PLAIN_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")
+LONGEST_REASON = 400
+
+
+def check_hardware(config: TrainingConfig) -> None:
+    """Raise PreconditionError where this machine lacks the device, the precision or the GPUs that the section names."""
+    device = choose_device(config.device).chosen
+    choose_precision(config.precision, device)
+    if device == "cuda" and (found := len(cuda_capabilities())) < config.processes:
+        raise PreconditionError(
+            f"training.processes is {config.processes}, one for each GPU; this machine has {found}. Use {found}."
+        )
+
+
+def needs_trial(request: TrainingRequest) -> bool:
+    """Whether the request has anything that only the libraries can judge; the plain way has been tried often enough."""
+    config = request.training
+    return bool(
+        config.arguments
+        or config.optimizer not in PLAIN_OPTIMIZERS
+        or config.gradient_checkpointing
+        or "on" in (config.padding_free, config.merge_columns, config.word_dropout)
+        or config.device == "cuda"
+        or any(loss.kind == "matryoshka" for loss in request.losses.values())
+    )
+
+
+def try_trainer(request: TrainingRequest, workspace: Workspace) -> None:
+    """Train one step of `request` in a temporary folder where it needs a trial and has not been trained before.
+
+    Raises RecipeError with the libraries' reason, or what `train` raises when its process hangs or dies. Too little
+    memory and a loss that is not finite are left to the run itself, which can do something about them and records them.
+    """
+    if not needs_trial(request) or finished_training(request, workspace.training(request.fingerprint)) is not None:
+        return
+    paces = {"max_steps": 1, "logging_steps": 1, "eval_steps": None, "checkpoint_steps": 1}
+    rest = {"early_stopping_patience": None, "on_out_of_memory": "fail"}
+    one_step = request.model_copy(update={"training": request.training.model_copy(update=paces | rest), "choose": None})
+    scratch = workspace.root / "probes"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="trial-", dir=scratch) as path:
+        folder = TrainingFolder(Path(path))
+        try:
+            train(one_step, folder)
+        except (OutOfMemory, LossNotFinite):
+            return
+        except TrainingFailed as error:
+            if (reason := _reason(folder)) is None:
+                raise
+            raise RecipeError(f"training: the trainer cannot be built as the recipe says: {reason}") from error
+
+
+def _reason(folder: TrainingFolder) -> str | None:
+    """What the trainer process said, in one line; None where it said nothing."""
+    try:
+        said = Failure.load(failure_file(folder))
+    except (OSError, ValidationError):
+        return None
+    line = " ".join(said.message.split())
+    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"
