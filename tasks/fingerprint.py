@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,6 +32,8 @@ def git_blob_id(path: Path) -> str:
             digest.update(block)
     return digest.hexdigest()
 
+
+TASKS = Path(__file__).resolve().parent
 
 CARD_FILES = ("README.md", "facts.json", "figures")
 """What a model card puts into a model folder; it is written after the weights and is no part of the model."""
@@ -65,6 +68,24 @@ def fingerprint(*parts: Any) -> str:
 def code_version(*modules: ModuleType) -> str:
     """SHA-256 of the source text of `modules`: a changed stage does not reuse what an older one made."""
     return fingerprint([inspect.getsource(module) for module in modules])
+
+
+@cache
+def code_of(*places: str) -> str:
+    """SHA-256 of the source in `places` below tasks/: a folder (its `task.py` left out, it only calls) or a file.
+
+    What a stage makes is kept under a key that holds this, so that changed code finds nothing that older code made. The
+    contract tests compare the places with what the code really imports.
+    """
+    files = {path.relative_to(TASKS).as_posix(): sha256_of_file(path) for path in files_of(*places)}
+    return fingerprint(files)
+
+
+def files_of(*places: str) -> list[Path]:
+    """The modules that `code_of` reads."""
+    folders = [TASKS / place for place in places if not place.endswith(".py")]
+    found = {path for folder in folders for path in folder.glob("*.py") if path.name != "task.py"}
+    return sorted(found | {TASKS / place for place in places if place.endswith(".py")})
 
 
 def _plain(value: Any) -> Any:

@@ -23,7 +23,7 @@ from tasks.environment import versions
 from tasks.errors import DataError
 from tasks.evaluation.suites import MatryoshkaSuite, MtebSuite, RetrievalSuite, StsSuite, Suite, TripletSuite
 from tasks.files import folder_made_whole
-from tasks.fingerprint import fingerprint
+from tasks.fingerprint import code_of, fingerprint
 from tasks.lease import lease
 from tasks.records import Finding, PreparedData, PreparedSet, RowCounts, SourceRef
 from tasks.seal import seal, what_is_wrong
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 RECORD = "prepared.json"
 LIBRARIES = ("python", "datasets")
+CODE = ("data",)
 
 
 @dataclass(frozen=True)
@@ -109,14 +110,14 @@ def _fetched(train: Mapping[str, TrainingSet], suites: Mapping[str, Suite], acce
 
 def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
     """Of bytes, sections, code and libraries; not of the names that the bytes go by, except for their endings."""
-    here = Path(__file__).resolve().parent
-    code = {path.name: path.read_text(encoding="utf-8") for path in sorted(here.glob("*.py")) if path.name != "task.py"}
     sets = []
     for one in wanted:
         section = one.section.model_dump(mode="json", exclude={"source": {"paths", "sha256", "git_blob"}})
         files = [[format_of(path_in(file.uri)), file.sha256] for file in one.source.files]
         sets.append([one.name, one.role, section, one.source.revision, files])
-    return fingerprint(sets, leakage, code, {n: v for n, v in versions().items() if n in LIBRARIES}, pa.__version__)
+    return fingerprint(
+        sets, leakage, code_of(*CODE), {n: v for n, v in versions().items() if n in LIBRARIES}, pa.__version__
+    )
 
 
 def _build(wanted: list[_Wanted], leakage: LeakageConfig, key: str, target: Path, final: Path) -> PreparedData:

@@ -11,15 +11,16 @@ import numpy as np
 from tasks.config import EvaluationConfig
 from tasks.environment import versions
 from tasks.evaluation.scoring import read_parquet
-from tasks.fingerprint import fingerprint, sha256_of_file
+from tasks.fingerprint import code_of, fingerprint, sha256_of_file
 from tasks.records import Interval
 from tasks.schema import Record
-from tasks.statistics import code_of_statistics
 from tasks.statistics.bootstrap import bootstrap_correlations, bootstrap_means, maximum_over, percentile_interval
 from tasks.statistics.correlation import Floats
 from tasks.statistics.permutation import paired_mean_permutation_p, paired_permutation_p
 from tasks.statistics.similarity import SIMILARITIES
 from tasks.workspace import Workspace
+
+CODE = ("statistics", "evaluation/resampled.py", "evaluation/scoring.py")
 
 
 class Resampled(Record):
@@ -52,8 +53,8 @@ def resampled(
 
 def _fingerprint(first: Path, second: Path, metric: str, config: EvaluationConfig) -> str:
     settings = config.model_dump(include={"resamples", "confidence", "seed"}, mode="json")
-    code = (code_of_statistics(), Path(__file__).read_text(encoding="utf-8"))
-    return fingerprint(sha256_of_file(first), sha256_of_file(second), metric, settings, code, versions()["numpy"])
+    files = (sha256_of_file(first), sha256_of_file(second))
+    return fingerprint(*files, metric, settings, code_of(*CODE), versions()["numpy"])
 
 
 def _resample(first: Mapping[str, Any], second: Mapping[str, Any], metric: str, config: EvaluationConfig) -> Resampled:

@@ -17,17 +17,18 @@ from tasks.errors import EvaluationFailed, ModelError, Refused
 from tasks.evaluation.suites import Suite
 from tasks.evaluation.worker import EvaluationSpec, ModelSpec, report_file
 from tasks.files import folder_made_whole, link_or_copy, write_text_atomically
-from tasks.fingerprint import fingerprint
+from tasks.fingerprint import code_of, fingerprint
 from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, EvaluationReport, PreparedData, PreparedSet, SuiteScores
 from tasks.seal import SEAL, seal, what_is_wrong
-from tasks.statistics import code_of_statistics
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 # What the numbers depend on besides model, data and settings.
 LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch", "numpy", "mteb")
+CODE = ("evaluation", "models", "statistics", "data/shapes.py")
+"""Where the code lies that turns a model and rows into scores; that of models makes the embeddings."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,7 @@ def scores_fingerprint(model: ModelUnderTest, config: EvaluationConfig, data: Se
     rows = {item.name: (item.digest, "" if item.clean_rows is None else item.clean_rows.read_text()) for item in data}
     settings = config.model_dump(include={"suites", "resamples", "confidence", "seed"}, mode="json")
     found = {name: version for name, version in versions().items() if name in LIBRARIES}
-    return fingerprint(model.digest, loading, rows, settings, _code(), found)
-
-
-def _code() -> str:
-    here = Path(__file__).resolve().parent
-    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(here.glob("*.py"))}
-    return fingerprint(files, code_of_statistics())
+    return fingerprint(model.digest, loading, rows, settings, code_of(*CODE), found)
 
 
 def _stored(

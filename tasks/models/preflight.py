@@ -7,13 +7,14 @@ from pathlib import Path
 
 from tasks.child import last_lines, python_module, run_child
 from tasks.environment import versions
-from tasks.fingerprint import fingerprint
+from tasks.fingerprint import code_of, fingerprint
 from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, Finding, PreparedData
 from tasks.schema import Record
 
 TIMEOUT_SECONDS = 900.0
 TEXTS_OF_A_COLUMN = 64
+CODE = ("models",)
 CHECKS = ("soundness", "preflight_worker", "loading", "loading_report")
 """The modules that decide: an answer that older ones gave does not count."""
 
@@ -42,7 +43,7 @@ def check_base_model(ref: BaseModelRef, sample_texts: Sequence[str], folder: Pat
     the tokenizer knows the words of `sample_texts` and puts its special tokens. Log and result stay in `folder`; the
     same question is not answered twice.
     """
-    key = fingerprint(ref, list(sample_texts), versions(), _code())
+    key = fingerprint(ref, list(sample_texts), versions(), code_of(*CODE))
     result = folder / "findings.json"
     known = _read(result, key)
     if known is not None:
@@ -93,8 +94,3 @@ def _read(result: Path, key: str) -> tuple[Finding, ...] | None:
     """The findings in `result` when they answer the question `key`."""
     stored = Checked.load_or_none(result)
     return stored.findings if stored is not None and stored.key == key else None
-
-
-def _code() -> str:
-    here = Path(__file__).parent
-    return fingerprint([(here / f"{name}.py").read_text(encoding="utf-8") for name in CHECKS])

@@ -17,15 +17,15 @@ from tasks.child import last_lines, python_module, run_child
 from tasks.config import TokensConfig
 from tasks.data.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
 from tasks.errors import ModelError
-from tasks.fingerprint import code_version, fingerprint, sha256_of_file
+from tasks.fingerprint import code_of, fingerprint, sha256_of_file
 from tasks.records import BaseModelRef, Finding, LengthStatistics, PreparedData, PreparedSet, SetTokens, TokenReport
 from tasks.schema import Record
-from tasks.tokens import counting, padding
 from tasks.tokens.counting import Counts, FastCounter, TokenCounter, tokenizer_file
 from tasks.tokens.padding import expected_padding_share
 from tasks.workspace import Workspace
 
 TEXT_COLUMNS = frozenset(TRIPLET_COLUMNS + PAIR_COLUMNS + SCORED_PAIR_COLUMNS) - {"score"}
+CODE = ("tokens", "data/shapes.py")
 ROWS_AT_A_TIME = 20_000
 REMEMBERED_TEXTS = 1_000_000
 """Texts whose counts are kept; beyond that the memory starts anew, which costs time and changes no number."""
@@ -78,8 +78,6 @@ def measure_tokens(
 def _request(
     data: PreparedData, base: BaseModelRef, batch_sizes: Mapping[str, int], config: TokensConfig, share: float
 ) -> TokenRequest:
-    from tasks.tokens import lengths
-
     sets = (*data.train, *data.evaluation)
     file = tokenizer_file(base.path)
     key = fingerprint(
@@ -90,7 +88,7 @@ def _request(
         base.position_limit,
         dict(batch_sizes),
         share,
-        code_version(lengths, counting, padding),
+        code_of(*CODE),
     )
     return TokenRequest(
         fingerprint=key, sets=sets, folder=base.path, max_seq_length=base.max_seq_length,

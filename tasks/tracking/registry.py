@@ -54,12 +54,12 @@ def model_by_uri(store: Store, uri: str, workspace: Workspace) -> RegisteredMode
 
 def _local(store: Store, name: str, version: str, workspace: Workspace) -> RegisteredModel:
     details = store.model_version(name, version)
-    target = workspace.root / "registry" / f"{fingerprint(store.shown_uri, name)[:12]}-{version}"
+    digest = str(details.tags.get("stsflow.model_digest", ""))
+    # By content: a database that was made anew counts its versions from 1 again.
+    key = fingerprint(store.shown_uri, name, digest, details.creation_timestamp)
+    target = workspace.root / "registry" / f"{key[:12]}-{version}"
     with lease(workspace.lease(f"registry-{target.name}")):
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             store.download_model(name, version, target)
-    return RegisteredModel(
-        name=name, version=version, run_id=str(details.run_id), path=target,
-        digest=str(details.tags.get("stsflow.model_digest", "")),
-    )  # fmt: skip
+    return RegisteredModel(name=name, version=version, run_id=str(details.run_id), path=target, digest=digest)

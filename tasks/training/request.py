@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from tasks.config import RunConfig, TrainingConfig
 from tasks.environment import versions
-from tasks.fingerprint import fingerprint, sha256_of_file
+from tasks.fingerprint import code_of, fingerprint
 from tasks.models.hardware import choose_device, choose_precision
 from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, PreparedData, PreparedSet
@@ -32,6 +31,10 @@ NOT_IN_THE_WEIGHTS = frozenset(
     }
 )
 """Fields of the training section that change how a training is run and watched, and not one bit of its weights."""
+
+
+CODE = ("training", "batching", "models", "statistics", "data/shapes.py")
+"""Where the code lies that turns a request into weights; statistics choose the checkpoint."""
 
 
 class ChooseOn(Record):
@@ -79,7 +82,7 @@ class TrainingRequest(Record):
             [self.base.digest, self.base.max_seq_length, self.base.pooling, self.base.trust_remote_code],
             choose,
             {name: version for name, version in versions().items() if name in PACKAGES},
-            _code(),
+            code_of(*CODE),
             _hardware(self.training),
         )
 
@@ -119,16 +122,6 @@ class WorkerSpec(Record):
     def loss_of(self, name: str) -> Loss:
         """The loss of training set `name`, in the form that fits the memory."""
         return self.lighter_losses.get(name, self.request.losses[name])
-
-
-@cache
-def _code() -> str:
-    """Digest of the code that turns a request into weights."""
-    here = Path(__file__).resolve().parent
-    files = [here / f"{name}.py" for name in ("losses", "arguments", "batches", "choosing", "trainer", "session")]
-    for below in ("batching", "models"):
-        files += sorted(path for path in (here.parent / below).glob("*.py") if path.name != "task.py")
-    return fingerprint({path.name: sha256_of_file(path) for path in files})
 
 
 def _hardware(config: TrainingConfig) -> dict[str, str]:

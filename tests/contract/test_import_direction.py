@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from own_imports import imports
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("data", "models", "tokens", "plan", "training", "evaluation", "card", "release", "tracking")
@@ -31,25 +30,6 @@ MODULES = sorted(path for folder in ("flows", "tasks") for path in (ROOT / folde
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-def imports(path: Path, *, at_the_top: bool = False) -> Iterator[str]:
-    """Dotted names that the module imports; type-checking blocks do not count, they never run."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    hidden = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    nodes = tree.body if at_the_top else list(ast.walk(tree))
-    for node in nodes:
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
 
 
 def package(name: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
 from tasks.tracking.journal import Model
+from tasks.tracking.registry import champion_of
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
@@ -42,3 +43,22 @@ def test_weights_that_are_registered_make_no_second_version(tmp_path: Path) -> N
         assert store.register(run, entry) == versions[-1]
     assert versions == ["1", "2", "1"]
     assert store.version_with("it's a model", "c" * 64) is None and store.version_with("nobody", "a" * 64) is None
+
+
+def test_a_model_that_was_registered_anew_is_not_taken_for_the_copy_of_the_old_one(tmp_path: Path) -> None:
+    """A registered model that was deleted and made again counts its versions from 1 again."""
+    workspace = Workspace(tmp_path / "workspace")
+    store = Store(workspace)
+    found = []
+    for text in ("old", "new"):
+        folder = tmp_path / text
+        folder.mkdir()
+        (folder / "config.json").write_text(text, encoding="utf-8")
+        store.client.create_registered_model("m")
+        store.client.create_model_version("m", source=str(folder), tags={"stsflow.model_digest": text})
+        store.set_alias("m", "champion", "1")
+        champion = champion_of(store, "m", workspace)
+        assert champion is not None and champion.digest == text
+        found.append((champion.path / "config.json").read_text(encoding="utf-8"))
+        store.client.delete_registered_model("m")
+    assert found == ["old", "new"]
