@@ -38,7 +38,6 @@ from flows.services import status
 from tasks.child import PROJECT_ROOT
 from tasks.config import RunConfig
 from tasks.errors import PreconditionError
-from tasks.names import WORD
 from tasks.schema import Record, Section
 from tasks.workspace import Workspace
 from tasks.yaml_text import load_yaml
@@ -139,9 +138,6 @@ def deploy(
             require_name(text, what)
     _require_a_server()
     webhook_url = webhook_url or os.environ.get(WEBHOOK_VARIABLE) or None
-    for option, given in (("--name", name), ("--pool", pool)):
-        if given is not None:
-            WORD.check(option, given)
     if webhook_url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook_url):
         raise PreconditionError("the webhook's address is not one of http:// or https://")  # it may hold a secret
     entries = read_deployments(prefect_file or _default_file())
@@ -178,7 +174,8 @@ def print_deployments(report: DeployReport, console: Console) -> None:
     console.print(f"work pools {', '.join(report.pools)}; {len(report.automations)} automations", highlight=False)
     if not report.notifications:
         console.print(f"nobody is told about failures; name a webhook in {WEBHOOK_VARIABLE}", highlight=False)
-    command = f"PREFECT_API_URL={report.server.rstrip('/')} prefect deployment run {next(iter(report.deployments))}"
+    server, deployment = quote(report.server.rstrip("/")), quote(next(iter(report.deployments)))
+    command = f"PREFECT_API_URL={server} prefect deployment run {deployment}"
     services = status(Workspace.here()).services
     if services and services.auth_file and services.prefect_api_url == report.server.rstrip("/"):
         command = f'PREFECT_API_AUTH_STRING="$(head -n 1 {quote(str(services.auth_file))})" {command}'

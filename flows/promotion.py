@@ -66,7 +66,7 @@ def _release(
     if name is None:
         return Release(reason="not registered: the recipe names no registered model (release.register_as)")
     if not relay.finish(patience_seconds=PATIENCE_SECONDS) and not relay.refused:
-        later = f"when it is back: stsflow sync {run.name}, then stsflow promote {name}"
+        later = f"when it is back: stsflow sync {run.name}, then stsflow promote {quote(name)}"
         what = "refuses this user" if relay.no_access else "is away"
         return Release(registered_as=name, reason=f"not registered: MLflow {what} ({relay.last_error}); {later}")
     version = relay.store.version_with(name, reports[1].model_digest)

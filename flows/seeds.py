@@ -44,10 +44,12 @@ class SeedStudy(Record):
         table = Table(title=f"{len(self.runs)} seeds", title_justify="left", show_edge=False, pad_edge=False)
         for heading in ("metric", "mean", "standard deviation", *(f"seed {seed}" for seed in self.runs)):
             table.add_column(heading, justify="left" if heading == "metric" else "right")
-        for metric, (mean, deviation) in self.spread.items():
-            if metric.startswith("tuned/") and metric.endswith("/spearman_cosine"):
+        for suite, metrics in self.released.shown.items():
+            for name in metrics:
+                metric = f"tuned/{suite}/{name}"
+                mean, deviation = self.spread[metric]
                 values = [f"{run.metrics[metric]:.4f}" for run in self.runs.values()]
-                table.add_row(metric.removeprefix("tuned/"), f"{mean:.4f}", f"{deviation:.4f}", *values)
+                table.add_row(f"{suite}/{name}", f"{mean:.4f}", f"{deviation:.4f}", *values)
         console.print()
         console.print(table)
         console.print(f"\nchosen: seed {self.chosen}, the best of {len(self.runs)}; its score flatters it a little")

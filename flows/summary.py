@@ -17,6 +17,7 @@ from tasks.records import (
     EvaluationReport,
     Release,
     RunRef,
+    SuiteScores,
     TrainedModel,
 )
 from tasks.schema import Record
@@ -39,6 +40,8 @@ class RunSummary(Record):
     card: Path
     metrics: dict[str, float]
     """Final scores by MLflow name, such as `tuned/sts-test/spearman_cosine`."""
+    shown: dict[str, tuple[str, ...]]
+    """Metrics that a person looks at first, by suite."""
     headline: str
     """Suite whose score is the headline."""
     gain: dict[str, float | None]
@@ -72,6 +75,7 @@ def summarise(
         status="finished", name=run.name, recipe=recipe.name, mlflow_run_id=run.mlflow_run_id,
         flow_run_id=run.flow_run_id, tracking_uri=run.tracking_uri, experiment_id=run.experiment_id,
         run_dir=run.folder, model_dir=run.folder / "model", card=card.path, metrics=metrics,
+        shown={name: shown_metrics(scores) for name, scores in after.suites.items()},
         headline=f"{name}/{primary}",
         gain={
             "base": before.suites[name].metrics[primary], "tuned": after.suites[name].metrics[primary],
@@ -83,19 +87,24 @@ def summarise(
     )  # fmt: skip
 
 
+def shown_metrics(scores: SuiteScores) -> tuple[str, ...]:
+    """The suite's metrics that a person looks at first: all, but of the ten of an STS suite the two of the cosine."""
+    if scores.kind == "sts":
+        return (scores.primary, *(name for name in ("pearson_cosine",) if name in scores.metrics))
+    return tuple(scores.metrics)
+
+
 def print_summary(summary: RunSummary, console: Console) -> None:
     """The summary for a person: scores first, then where things are and how to look at them."""
     table = Table(title=f"{summary.name}: base against tuned", title_justify="left", show_edge=False, pad_edge=False)
     for heading in ("suite", "metric", "base", "tuned", "difference"):
         table.add_column(heading, justify="right" if heading in ("base", "tuned", "difference") else "left")
-    for name, tuned in summary.metrics.items():
-        model, _, rest = name.partition("/")
-        suite, _, metric = rest.partition("/")
-        if model != "tuned" or metric not in ("spearman_cosine", "pearson_cosine"):
-            continue
-        base = summary.metrics[f"base/{rest}"]
-        style = "bold" if rest == summary.headline else ""
-        table.add_row(suite, metric, f"{base:.4f}", f"{tuned:.4f}", f"{tuned - base:+.4f}", style=style)
+    for suite, metrics in summary.shown.items():
+        for metric in metrics:
+            rest = f"{suite}/{metric}"
+            base, tuned = summary.metrics[f"base/{rest}"], summary.metrics[f"tuned/{rest}"]
+            style = "bold" if rest == summary.headline else ""
+            table.add_row(suite, metric, f"{base:.4f}", f"{tuned:.4f}", f"{tuned - base:+.4f}", style=style)
     console.print()
     console.print(table)
     gain = summary.gain
@@ -129,12 +138,12 @@ def look_commands(summary: RunSummary) -> dict[str, str]:
     flow_run = f"runs/flow-run/{summary.flow_run_id}"
     commands = {"MLflow": start.format("MLflow", page), "Prefect": start.format("Prefect", flow_run)}
     if summary.tracking_uri.startswith(("http://", "https://")):
-        commands["MLflow"] = f"open {summary.tracking_uri.rstrip('/')}/{page}"
+        commands["MLflow"] = f"open {quote(summary.tracking_uri.rstrip('/') + '/' + page)}"
     elif str(Workspace.here().mlflow_database) not in summary.tracking_uri:
         commands["MLflow"] = f"{_program('mlflow')} ui --backend-store-uri {quote(summary.tracking_uri)}"
     api = os.environ.get("PREFECT_API_URL")
     if api and EMBEDDED_PREFECT_VARIABLE not in os.environ:
-        commands["Prefect"] = f"open {api.removesuffix('/api')}/{flow_run}"
+        commands["Prefect"] = f"open {quote(api.removesuffix('/api') + '/' + flow_run)}"
     return commands
 
 
@@ -147,8 +156,8 @@ def shown(path: Path) -> str:
 
 
 def _program(name: str) -> str:
-    """`.venv/bin/mlflow` where that is what runs us, else the bare name."""
+    """`.venv/bin/mlflow` where that is what runs us, else the bare name; quoted for a shell."""
     import sys
 
     beside = Path(sys.executable).parent / name
-    return shown(beside) if beside.exists() else name
+    return quote(shown(beside)) if beside.exists() else name

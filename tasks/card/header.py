@@ -26,17 +26,16 @@ def card_header(
 ) -> dict[str, JsonValue]:
     """The header's keys in the order of the hub's own cards. Keys without a value are left out.
 
-    `datasets` names hub data sets by id and others by their name in the recipe. Scores are those of the tuned model,
-    in full precision; a score that is not a number has no place in a model-index and is left out there.
+    `datasets` names the data sets that the hub knows, by id: it takes any other name for an id of its own. Scores are
+    those of the tuned model, in full precision; a score that is not a number has no place in a model-index and is left
+    out there.
     """
     rows = sum(item.rows for item in data.train)
     metrics: dict[str, None] = {row.name: None for block in evaluation.suites for row in block.metrics}
     header: dict[str, JsonValue] = {
         "base_model": base.name,
         "base_model_relation": "finetune",
-        "datasets": list(
-            dict.fromkeys(item.source.name if item.source.kind == "hub" else item.name for item in data.train)
-        ),
+        "datasets": list(dict.fromkeys(item.source.name for item in data.train if item.source.kind == "hub")),
         "language": list(language),
         "library_name": "sentence-transformers",
         "license": license,

@@ -24,7 +24,7 @@ def test_the_hub_client_reads_the_header(records: Any, tmp_path: Path) -> None:
         "library_name": "sentence-transformers",
         "pipeline_tag": "sentence-similarity",
         "base_model": "sentence-transformers/all-MiniLM-L6-v2",
-        "datasets": ["kornli", "kor/sts"],
+        "datasets": ["kor/sts"],
     }
     assert found["tags"] == [
         "sentence-transformers", "sentence-similarity", "feature-extraction", "generated_from_trainer",
