@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
-from tasks.data.encoding import broken_text, open_text
+from tasks.data.encoding import BARE_CR, Limits, lines_of, open_text, too_long
 from tasks.data.integrity import blank_lines, explain_quoting, quotes_kept
-from tasks.data.reading import FileRows, and_more, cut, missing_column
+from tasks.data.reading import FileRows, and_more, composed, cut, missing_column
 from tasks.errors import DataError
 
 BLOCK_ROWS = 65_536
+Quoting = Literal["auto", "none", "minimal"]
 
 
 @dataclass(frozen=True)
@@ -27,33 +27,41 @@ class Dialect:
     """How a delimited file is written."""
 
     delimiter: str
-    quoted: bool
-    """Fields may be wrapped in double quotes and then hold delimiters and newlines (RFC 4180)."""
-    header: bool
-    columns: tuple[str, ...]
+    quoting: Quoting = "none"
+    """`minimal`: fields may be wrapped in double quotes and then hold delimiters and newlines (RFC 4180)."""
+    prefers_quotes: bool = False
+    """Which reading `auto` tries first."""
+    header: bool = True
+    columns: tuple[str, ...] = ()
     """Names of the columns of a file without a header."""
-    encoding: str
+    encoding: str = "utf-8"
+    decimal: str = "."
+    """The decimal mark of numbers."""
+
+    @property
+    def quoted(self) -> bool:
+        """Whether quotes wrap fields."""
+        return self.quoting == "minimal"
 
 
-def read_delimited(path: Path, shown: str, dialect: Dialect, wanted: Sequence[str]) -> FileRows:
+def read_delimited(
+    path: Path, shown: str, dialect: Dialect, wanted: Sequence[str], limits: Limits, *, may_join: bool = False
+) -> FileRows:
     """The `wanted` columns of the file. Every row has the width of the header and came from its own line or lines.
 
-    Raises `DataError` naming file and line for a row of another width, a repeated or missing column name, bytes that
-    are not text in the encoding, and quotes that swallow rows.
+    Raises `DataError` naming file and line for a row of another width, a repeated or missing column name, and quotes
+    that swallow rows: several lines in one row, where each is a whole row by itself, are refused unless `may_join`.
+    Bytes that are not text in the encoding are a UnicodeError.
     """
-    try:
-        return _Reader(path, shown, dialect, wanted).read()
-    except UnicodeDecodeError:
-        raise DataError(broken_text(path, shown, dialect.encoding)) from None
-    except LookupError:
-        raise DataError(f"{shown}: there is no encoding {dialect.encoding!r}.") from None
-    except (gzip.BadGzipFile, EOFError):
-        raise DataError(f"{shown}: the file is not a whole gzip file.") from None
+    return _Reader(path, shown, dialect, wanted, limits, may_join).read()
 
 
 class _Reader:
-    def __init__(self, path: Path, shown: str, dialect: Dialect, wanted: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, shown: str, dialect: Dialect, wanted: Sequence[str], limits: Limits, may_join: bool
+    ) -> None:
         self.path, self.shown, self.dialect, self.wanted = path, shown, dialect, tuple(wanted)
+        self.limits, self.may_join = limits, may_join
         self.blanks = 0
         self.wrapped = 0
         self.quoted_rows = 0
@@ -61,9 +69,10 @@ class _Reader:
     def read(self) -> FileRows:
         """The wanted columns as text, with the line of each row; raises DataError that names file and line."""
         with open_text(self.path, self.dialect.encoding) as stream:
-            numbered = self._quoted(stream) if self.dialect.quoted else self._plain(stream)
+            lines_in = lines_of(stream, self.shown, self.limits)
+            numbered = self._quoted(lines_in) if self.dialect.quoted else self._plain(lines_in)
             names, first_line = self._names(numbered)
-            numbers = [names.index(name) for name in self.wanted]
+            numbers = [names.index(composed(name)) for name in self.wanted]
             chunks: list[list[pa.Array]] = [[] for _ in self.wanted]
             lines: list[np.ndarray] = []
             while block := list(itertools.islice(numbered, BLOCK_ROWS)):
@@ -79,7 +88,7 @@ class _Reader:
                         for number in numbers
                         for value in columns[number]
                     )
-        if self.dialect.quoted:
+        if self.dialect.quoted and not self.may_join:
             self._check_quotes(len(names))
         if not lines:
             raise DataError(
@@ -91,21 +100,25 @@ class _Reader:
         findings = [blank_lines(self.shown, self.blanks)] if self.blanks else []
         if self.wrapped:
             findings.append(quotes_kept(self.shown, self.wrapped, table.num_rows * len(self.wanted)))
-        return FileRows(self.shown, table, np.concatenate(lines), "line", findings=tuple(findings))
+        return FileRows(
+            self.shown, table, np.concatenate(lines), "line", findings=tuple(findings), decimal=self.dialect.decimal
+        )
 
-    def _plain(self, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
+    def _plain(self, stream: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
         """(line, fields): every line is a row, quotes are ordinary characters."""
         delimiter = self.dialect.delimiter
         for number, line in enumerate(stream, 1):
             text = line.rstrip("\r\n")
+            if number == 1 and "\r" in text:
+                raise DataError(f"{self.shown}: {BARE_CR}.")
             if text:
                 yield number, text.split(delimiter)
             else:
                 self.blanks += 1
 
-    def _quoted(self, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
+    def _quoted(self, stream: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
         """(first line, fields) by the csv rules, strictly: a closing quote ends its field."""
-        csv.field_size_limit(2**31 - 1)
+        csv.field_size_limit(self.limits.line_characters)
         reader = csv.reader(stream, delimiter=self.dialect.delimiter, strict=True)
         before = 0
         try:
@@ -116,8 +129,12 @@ class _Reader:
                 else:
                     self.blanks += 1
                 before = reader.line_num
-        except csv.Error:
-            raise explain_quoting(self.path, self.shown, self.dialect.delimiter, self.dialect.encoding) from None
+        except csv.Error as error:
+            if "field limit" in str(error):
+                raise too_long(self.shown, before + 1, self.limits) from None
+            if "new-line character" in str(error):  # a carriage return in a field without quotes
+                raise DataError(f"{self.shown}, line {before + 1}: {BARE_CR}.") from None
+            raise self._explained() from None
 
     def _names(self, numbered: Iterator[tuple[int, list[str]]]) -> tuple[list[str], int]:
         """The columns' names and the line that gave them."""
@@ -127,11 +144,12 @@ class _Reader:
                 raise DataError(f"{self.shown}: the file is empty.")
         else:
             line, names = 0, list(self.dialect.columns)
+        names = [composed(name) for name in names]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            raise DataError(f"{self.shown}, line {line}: the header names the column {twice[0]!r} more than once.")
+            raise DataError(f"{self.shown}, line {line}: the header names the column {cut(twice[0])} more than once.")
         for name in self.wanted:
-            if name not in names:
+            if composed(name) not in names:
                 raise missing_column(self.shown, name, names)
         return names, line
 
@@ -140,7 +158,7 @@ class _Reader:
         if not wrong:
             return
         if self.dialect.quoted:
-            raise explain_quoting(self.path, self.shown, self.dialect.delimiter, self.dialect.encoding)
+            raise self._explained()
         line, fields = wrong[0]
         expected = f"the header in line {header_line}" if self.dialect.header else "`columns`"
         hint = ""
@@ -154,7 +172,11 @@ class _Reader:
     def _check_quotes(self, width: int) -> None:
         """Refuse rows made of several lines each of which would be a whole row by itself."""
         if self.quoted_rows and width > 1 and all_lines_have(self.path, self.dialect, width):
-            raise explain_quoting(self.path, self.shown, self.dialect.delimiter, self.dialect.encoding)
+            raise self._explained()
+
+    def _explained(self) -> DataError:
+        width = None if self.dialect.header else len(self.dialect.columns)
+        return explain_quoting(self.path, self.shown, self.dialect.delimiter, self.dialect.encoding, width)
 
 
 def all_lines_have(path: Path, dialect: Dialect, width: int) -> bool:

@@ -34,12 +34,16 @@ def fetch_files(source: FilesSource, access: Access) -> SourceRef:
             files.append(file_ref(without_credentials(entry), path))
             continue
         for place in resolve_entry(entry, access.root):
-            problem = hash_mismatch(
-                place.path, _expected_at(source.sha256, place), _expected_at(source.git_blob, place)
-            )
+            try:
+                problem = hash_mismatch(
+                    place.path, _expected_at(source.sha256, place), _expected_at(source.git_blob, place)
+                )
+                found = file_ref(place.shown, place.path)
+            except OSError as error:
+                raise DataError(f"{place.shown}: the file cannot be read ({error.strerror}).") from None
             if problem is not None:
                 raise DataError(f"{place.shown}: {problem}.")
-            files.append(file_ref(place.shown, place.path))
+            files.append(found)
     return SourceRef(
         kind="files",
         name=Path(path_in(files[0].uri)).name,
@@ -67,10 +71,15 @@ def read_files(source: FilesSource, fetched: SourceRef, columns: Sequence[str]) 
                 "text); set `format`."
             )
         dialect = Dialect(
-            delimiter="," if kind == "csv" else "\t", quoted=source.quoting == "minimal", header=source.header,
-            columns=source.columns, encoding=source.encoding,
+            delimiter=source.delimiter or ("," if kind == "csv" else "\t"), quoting=source.quoting,
+            prefers_quotes=kind == "csv", header=source.header, columns=source.columns, encoding=source.encoding,
+            decimal=source.decimal,
         )  # fmt: skip
-        rows.append(read_file(file.path, file.uri, kind, columns, dialect=dialect, records_at=source.records_at))
+        rows.append(
+            read_file(
+                file.path, file.uri, kind, columns, dialect=dialect, records_at=source.records_at, limits=source.limits
+            )
+        )
     return Reading(tuple(rows))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.addresses import without_credentials
 from tasks.data.delimited import Dialect
+from tasks.data.encoding import Limits, check_packed, open_bytes
 from tasks.data.files_source import file_ref
 from tasks.data.formats import ENDINGS, format_of, read_file
 from tasks.data.reading import Reading
@@ -62,9 +63,9 @@ def read_split(source: HubSource, fetched: SourceRef, columns: Sequence[str]) ->
         kind = format_of(file.uri)
         if kind is None:
             raise DataError(f"{shown}: only tsv, csv, json, jsonl and parquet files can be read.")
-        dialect = Dialect("," if kind == "csv" else "\t", source.quoting == "minimal", True, (), "utf-8")
-        kind = "jsonl" if kind == "json" and _has_object_lines(file.path) else kind
-        rows.append(read_file(file.path, shown, kind, columns, dialect=dialect))
+        dialect = Dialect("," if kind == "csv" else "\t", source.quoting, prefers_quotes=kind == "csv")
+        kind = "jsonl" if kind == "json" and _has_object_lines(file.path, shown, source.limits) else kind
+        rows.append(read_file(file.path, shown, kind, columns, dialect=dialect, limits=source.limits))
     return Reading(tuple(rows))
 
 
@@ -137,9 +138,8 @@ def _shown(source: HubSource) -> str:
     return f"hub data set {source.id} at {source.revision}{config}"
 
 
-def _has_object_lines(path: Path) -> bool:
+def _has_object_lines(path: Path, shown: str, limits: Limits) -> bool:
     """Whether a `.json` file holds one object a line: the hub's files of that name come in both forms."""
-    import gzip
-
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+    check_packed(path, shown, limits)
+    with open_bytes(path) as stream:
         return stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")

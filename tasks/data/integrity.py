@@ -8,6 +8,7 @@ Nothing fails, and some of the rows are gone.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,30 +19,20 @@ from tasks.errors import DataError
 from tasks.records import Finding
 
 
-def explain_quoting(path: Path, shown: str, delimiter: str, encoding: str) -> DataError:
-    """The error for a file that `quoting: minimal` damages: what was lost, where first, and what to set."""
+def explain_quoting(path: Path, shown: str, delimiter: str, encoding: str, columns: int | None = None) -> DataError:
+    """The error for a file that `quoting: minimal` damages: what was lost, where first, and what to set.
+
+    `columns` is the width of a file without a header. The file is read twice, line by line.
+    """
+    header = columns is None
     with open_text(path, encoding) as stream:
-        lines = [line.rstrip("\r\n") for line in stream]
-    whole = [line for line in lines if line]
-    width = whole[0].count(delimiter) + 1
-    plain = all(line.count(delimiter) == width - 1 for line in whole)
-    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter)
-    header: list[str] = []
-    rows = right = before = 0
-    first: int | None = None
-    for fields in reader:
-        if fields and not header:
-            header = fields
-        elif fields:
-            rows += 1
-            right += len(fields) == len(header)
-            if first is None and (len(fields) != len(header) or reader.line_num > before + 1):
-                first = before + 1
-        before = reader.line_num
-    data_lines = len(whole) - 1
+        widths = Counter(line.count(delimiter) + 1 for line in stream if line.strip("\r\n"))
+    width = next(iter(widths), 0) if columns is None else columns
+    plain, data_lines = set(widths) == {width}, widths.total() - header
+    rows, right, first, wide = _by_the_csv_module(path, delimiter, encoding, columns)
     found = (
         f"{shown}: read with `quoting: minimal`, {data_lines:,} lines of data become {rows:,} rows, of which {right:,} "
-        f"have the {len(header)} fields of the header"
+        f"have the {wide} fields of {'the header' if header else '`columns`'}"
     )
     where = f"; quotes inside the text join fields or lines, first in line {first}" if first else ""
     if plain:
@@ -53,6 +44,30 @@ def explain_quoting(path: Path, shown: str, delimiter: str, encoding: str) -> Da
         f"{found}{where}. The quotes are not well-formed csv (a quoted field ends with a quote and a delimiter, and a "
         "quote inside it is doubled): mend the file, or set `quoting: none` if it is not quoted."
     )
+
+
+def _by_the_csv_module(
+    path: Path, delimiter: str, encoding: str, columns: int | None
+) -> tuple[int, int, int | None, int]:
+    """Under the csv module's forgiving rules: rows, rows of the right width, the first wrong line, the width."""
+    rows = right = before = 0
+    first: int | None = None
+    width = columns
+    with open_text(path, encoding) as stream:
+        reader = csv.reader((line.rstrip("\r\n") + "\n" for line in stream), delimiter=delimiter)
+        try:
+            for fields in reader:
+                if fields and width is None:
+                    width = len(fields)
+                elif fields:
+                    rows += 1
+                    right += len(fields) == width
+                    if first is None and (len(fields) != width or reader.line_num > before + 1):
+                        first = before + 1
+                before = reader.line_num
+        except csv.Error:  # a field beyond the limit, a carriage return: nothing after it is read
+            first = first or before + 1
+    return rows, right, first, width or 0
 
 
 def blank_lines(shown: str, count: int) -> Finding:

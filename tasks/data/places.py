@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.data.formats import format_of
+from tasks.data.formats import format_of, is_text
+from tasks.data.reading import cut
 from tasks.errors import DataError
 
 WILDCARDS = frozenset("*?[")
@@ -32,6 +33,15 @@ def resolve_entry(entry: str, root: Path | None) -> list[Place]:
 
     Raises `DataError` when there is no such file, when a folder or glob gives none, and when a path leads out.
     """
+    try:
+        return _resolved(entry, root)
+    except OSError as error:  # a name beyond what the file system takes, a folder that may not be entered
+        raise DataError(f"{cut(entry)}: this path cannot be followed ({error.strerror}).") from None
+    except (ValueError, RuntimeError) as error:  # a pattern with **x, a null character; links that form a circle
+        raise DataError(f"{cut(entry)}: this path cannot be followed ({error}).") from None
+
+
+def _resolved(entry: str, root: Path | None) -> list[Place]:
     base = (root or Path.cwd()).resolve()
     free = root is None and Path(entry).is_absolute()
     if not base.is_dir():
@@ -47,6 +57,8 @@ def resolve_entry(entry: str, root: Path | None) -> list[Place]:
         nothing = f"{entry}: the folder holds no tsv, csv, json, jsonl or parquet file."
     else:
         found, nothing = [start], ""
+        if start.exists() and not start.is_file():
+            raise DataError(f"{entry}: this is a pipe, a socket or a device; rows are read from files.")
         if not start.is_file():
             raise DataError(f"{entry}: there is no such file{_neighbours(start)}.")
     found = [path for path in found if not path.name.startswith(".")]
@@ -55,6 +67,9 @@ def resolve_entry(entry: str, root: Path | None) -> list[Place]:
     if not free:
         for path in found:
             _inside(path, base, entry)
+    for path in found:
+        if not is_text(str(path)):
+            raise DataError(f"{entry}: the file's name {path.name!a} is not UTF-8: give it another.")
     return [Place(entry, _shown(path, base), path.resolve()) for path in found]
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.errors import DataError
 from tasks.records import Finding
+
+# A whole text without one character that can be seen, in RE2: separators, controls, formats, and the fillers and
+# selectors that Unicode calls ignorable by default.
+INVISIBLE = r"^[\p{Z}\p{Cc}\p{Cf}\x{034F}\x{115F}\x{1160}\x{2800}\x{3164}\x{FE00}-\x{FE0F}\x{FFA0}]+$"
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,11 @@ class FileRows:
     """Of each row: its line (from 1, the header counts) or its number (from 1), int64."""
     unit: str
     """What `positions` counts: `line` or `row`."""
-    not_text: frozenset[str] = frozenset()
-    """Columns that the file holds as numbers or booleans."""
+    not_text: Mapping[str, int] = field(default_factory=dict)
+    """Columns that the file holds as numbers or booleans, and the first position with one."""
     findings: tuple[Finding, ...] = ()
+    decimal: str = "."
+    """The decimal mark of numbers that the file writes as text."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +63,30 @@ class Reading:
         return self.table.column(name)
 
     def texts(self, name: str) -> pa.ChunkedArray:
-        """The column as sentences: stripped, null made empty. Raises `DataError` when the file holds no text there."""
-        import pyarrow.compute as pc
+        """The column as sentences: stripped, null made empty, and so is a text of invisible characters alone.
 
+        Such are white space, control and format characters (a zero-width space, a byte order mark) and fillers. Raises
+        `DataError`, with the line, when the file holds no text there.
+        """
         for rows in self.files:
             if name in rows.not_text:
                 raise DataError(
-                    f"{rows.shown}: the column {name!r} holds numbers, but the shape takes its sentences from it."
+                    f"{rows.shown}, {rows.unit} {rows.not_text[name]}: the field {name!r} holds a number or a boolean, "
+                    "but sentences are taken from it: write it as text, or take them from another field."
                 )
-        return pc.fill_null(pc.utf8_trim_whitespace(self.column(name)), "")
+        stripped = pc.fill_null(pc.utf8_trim_whitespace(self.column(name)), "")
+        return pc.replace_substring_regex(stripped, INVISIBLE, "")
+
+    def numbers(self, name: str) -> np.ndarray:
+        """The column as float64, by each file's decimal mark; NaN for what is no finite number."""
+        found = [
+            _number(text, "." if name in rows.not_text else rows.decimal)
+            for rows in self.files
+            for text in pc.utf8_trim_whitespace(pc.fill_null(rows.table.column(name), "")).to_pylist()
+        ]
+        numbers = np.array(found, dtype=np.float64)
+        numbers[~np.isfinite(numbers)] = np.nan
+        return numbers
 
     def where(self, row: int) -> str:
         """The row's place, for a message: `sts-train.tsv, line 12`."""
@@ -74,13 +97,28 @@ class Reading:
         raise IndexError(row)
 
 
+def _number(text: str, decimal: str) -> float:
+    """The number, or NaN for what is none; `1_0`, which Python reads as 10, is none in a data file."""
+    if decimal == ",":
+        text = text.replace(".", "_").replace(",", ".")  # a point would group digits: say so rather than guess
+    try:
+        return float(text) if "_" not in text else float("nan")
+    except ValueError:
+        return float("nan")
+
+
+def composed(name: str) -> str:
+    """The name in Unicode's composed form: a header may be decomposed (as some systems write), the recipe composed."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def missing_column(shown: str, name: str, found: Sequence[str]) -> DataError:
     """The error for a column that a file does not have."""
-    near = difflib.get_close_matches(name, list(found), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, [one for one in found[:1000] if len(one) < 200], n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return DataError(
-        f"{shown}: there is no column {name!r}{hint}; found: {', '.join(map(repr, found)) or 'none'}. "
-        "The shape in the recipe says which columns to read."
+        f"{shown}: there is no column {name!r}{hint}; found: {', '.join(map(cut, found[:20])) or 'none'}"
+        f"{', …' if len(found) > 20 else ''}. The shape in the recipe says which columns to read."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -121,14 +122,15 @@ def _dropped(keep: np.ndarray) -> dict[str, int]:
 
 
 def _scores(reading: Reading, shape: ScoredPairs, subject: str) -> np.ndarray:
-    column = pc.utf8_trim_whitespace(pc.fill_null(reading.column(shape.score), ""))
-    scores = np.array([_number(text) for text in column.to_pylist()], dtype=np.float64)
+    scores = reading.numbers(shape.score)
     low, high = shape.score_range
     if (wrong := np.flatnonzero(np.isnan(scores))).size:
         row = int(wrong[0])
+        found = reading.column(shape.score)[row].as_py() or ""
+        comma = bool(re.fullmatch(r"\s*-?\d+,\d+\s*", found))
         raise DataError(
-            f"{reading.where(row)}: the score of {subject} is {cut(column[row].as_py())}, which is not a number"
-            f"{and_more(wrong.size - 1)}."
+            f"{reading.where(row)}: the score of {subject} is {cut(found)}, which is not a number"
+            f"{and_more(wrong.size - 1)}.{' Where a comma is the decimal mark, set `decimal`.' if comma else ''}"
         )
     if (wrong := np.flatnonzero((scores < low) | (scores > high))).size:
         row = int(wrong[0])
@@ -137,14 +139,6 @@ def _scores(reading: Reading, shape: ScoredPairs, subject: str) -> np.ndarray:
             f"(shape.score_range){and_more(wrong.size - 1)}."
         )
     return scores
-
-
-def _number(text: str) -> float:
-    """The number, or NaN for what is none; `1_0`, which Python reads as 10, is none in a data file."""
-    try:
-        return float(text) if "_" not in text else float("nan")
-    except ValueError:
-        return float("nan")
 
 
 def _labels(reading: Reading, shape: NliTriplets, subject: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tasks.addresses import check_address
+from tasks.data.encoding import MAX_LINE_CHARACTERS, MAX_UNPACKED_BYTES, Limits, check_encoding
 from tasks.names import HubId, HubWord
 from tasks.schema import LARGEST_SEED, Section
 
@@ -37,7 +38,21 @@ class Access:
     """Tries after the first one."""
 
 
-class FilesSource(Section):
+class Bounded(Section):
+    """What a source's files may become in memory."""
+
+    max_unpacked_bytes: int = Field(default=MAX_UNPACKED_BYTES, ge=1, le=2**45)
+    """Largest size of one file once unpacked (gzip, parquet); a larger one is refused before it fills the memory."""
+    max_line_characters: int = Field(default=MAX_LINE_CHARACTERS, ge=1, le=2**30)
+    """tsv, csv and jsonl: most characters of one line or quoted field; a longer one is refused."""
+
+    @property
+    def limits(self) -> Limits:
+        """The two together."""
+        return Limits(self.max_unpacked_bytes, self.max_line_characters)
+
+
+class FilesSource(Bounded):
     """Rows in tsv, csv, json, jsonl or parquet files: local paths, folders, globs, or http(s) URLs."""
 
     kind: Literal["files"] = "files"
@@ -46,8 +61,13 @@ class FilesSource(Section):
     A URL may name variables of the environment, `https://host/sts.csv?${STS_QUERY}`, and holds no secret itself."""
     format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet"] = "auto"
     """How the bytes are read; `auto` goes by the file name's ending (`.gz` is allowed on text)."""
-    quoting: Literal["none", "minimal"] = "none"
-    """tsv and csv: `none` takes quotes as ordinary characters, `minimal` is the csv default with quoted fields."""
+    quoting: Literal["auto", "none", "minimal"] = "auto"
+    """tsv and csv: `minimal` reads quoted fields (RFC 4180), `none` takes quotes as ordinary characters; `auto` reads
+    csv the first way and tsv the second, or the other way where that one alone gives whole rows, and says so."""
+    delimiter: str | None = None
+    """tsv and csv: the character between fields, such as `;`; default: a comma in csv, a tab in tsv."""
+    decimal: Literal[".", ","] = "."
+    """tsv and csv: the decimal mark of numbers."""
     header: bool = True
     """tsv and csv: the first line names the columns. Without it, `columns` must name them."""
     columns: tuple[str, ...] = ()
@@ -66,6 +86,19 @@ class FilesSource(Section):
     def _addresses_hold_no_secret(cls, value: tuple[str, ...] | dict[str, str]) -> tuple[str, ...] | dict[str, str]:
         for entry in value:
             check_address(entry)
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_character(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or value in '"\r\n' or (ord(value) < 32 and value != "\t")):
+            raise ValueError("a delimiter is one character, such as `;` or `|`, and no quote and no line end")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding_of_files(cls, value: str) -> str:
+        check_encoding(value)
         return value
 
     @model_validator(mode="after")
@@ -98,7 +131,7 @@ class FilesSource(Section):
         return files_state(self, access)
 
 
-class HubSource(Section):
+class HubSource(Bounded):
     """One split of a data set on the Hugging Face hub, at a pinned revision. Script data sets are not supported."""
 
     kind: Literal["hub"] = "hub"
@@ -110,8 +143,8 @@ class HubSource(Section):
     """Configuration (subset) of the data set."""
     split: HubWord = "train"
     """Split of the data set."""
-    quoting: Literal["none", "minimal"] = "minimal"
-    """For a data set of csv files: `minimal` reads quoted fields, `none` takes quotes as ordinary characters."""
+    quoting: Literal["auto", "none", "minimal"] = "auto"
+    """For a data set of csv or tsv files, as for `files`."""
 
     @field_validator("revision")
     @classmethod

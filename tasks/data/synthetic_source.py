@@ -37,5 +37,5 @@ def read_rows(source: SyntheticSource, columns: Sequence[str]) -> Reading:
         if name not in found:
             raise missing_column(shown, name, found)
     table = pa.table({name: pa.array([str(row[name]) for row in rows], pa.large_string()) for name in columns})
-    numbers = frozenset(name for name in columns if isinstance(rows[0][name], int | float))
+    numbers = {name: 1 for name in columns if isinstance(rows[0][name], int | float)}
     return Reading((FileRows(shown, table, np.arange(1, len(rows) + 1, dtype=np.int64), "row", numbers),))

@@ -137,7 +137,7 @@ def test_scores_are_brought_from_their_range_to_0_and_1(tmp_path: Path) -> None:
         ("NaN", "'NaN', which is not a number (and 1 more row)."),
         ("5.5", "5.5, outside of 0 to 5 (shape.score_range) (and 1 more row)."),
         ("-0.1", "-0.1, outside of 0 to 5 (shape.score_range) (and 1 more row)."),
-        ("inf", "inf, outside of 0 to 5 (shape.score_range) (and 1 more row)."),
+        ("inf", "'inf', which is not a number (and 1 more row)."),
         ("1_0", "'1_0', which is not a number (and 1 more row)."),
     ],
 )
@@ -182,5 +182,5 @@ def test_empty_sentences_are_refused_where_the_recipe_says_so(tmp_path: Path, sh
 
 def test_a_column_of_numbers_is_no_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"anchor": "a", "positive": 3}\n', "utf-8")
-    with pytest.raises(DataError, match=r"^a\.jsonl: the column 'positive' holds numbers, but the shape takes its"):
+    with pytest.raises(DataError, match=r"^a\.jsonl, line 1: the field 'positive' holds a number or a boolean, but"):
         shaped(tmp_path, Pairs(), "a.jsonl")
