@@ -56,7 +56,7 @@ REFUSED = {
     "http://[": "this is not a well-formed address",
     "https://?PLANTED4d1f": "this is not a well-formed address",
     "https://host:99999/a?PLANTED4d1f": "this is not a well-formed address",
-    "data/a\0b.csv": "a control character stands in no path",
+    "data/a\0b.csv": "control characters and halves of a surrogate pair are not allowed",
 }
 
 

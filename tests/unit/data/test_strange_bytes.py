@@ -45,7 +45,7 @@ def refusal(root: Path, name: str, content: bytes | None = None, **source: objec
     "encoding", ["idna", "undefined", "punycode", "unicode_escape", "base64", "utf-9", "a\0b", "é"]
 )
 def test_what_is_no_encoding_of_text_files_is_refused_at_reading_of_the_recipe(encoding: str) -> None:
-    with pytest.raises(ValidationError, match=r"there is no encoding|is no encoding of text files"):
+    with pytest.raises(ValidationError, match=r"there is no encoding|is no encoding of text files|control characters"):
         FilesSource(paths=("a.tsv",), encoding=encoding)
 
 
