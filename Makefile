@@ -31,13 +31,13 @@ test: $(VENV)/installed-test ## the default tests (under 10 minutes on 2 cores)
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu" -n $(TEST_WORKERS) --dist loadfile
 
 test-slow: $(VENV)/installed-test ## the tests that take minutes each: servers, many runs, big data
-	$(TEST_ENV) $(BIN)/python -m pytest -m "slow and not gpu" --timeout=1800
+	$(TEST_ENV) $(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600 -o faulthandler_timeout=7200
 
 test-gpu: $(VENV)/installed-test ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
 chaos: $(VENV)/installed-test ## kill the trainer and the flow at random moments, then compare with an undisturbed run
-	$(TEST_ENV) $(BIN)/python -m pytest tests/chaos -m slow --timeout=3600 -s
+	$(TEST_ENV) $(BIN)/python -m pytest tests/chaos -m slow --timeout=7200 -o faulthandler_timeout=10000 -s
 
 lint: $(VENV)/installed-test ## style and types
 	$(BIN)/ruff check .

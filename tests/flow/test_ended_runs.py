@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from chaos import Chaos
+from patience import patience
 from small_recipe import stsflow, write_small_recipe
 
 from tasks.tracking.store import Store
@@ -80,7 +81,7 @@ def _stop(ended: Ended, seed: int, number: signal.Signals) -> tuple[int, str]:
     os.killpg(running.process.pid, number)  # a terminal's Ctrl-C reaches the whole group
     output, errors = running.end(timeout=60)
     ended.printed += [output, errors]
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=patience(10))
     assert not alive and output == ""
     return running.process.returncode, " ".join(errors.split())
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from chaos import Chaos
 from models import build_tiny_model
+from patience import patience
 from small_recipe import command, environment, result_of, write_small_recipe
 
 from tasks.tracking.store import Store
@@ -39,7 +40,7 @@ def limited_run(place: Path, model: Path, *settings: str) -> tuple[Chaos, subpro
     chaos = Chaos(Workspace(place / ".stsflow"), write_small_recipe(place / "small.yaml", model), arguments)
     done = subprocess.run(
         command(["run", str(chaos.recipe), "--json", *arguments]),
-        cwd=place, env=environment(chaos.workspace.root), capture_output=True, text=True, timeout=500,
+        cwd=place, env=environment(chaos.workspace.root), capture_output=True, text=True, timeout=patience(500),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT)),
     )  # fmt: skip
     return chaos, done

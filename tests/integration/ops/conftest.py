@@ -70,9 +70,9 @@ def finetuned(servers: Up, tiny_bert: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A fresh PostgreSQL cluster, or skip with the reason and the remedy."""
-    pytest.importorskip("psycopg2", reason="needs the PostgreSQL driver: pip install 'stsflow[postgres]'")
+    pytest.importorskip("psycopg2", reason="the PostgreSQL driver is not installed: pip install 'stsflow[postgres]'")
     binaries = find_postgres()
     if binaries is None:
-        pytest.skip(f"PostgreSQL's initdb was not found; {REMEDY}")
+        pytest.skip(f"PostgreSQL was not found: {REMEDY}")
     with cluster(binaries) as running:
         yield running

@@ -176,8 +176,8 @@ def test_an_s3_store_is_copied_out_and_in(tmp_path: Path, monkeypatch: pytest.Mo
 
 @contextmanager
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = pytest.importorskip("moto.server", reason="needs moto: pip install 'stsflow[test-ops]'")
-    boto3 = pytest.importorskip("boto3")
+    server = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'stsflow[test-ops]'")
+    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed: pip install 'stsflow[s3]'")
     port = free_port()
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     running.start()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from live_services import Up, start
 from mlflow_contents import fill, read
+from patience import patience
 from postgres_cluster import Postgres
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
@@ -117,7 +118,7 @@ def test_everything_is_back(database_url: str | None, tmp_path: Path, monkeypatc
             (tmp_path / "prefect.yaml").write_text(YAML, encoding="utf-8")
             (entry,) = read_deployments(tmp_path / "prefect.yaml")
             name, _ = make_deployment(entry, Parameter(tmp_path), "cpu")  # type: ignore[arg-type]
-            run = run_deployment(name, timeout=120, poll_interval=1)
+            run = run_deployment(name, timeout=patience(120), poll_interval=1)
             assert isinstance(run, FlowRun) and run.state is not None and run.state.is_completed()
             with get_client(sync_client=True) as client:  # log lines are sent in batches, after what they tell
                 until(lambda: any(line.message.startswith("Finished in state") for line in log_of(client, run)))

@@ -19,22 +19,35 @@ from tasks.tracking.links import run_page
 from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'stsflow[test-ops]'")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright is not installed: pip install 'stsflow[test-ops]'"
+)
 pytestmark = pytest.mark.timeout(900)  # the first test waits for a whole run of the flow
 
 
 @pytest.fixture(scope="module")
-def page(finetuned: Any) -> Iterator[Any]:  # noqa: ARG001 - made first: the driver's loop would confuse Prefect's client
-    """A page of headless Chromium, or skip with the remedy."""
+def page(finetuned: Any) -> Iterator[Any]:  # made first: the driver's loop would confuse Prefect's client
+    """A page of headless Chromium whose user knows the password, or skip with the remedy."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        pytest.skip("no Chromium was found; install Debian's `chromium`")
+        pytest.skip("no Chromium was found: apt install chromium")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1440, "height": 1000})
+        user, password = finetuned.up.auth
+        asked = {"username": user, "password": password, "origin": finetuned.up.services.mlflow_url}
+        opened = browser.new_page(viewport={"width": 1440, "height": 1000}, http_credentials=asked)
         opened.set_default_timeout(60_000)
+        log_in(opened, finetuned.up, finetuned.up.services.prefect_url)
         yield opened
         browser.close()
+
+
+def log_in(page: Any, running: Up, prefect_url: str) -> None:
+    """Give Prefect's page what it asks for; it keeps that for its origin."""
+    page.goto(prefect_url)
+    page.locator("input[type=password]").fill(":".join(running.auth))
+    page.get_by_role("button", name="Login").click()
+    page.wait_for_url("**/dashboard")
 
 
 @pytest.fixture
@@ -62,6 +75,8 @@ def shows(page: Any, *texts: str) -> None:
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 def test_prefect_ui_opens_under_both_names_and_reaches_its_api(servers: Up, page: Any, name: str) -> None:
     answers: list[int] = []
+    if name == "localhost":  # another origin
+        log_in(page, servers, f"http://{name}:{servers.services.prefect_port}")
     page.on("response", lambda answer: answers.append(answer.status) if "/api/" in answer.url else None)
     page.goto(f"http://{name}:{servers.services.prefect_port}/work-pools")
     page.get_by_text("cpu", exact=True).first.wait_for()

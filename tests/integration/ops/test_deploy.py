@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from live_services import Up
+from patience import patience
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
@@ -95,7 +96,7 @@ def test_a_scheduled_run_fires_by_itself_and_a_manual_one_too(
     finally:
         paused = entry(tmp_path, schedules=[schedule | {"active": False}])
         make_deployment(paused, Recipe(tmp_path, "by-hand"), "cpu")  # type: ignore[arg-type]
-    run = run_deployment(name, timeout=90, poll_interval=1)
+    run = run_deployment(name, timeout=patience(90), poll_interval=1)
     assert isinstance(run, FlowRun) and run.state is not None and run.state.is_completed()
     assert (tmp_path / "by-hand").exists()
     client.delete_deployment(identifier)
@@ -156,7 +157,7 @@ def test_the_webhook_hears_of_failures_and_champions(
     deploy(demo, webhook_url=address)
     failing = entry(tmp_path, entrypoint="trivial_flows.fail")
     name, _ = make_deployment(failing, Recipe(tmp_path, 'a "quoted" recipe'), "cpu")  # type: ignore[arg-type]
-    run = run_deployment(name, timeout=90, poll_interval=1)
+    run = run_deployment(name, timeout=patience(90), poll_interval=1)
     assert isinstance(run, FlowRun)
 
     def told(event: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from live_services import Up, free_port
+from patience import patience
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect_runs import artifacts_of, fired_by_itself, log_of, often, task_names
@@ -100,7 +101,7 @@ def deployment_run(running: Up, name: str, *parameters: str) -> FlowRun:
     for parameter in parameters:
         arguments += ["--param", parameter]
     variables = environment(running.workspace.root, **running.environment)
-    done = subprocess.run(arguments, env=variables, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(arguments, env=variables, capture_output=True, text=True, timeout=patience(300))
     found = re.search(r"UUID: ([0-9a-f-]{36})", done.stdout)
     assert found is not None, done.stdout + done.stderr
     with get_client(sync_client=True) as client:

@@ -14,10 +14,14 @@ import httpx
 import psutil
 import pytest
 from live_services import Up
+from patience import patience
 
 from flows.services import supervisor
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only root can start a process of another user")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0,
+    reason="only root can start a process of another user: run these tests as root, in a container for one",
+)
 
 # It becomes that user for good before it does anything: the interpreter may lie where only root may start it.
 TRY = """
@@ -32,7 +36,7 @@ def ask(address, body):
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
     try:
-        return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20).status
+        return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120).status
     except urllib.error.HTTPError as error:
         return error.code
 
@@ -54,7 +58,7 @@ def as_nobody(**wanted: Any) -> dict[str, Any]:
     """What another user gets: a status for each address asked, and what came of reading each file."""
     nobody = pwd.getpwnam("nobody")
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", TRY], capture_output=True, text=True, cwd="/", env={}, timeout=120,
+        [sys.executable, "-I", "-S", "-c", TRY], capture_output=True, text=True, cwd="/", env={}, timeout=patience(120),
         input=json.dumps(wanted | {"uid": nobody.pw_uid, "gid": nobody.pw_gid}),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -106,7 +110,7 @@ def test_a_websocket_without_the_password_is_closed(servers: Up) -> None:
         with connect(url, proxy=None, subprotocols=["prefect"]) as socket:  # type: ignore[list-item]
             socket.send(json.dumps({"type": "auth", "token": token}))
             try:
-                return str(json.loads(socket.recv(timeout=20))["type"])
+                return str(json.loads(socket.recv(timeout=patience(20)))["type"])
             except ConnectionClosed:
                 return "closed"
 

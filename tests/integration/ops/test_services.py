@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 from live_services import Up, free_port, start
+from patience import patience
 
 from flows.services import connect, down, running_environment, status, supervisor, up
 from flows.services.secrets import own_password_file
@@ -131,7 +132,7 @@ def test_a_life_of_services(tmp_path: Path) -> None:
     stale = mark_path(workspace, "worker-gone")  # a mark whose process id belongs to somebody else now
     stale.write_text(json.dumps({"pid": bystander.pid, "started": bystander.create_time() - 60}))
     old[0].kill()
-    old[0].wait(10)
+    old[0].wait(patience(10))
     assert status(workspace).services is None
     former = running.auth
     own_password_file(workspace).write_text("stsflow:another-password-now\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from misbehaving_server import Fault, MisbehavingServer
+from patience import patience
 
 from tasks import backoff
 from tasks.data.download import fetch_url, remote_state
@@ -188,5 +189,5 @@ def test_three_processes_fetch_once(http_server: MisbehavingServer, tmp_path: Pa
     )
     command = [sys.executable, "-c", code, url, str(tmp_path), SHA256]
     workers = [subprocess.Popen(command, cwd=CHECKOUT) for _ in range(3)]
-    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    assert [worker.wait(patience(60)) for worker in workers] == [0, 0, 0]
     assert http_server.count("/words.tsv") == 1

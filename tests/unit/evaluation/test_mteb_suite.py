@@ -23,7 +23,7 @@ Spec = Callable[..., EvaluationSpec]
 def test_sts_task_from_a_local_folder_gives_the_spearman_of_the_cosine(
     spec: Spec, tmp_path: Path, pair_columns: dict[str, list[Any]], small_model: Path
 ) -> None:
-    pytest.importorskip("mteb", reason="the extra mteb is not installed")
+    pytest.importorskip("mteb", reason="mteb is not installed: pip install 'stsflow[mteb]'")
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import pairwise_cos_sim
 
@@ -51,7 +51,7 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_unknown_task_and_missing_folder_are_named(tmp_path: Path) -> None:
-    pytest.importorskip("mteb", reason="the extra mteb is not installed")
+    pytest.importorskip("mteb", reason="mteb is not installed: pip install 'stsflow[mteb]'")
     with pytest.raises(EvaluationFailed, match=r"suites\.board\.task: .*KorSTSS"):
         find_task(MtebSuite(task="KorSTSS"), "board")
     with pytest.raises(EvaluationFailed, match=r"suites\.board\.folder: there is no folder .*gone"):

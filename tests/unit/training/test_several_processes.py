@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from patience import patience
 
 from tasks.errors import TrainingFailed
 from tasks.training.events import Event
@@ -78,5 +79,5 @@ def test_no_process_outlives_parent_and_leader_killed_at_once(tmp_path: Path) ->
     os.kill(leader.pid, signal.SIGSTOP)  # it can do nothing for its workers any more
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    _, alive = psutil.wait_procs(tree, timeout=10)
+    _, alive = psutil.wait_procs(tree, timeout=patience(10))
     assert alive == []
