@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
 from prefect import flow
+from pydantic import ValidationError
 from rich.console import Console
 
 from flows.notify import announce_champion
@@ -199,9 +201,9 @@ def _run_with_the_weights(workspace: Workspace, run_id: str, weights: str | None
     for folder, state in runs.known_runs(workspace):
         if state.mlflow_run_id == run_id:
             return folder
-        report = _report(folder, "tuned")
-        if report.is_file() and EvaluationReport.load(report).model_digest == weights:
-            found = folder
+        with suppress(OSError, ValidationError):  # no report yet, or one of another release
+            if EvaluationReport.load(_report(folder, "tuned")).model_digest == weights:
+                found = folder
     return found
 
 
@@ -211,6 +213,12 @@ def _report(folder: RunFolder, model: str) -> Path:
 
 def _evidence_on_disk(folder: RunFolder) -> tuple[RunConfig, PreparedData, list[EvaluationReport]]:
     recipe = RunConfig.from_recipe(folder.recipe)
-    data = PreparedData.load(folder.data / "prepared.json")
-    reports = [EvaluationReport.load(_report(folder, model)) for model in ("base", "tuned")]
+    try:
+        data = PreparedData.load(folder.data / "prepared.json")
+        reports = [EvaluationReport.load(_report(folder, model)) for model in ("base", "tuned")]
+    except (OSError, ValidationError) as error:
+        raise PreconditionError(
+            f"the scores or the data in {folder.root} are missing or not what this release writes "
+            f"({type(error).__name__}); run its recipe again: what was made is reused"
+        ) from error
     return recipe, data, reports

@@ -411,6 +411,21 @@ class SuiteScores(Record):
     """Scatter plot of gold against predicted (PNG)."""
 
 
+class Latency(Record):
+    """What one text alone takes, on the machine and device of the evaluation; medians over texts, in milliseconds."""
+
+    milliseconds: float
+    """What rules look at: the best block's wall time, or on a CPU the processor time where that is less."""
+    wall_best: float
+    wall_worst: float
+    """Wall time of the slowest block: far from the best one on a machine that had other work."""
+    processor: float
+    """Processor time of all threads together, of the best block."""
+    blocks: int
+    """Times that the texts were encoded."""
+    texts: int
+
+
 class EvaluationReport(Record):
     """One model on all suites of a recipe."""
 
@@ -423,7 +438,9 @@ class EvaluationReport(Record):
     model_bytes: int = 0
     """Size of the model folder's files."""
     latency_milliseconds: float | None = None
-    """Median wall time to encode one text alone, on the machine and device of the evaluation."""
+    """To encode one text alone, on the machine and device of the evaluation (see `latency`)."""
+    latency: Latency | None = None
+    """How that was measured; reports of earlier releases do not say."""
     reused: bool = False
 
 

@@ -11,13 +11,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 from tasks.child import guard
 from tasks.config import EvaluationConfig
 from tasks.errors import Refused
-from tasks.records import BaseModelRef, EvaluationReport, PreparedSet
+from tasks.records import BaseModelRef, EvaluationReport, Latency, PreparedSet
 from tasks.schema import Record
 
 if TYPE_CHECKING:
@@ -70,6 +69,7 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
         primary = scores[name].primary
         log.info("%s on %s: %s %.4f, n %d", model.name, name, primary, scores[name].metrics[primary], scores[name].rows)
         scores[name].write(model.folder / f"{name}.json")
+    latency = _latency(loaded, embedder.texts)
     report = EvaluationReport(
         model=model.name,
         model_path=model.path,
@@ -77,7 +77,8 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
         suites=scores,
         seconds=time.perf_counter() - started,
         model_bytes=sum(path.stat().st_size for path in model.path.rglob("*") if path.is_file()),
-        latency_milliseconds=measure_latency(loaded, embedder.texts),
+        latency_milliseconds=latency.milliseconds if latency else None,
+        latency=latency,
     )
     report.write(report_file(model.folder))
     return report
@@ -100,15 +101,11 @@ def embedder_of(spec: EvaluationSpec, model: SentenceTransformer) -> Embedder:
     return Embedder(model, spec.config.batch_size)
 
 
-def measure_latency(model: SentenceTransformer, texts: Sequence[str], count: int = 32) -> float | None:
-    """Median milliseconds to encode one text alone, over `count` texts spread over `texts`; None without texts."""
-    chosen = texts[:: max(1, len(texts) // count)][:count]
-    seconds = []
-    for text in chosen:
-        started = time.perf_counter()
-        model.encode([text], show_progress_bar=False)
-        seconds.append(time.perf_counter() - started)
-    return 1000.0 * median(seconds) if seconds else None
+def _latency(model: SentenceTransformer, texts: Sequence[str]) -> Latency | None:
+    from tasks.evaluation.latency import measure_latency
+
+    on_cpu = model.device.type == "cpu"
+    return measure_latency(lambda text: model.encode([text], show_progress_bar=False), texts, on_cpu=on_cpu)
 
 
 def _scoring(

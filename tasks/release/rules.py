@@ -129,20 +129,32 @@ class MaximumSize(Section):
 
 
 class MaximumLatency(Section):
-    """One text is encoded within a bound, on the machine that evaluates."""
+    """One text is encoded within a bound, on the machine and device that evaluate: not those that serve.
+
+    Measured so that other work on the machine does not decide: the best of several blocks, and on a CPU no more than
+    the processor time. The outcome states the spread.
+    """
 
     kind: Literal["maximum_latency"] = "maximum_latency"
     milliseconds: float = Field(gt=0, le=1e7)
-    """Longest median time to encode one text alone."""
+    """Longest median time to encode one text alone, in the best block."""
 
     def outcome(self, evidence: Evidence) -> RuleOutcome:
         """Holds when the latency was measured and is within the bound."""
-        found = evidence.candidate.latency_milliseconds
+        found = evidence.candidate.latency
         if found is None:
             return _outcome(self.kind, False, "the latency of the candidate was not measured")
-        holds = found <= self.milliseconds
-        reason = f"one text takes {found:.1f} ms, {'within' if holds else 'over'} {self.milliseconds:.1f} ms"
-        return _outcome(self.kind, holds, reason, {"milliseconds": found, "bound": self.milliseconds})
+        holds = found.milliseconds <= self.milliseconds
+        reason = (
+            f"one text takes {found.milliseconds:.1f} ms, {'within' if holds else 'over'} {self.milliseconds:.1f} ms "
+            f"(median of {found.texts} texts, {found.blocks} blocks: {found.wall_best:.1f} to {found.wall_worst:.1f} "
+            f"ms by the clock, {found.processor:.1f} ms of processor time)"
+        )
+        numbers = {
+            "milliseconds": found.milliseconds, "bound": self.milliseconds, "wall_best": found.wall_best,
+            "wall_worst": found.wall_worst, "processor": found.processor,
+        }  # fmt: skip
+        return _outcome(self.kind, holds, reason, numbers)
 
 
 class NoUnexplainedLeakage(Section):

@@ -100,7 +100,8 @@ def test_report_describes_the_model_and_the_data(
     assert (scores.rows, scores.split, scores.title, scores.primary) == (60, "test", "Sts-Test", "spearman_cosine")
     assert scores.plot is not None and scores.plot.read_bytes().startswith(b"\x89PNG")
     assert report.model_bytes == sum(path.stat().st_size for path in small_model.rglob("*") if path.is_file())
-    assert report.latency_milliseconds is not None and report.latency_milliseconds > 0
+    assert report.latency is not None and report.latency.blocks > 1
+    assert 0 < report.latency.milliseconds <= report.latency.wall_best <= report.latency.wall_worst
 
 
 def test_collapsed_scores_are_nan_and_survive_writing(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.records import Difference, EvaluationReport, Interval, Overlap, OverlapCounts, SuiteScores
+from tasks.records import Difference, EvaluationReport, Interval, Latency, Overlap, OverlapCounts, SuiteScores
 from tasks.release.decision import compared_metrics, decide
 from tasks.release.evidence import Evidence
 from tasks.release.rules import (
@@ -21,6 +21,8 @@ from tasks.release.rules import (
     NoUnexplainedLeakage,
     Rule,
 )
+
+LATENCY = Latency(milliseconds=12.0, wall_best=12.0, wall_worst=40.5, processor=23.0, blocks=5, texts=16)
 
 
 def report(
@@ -35,7 +37,7 @@ def report(
     }  # fmt: skip
     return EvaluationReport(
         model=model, model_path=Path(model), model_digest=model, suites=scores, seconds=1.0,
-        model_bytes=90_000_000, latency_milliseconds=12.0,
+        model_bytes=90_000_000, latency=LATENCY,
     )  # fmt: skip
 
 
@@ -136,8 +138,16 @@ def test_size_and_latency_have_bounds(rule: MaximumSize | MaximumLatency, holds:
     assert rule.outcome(evidence()).holds is holds
 
 
+def test_the_outcome_of_a_latency_says_how_it_was_measured() -> None:
+    reason = MaximumLatency(milliseconds=11).outcome(evidence()).reason
+    assert reason == (
+        "one text takes 12.0 ms, over 11.0 ms (median of 16 texts, 5 blocks: 12.0 to 40.5 ms by the clock, "
+        "23.0 ms of processor time)"
+    )
+
+
 def test_what_was_not_measured_does_not_pass() -> None:
-    bare = report("tuned").model_copy(update={"model_bytes": 0, "latency_milliseconds": None})
+    bare = report("tuned").model_copy(update={"model_bytes": 0, "latency": None})
     for rule in (MaximumSize(megabytes=1e6), MaximumLatency(milliseconds=1e6)):
         assert "was not measured" in rule.outcome(evidence(candidate=bare)).reason
 
