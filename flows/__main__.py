@@ -151,17 +151,27 @@ def evaluate(
 
 @app.command("verify-card", epilog="Example: stsflow verify-card .stsflow/runs/demo-1a2b3c4d-001/model")
 def verify_card(
-    folder: Annotated[Path, typer.Argument(help="A run's folder or a model's folder.", show_default=False)],
+    folder: Annotated[
+        str, typer.Argument(help="A run's folder, a model's folder or models:/name@alias.", show_default=False)
+    ],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="ROOT", help="Folder that holds the data files of the card's run.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="A recipe of yours that says where data and base model are.")
+    ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check every number of a model card against the weights beside it."""
+    """Check a model card: its text against its records, its numbers against the weights, the data and the run."""
     from flows.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose)
+    if data is not None and not data.is_dir():
+        raise typer.BadParameter(f"--data {data}: there is no such folder")
     from flows.verification import print_verification, verify
 
-    result = verify(folder)
+    result = verify(folder, data=data, recipe=_recipe(recipe, None) if recipe is not None else None)
     _print(result.model_dump(mode="json"), as_json, lambda: print_verification(result, OUT))
     if not result.holds:
         raise typer.Exit(CheckFailed.exit_code)

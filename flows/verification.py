@@ -2,36 +2,211 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
+from tasks.addresses import is_url
+from tasks.card.base_at_hand import base_at_hand
+from tasks.card.evidence import Evidence
+from tasks.card.measured_again import Rows, Tools
+from tasks.card.run_record import RunRecord
 from tasks.card.verify import VerifyResult, verify_card
 from tasks.config import RunConfig
-from tasks.data.build import digest_of_prepared, prepare_evaluation
+from tasks.data.build import prepare_data, prepare_evaluation
+from tasks.data.sources import FilesSource, SyntheticSource
+from tasks.errors import StsflowError
 from tasks.evaluation.compare import compare
 from tasks.evaluation.run import evaluate_model
-from tasks.records import PreparedData
-from tasks.workspace import Workspace
+from tasks.evaluation.suites import MtebSuite
+from tasks.models.sources import DirectoryModel, ModelSource
+from tasks.records import BaseModelRef, PreparedData, RunState, TokenReport
+from tasks.tokens.lengths import measure_tokens
+from tasks.tracking.runs import reference
+from tasks.workspace import RunFolder, Workspace
+
+logger = logging.getLogger(__name__)
 
 
-def verify(folder: Path) -> VerifyResult:
-    """What holds of the card in `folder`: every number and digest, measured again."""
+def verify(named: str, *, data: Path | None = None, recipe: RunConfig | None = None) -> VerifyResult:
+    """What holds of the card of `named` (a folder, or `models:/name@alias`).
+
+    The rows are read below the folder `data`, or as the person's own `recipe` says, or as the run's record in this
+    workspace says. A card's own recipe names no place that is read without one of these: only generated rows are made
+    from it.
+    """
     workspace = Workspace.here()
+    folder = _folder_of(named, workspace)
+    with _scratch_beside(workspace) as scratch:
+        places = _Places(folder, workspace, scratch, data, recipe)
+        tools = Tools(
+            evaluate=evaluate_model,
+            compare=compare,
+            read_rows=places.read_rows,
+            find_base=places.find_base,
+            measure_tokens=places.measure_tokens,
+        )
+        return verify_card(folder, tools=tools, find_record=places.find_record)
 
-    def prepare(recipe: RunConfig) -> PreparedData:
-        return prepare_evaluation(recipe.evaluation.suites, recipe.data.root, workspace)
 
-    return verify_card(
-        folder, workspace, evaluate=evaluate_model, compare=compare, digest_rows=digest_of_prepared, prepare=prepare
-    )
+def _folder_of(named: str, workspace: Workspace) -> Path:
+    if not named.startswith("models:/"):
+        return Path(named)
+    from tasks.tracking.registry import model_by_uri
+    from tasks.tracking.store import Store, check_reachable
+
+    check_reachable(workspace)
+    return model_by_uri(Store(workspace), named, workspace).path
+
+
+@contextmanager
+def _scratch_beside(workspace: Workspace) -> Iterator[Workspace]:
+    """The workspace where there is one, for what it has prepared; else one that is gone afterwards."""
+    if workspace.root.is_dir():
+        yield workspace
+        return
+    with tempfile.TemporaryDirectory(prefix="verify-card-") as temporary:
+        yield Workspace(Path(temporary))
+
+
+class _Places:
+    """Where this person's machine has data, base model and record of a card's run."""
+
+    def __init__(
+        self, folder: Path, workspace: Workspace, scratch: Workspace, data: Path | None, recipe: RunConfig | None
+    ) -> None:
+        self.folder, self.workspace, self.scratch, self.data, self.recipe = folder, workspace, scratch, data, recipe
+        self.record: RunRecord | None = None
+
+    def find_record(self, shipped: Evidence) -> RunRecord | None:
+        """The folder that the card lies in, where it is a run of this workspace; else the run that the card names."""
+        inside = self.folder.resolve().is_relative_to(self.workspace.runs.resolve())
+        name = self.folder.resolve().relative_to(self.workspace.runs.resolve()).parts[0] if inside else shipped.run.name
+        if not re.fullmatch(r"[\w-]+", name):
+            return None
+        run = self.workspace.run(name)
+        try:
+            state = RunState.load(run.state)
+        except (OSError, ValueError):
+            return None
+        if not inside and state.mlflow_run_id != shipped.run.mlflow_run_id:
+            return None
+        self.record = RunRecord(where=f"the folder of the run {name}", folder=run.root, run=reference(run))
+        return self.record
+
+    def find_base(self, stated: BaseModelRef, source: ModelSource) -> BaseModelRef | None:
+        """The base by its digest: named by the person's recipe or the record, in the hub's cache, or in a package."""
+        own = []
+        if self.recipe is not None and isinstance(self.recipe.model.source, DirectoryModel):
+            own.append(self.recipe.model.source.path)
+        if self.record is not None:
+            try:
+                own.append(BaseModelRef.load(self.record.folder / "data" / "base-model.json").path)
+            except (OSError, ValueError):
+                logger.info("the record of the base model in %s cannot be read", self.record.folder)
+        return base_at_hand(stated, source, own)
+
+    def read_rows(self, recipe: RunConfig) -> Rows:
+        """Training and evaluation rows; without the training data the evaluation rows of each suite alone."""
+        reading, own = self._reading(recipe)
+        sources = [section.source for section in reading.data.train.values()]
+        missing = [why for source in sources if (why := self._out_of_reach(source, own))]
+        sets = {name: suite for name, suite in reading.evaluation.suites.items() if not isinstance(suite, MtebSuite)}
+        missing += [why for suite in sets.values() if (why := self._out_of_reach(suite.source, own))]
+        if not missing:
+            try:
+                return Rows(data=prepare_data(reading.data, sets, self.scratch), has_training=True)
+            except StsflowError as error:
+                missing = [str(error)]
+        found: list[PreparedData] = []
+        without: list[str] = []
+        for name, suite in sets.items():
+            try:
+                if why := self._out_of_reach(suite.source, own):
+                    raise StsflowError(why)
+                found.append(prepare_evaluation({name: suite}, reading.data.root, self.scratch))
+            except StsflowError as error:
+                without.append(f"Scores on {name}: {error}")
+        return Rows(
+            data=PreparedData(fingerprint="", train=(), evaluation=tuple(d.evaluation[0] for d in found)),
+            has_training=False,
+            missing=(
+                f"Training rows, what they share with evaluation rows, and scores on clean rows: {missing[0]}",
+                *without,
+            ),
+        )
+
+    def measure_tokens(self, recipe: RunConfig, data: PreparedData, base: BaseModelRef) -> TokenReport:
+        """Token counts with the settings of the recipe."""
+        sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
+        share = recipe.plan.maximum_truncated_share
+        return measure_tokens(data, base, sizes, self.scratch, recipe.tokens, maximum_truncated_share=share)
+
+    def _reading(self, shipped: RunConfig) -> tuple[RunConfig, bool]:
+        """The recipe that says where rows are, and whether it is the person's own: given, or of the run's record.
+
+        Hashes and counts that it is locked to are left out: other rows are found by their digest, and named.
+        """
+        reading, own = self.recipe, True
+        if reading is None and self.record is not None:
+            try:
+                reading = RunConfig.from_recipe(RunFolder(self.record.folder).recipe)
+            except StsflowError:
+                reading = None
+        if reading is None:
+            reading, own = shipped, False
+        values = reading.model_dump(mode="json")
+        for section in (*values["data"]["train"].values(), *values["evaluation"]["suites"].values()):
+            if "expect_rows" in section:
+                section["expect_rows"] = None
+            for lock in ("sha256", "git_blob"):
+                if lock in (section.get("source") or {}):
+                    section["source"][lock] = {}
+        if self.data is not None:
+            values["data"]["root"] = str(self.data.resolve())
+        return RunConfig.model_validate(values), own
+
+    def _out_of_reach(self, source: object, own: bool) -> str:
+        """Why rows of `source` are not read here; empty when they may be."""
+        if own or isinstance(source, SyntheticSource):
+            return ""
+        if not isinstance(source, FilesSource):
+            return "a data set on the hub is read by a recipe of yours only (--recipe RECIPE)."
+        if any(is_url(entry) for entry in source.paths):
+            return f"{source.paths[0]} is an address, which is read by a recipe of yours only (--recipe RECIPE)."
+        if self.data is None:
+            return f"the data is not at hand (--data ROOT names the folder that holds {', '.join(source.paths)})."
+        return ""
 
 
 def print_verification(result: VerifyResult, console: Console) -> None:
-    """What does not hold, one line each; or that all of it holds."""
+    """What does not hold, what was not compared, who vouches for what; and the verdict."""
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
+
     for problem in result.problems:
-        console.print(f"{problem.place}: {problem.message}", soft_wrap=True, markup=False)
+        say(f"{problem.place}: {problem.message}")
+    for sentence in result.not_compared:
+        say(f"not compared: {sentence}")
     for note in result.notes:
-        console.print(f"note: {note}", soft_wrap=True, markup=False)
-    verdict = "holds" if result.holds else f"does not hold: {len(result.problems)} problem(s)"
-    console.print(f"{result.card}: {verdict}; {result.compared} numbers and digests compared", soft_wrap=True)
+        say(f"note: {note}")
+    if result.kind == "stsflow" and (result.compared or result.unvouched):
+        record = f"the run's record ({result.record})" if result.record else "the run's record, which is not at hand"
+        say(f"measured again: {result.measured:,} facts; compared with {record}: {result.recorded:,}")
+        if result.unvouched:
+            groups = ", ".join(f"{name} ({count:,})" for name, count in result.unvouched.items())
+            say(f"the run's word, nobody here vouches for: {sum(result.unvouched.values()):,} facts: {groups}")
+        for text in result.unvouched_texts:
+            say(f"the run's word, nobody here vouches for: {text}")
+    verdict = {
+        "holds": "holds",
+        "does not hold": f"does not hold: {len(result.problems):,} problem(s)",
+        "not compared": "not compared: nothing speaks against it, but no score of the model could be compared",
+    }[result.outcome]
+    say(f"{result.card}: {verdict}")

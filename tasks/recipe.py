@@ -66,6 +66,8 @@ def lock_recipe(recipe: RunConfig, base: BaseModelRef, data: PreparedData) -> Ru
     """The recipe with the hashes of everything it read filled in, so that a later run reads the same or refuses."""
     values = recipe.model_dump(mode="json")
     values["model"]["weights_sha256"] = base.weights_sha256
+    if base.kind == "hub" and re.fullmatch(r"[0-9a-f]{40}", base.revision):  # a branch has become a commit
+        values["model"]["source"]["revision"] = base.revision
     sections = [(values["data"]["train"][item.name], item) for item in data.train]
     sections += [(values["evaluation"]["suites"][item.name], item) for item in data.evaluation]
     for section, prepared in sections:

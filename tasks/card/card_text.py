@@ -1,16 +1,18 @@
-"""A card's text and figures against its facts.json."""
+"""A card's text, facts and figures against the ones that its records make."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.card.escape import escape_text
-from tasks.card.evidence import CardFacts, line_digest
-from tasks.card.facts import shown
+from tasks.card.evidence import CardFacts, PlacedFact
 from tasks.fingerprint import sha256_of_file
 from tasks.schema import Record
+
+Places = Mapping[str, Sequence[tuple[int, int, str]]]
+"""Where each fact stands: line from 1, column from 0, text there."""
 
 
 class Problem(Record):
@@ -21,73 +23,94 @@ class Problem(Record):
     message: str
 
 
-def check_text(card: Path, facts: CardFacts) -> list[Problem]:
-    """Every line of the card that is not the one that was written, with the number that should stand there."""
+def check_text(card: Path, written: str, places: Places, *, words_only: bool = False) -> list[Problem]:
+    """Every line of the card that is not the one that records make (`written`), with what should stand there.
+
+    With `words_only`, lines that differ in a fact are left to whoever compares facts.
+    """
     if not card.is_file():
         return [Problem(place=card.name, message="The card is missing.")]
     content = card.read_bytes()
-    if hashlib.sha256(content).hexdigest() == facts.card_sha256:
-        return _check_places(content.decode("utf-8").split("\n"), facts)
-    lines = content.decode("utf-8", errors="replace").replace("\r\n", "\n").split("\n")
+    if content == written.encode("utf-8"):
+        return []
+    found = content.decode("utf-8", errors="replace").replace("\r\n", "\n").split("\n")
+    lines = written.split("\n")
     problems = []
-    written, found = list(facts.lines), [line_digest(line) for line in lines]
-    for kind, start, end, first, last in difflib.SequenceMatcher(None, written, found, autojunk=False).get_opcodes():
-        if kind == "delete":
-            problems.append(_problem(start + 1, f"{end - start} lines of the card are gone."))
-        elif kind == "insert":
-            problems.append(_problem(first + 1, f"{last - first} lines were added: {_quoted(lines[first])}"))
-        elif kind == "replace":
-            problems += [
-                _problem(number + 1, _changed(start + number - first + 1, lines[number], facts))
-                for number in range(first, last)
-            ]
+    for kind, start, end, first, last in difflib.SequenceMatcher(None, lines, found, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        both = min(end - start, last - first)
+        for step in range(both):
+            wrong = _facts_gone(start + step + 1, found[first + step], places)
+            if not (wrong and words_only):
+                message = _changed(wrong, lines[start + step], found[first + step])
+                problems.append(_problem(first + step + 1, message))
+        problems += [
+            _problem(number + 1, f"A line is gone: {_quoted(lines[number])}") for number in range(start + both, end)
+        ]
+        problems += [
+            _problem(number + 1, f"A line was added: {_quoted(found[number])}") for number in range(first + both, last)
+        ]
     return problems or [Problem(place=card.name, message="Its bytes are not those that were written (line ends?).")]
 
 
-def check_facts(facts: CardFacts) -> list[Problem]:
-    """Facts whose text does not follow from their value, or that the card shows in another way."""
+def check_facts(shipped: Sequence[PlacedFact], made: Sequence[PlacedFact]) -> list[Problem]:
+    """Facts of facts.json that are not those that the records in it make: missing, added, changed."""
     problems = []
-    for item in facts.facts:
-        expected = shown(item.fact.value, item.fact.form) if item.fact.value is not None else item.fact.text
-        if item.fact.text != expected:
-            problems.append(
-                Problem(place=item.fact.id, message=f"facts.json shows {item.fact.text} for the value {expected}.")
-            )
+    stated, expected = ({item.fact.id: item for item in items} for items in (shipped, made))
+    if len(stated) < len(shipped):
+        problems.append(Problem(place="facts.json", message="One name stands for two facts."))
+    for name, item in expected.items():
+        found = stated.get(name)
+        if found is None:
+            problems.append(_fact(name, f"It is missing; the records say {item.fact.text}."))
+        elif found.fact != item.fact:
+            problems.append(_fact(name, f"It says {found.fact.text}; the records say {item.fact.text}."))
+        elif found.places != item.places:
+            problems.append(_fact(name, "It names other places than the card's."))
+    problems += [
+        _fact(name, f"It says {item.fact.text}; nothing in the records says so.")
+        for name, item in stated.items()
+        if name not in expected
+    ]
     return problems
 
 
-def check_figures(folder: Path, facts: CardFacts) -> list[Problem]:
-    """Figures that are missing or are not those that were written."""
-    problems = []
+def check_figures(folder: Path, facts: CardFacts, shown: set[str]) -> list[Problem]:
+    """Figures that are missing, are not those that were written, or belong to no card; `shown` are the card's."""
+    both = "The card and facts.json do not name the same figures."
+    problems = [_figure(name, both) for name in sorted(shown ^ facts.figures.keys())]
     for name, digest in facts.figures.items():
-        path = folder / name
-        if not path.is_file():
-            problems.append(Problem(place=f"figures/{name}", message="The figure is missing."))
-        elif sha256_of_file(path) != digest:
-            problems.append(Problem(place=f"figures/{name}", message="The figure is not the one that was written."))
+        if Path(name).name != name:
+            problems.append(_figure(name, "This is no name of a file."))
+        elif not (folder / name).is_file():
+            problems.append(_figure(name, "The figure is missing."))
+        elif sha256_of_file(folder / name) != digest:
+            problems.append(_figure(name, "The figure is not the one that was written."))
+    if folder.is_dir():
+        extra = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - set(
+            facts.figures
+        )
+        problems += [_figure(name, "The file is no figure of the card.") for name in sorted(extra)]
     return problems
 
 
-def _check_places(lines: list[str], facts: CardFacts) -> list[Problem]:
-    """The card is as it was written; facts.json must still say the same."""
-    problems = []
-    for item in facts.facts:
-        text = escape_text(item.fact.text, may_start_line=False)
-        for line, column, _ in item.places:
-            if not lines[line - 1].startswith(text, column):
-                problems.append(
-                    _problem(line, f"facts.json says {item.fact.text} for {item.fact.id}; the card does not.")
-                )
-    return problems
+def _facts_gone(number: int, found: str, places: Places) -> list[str]:
+    """The facts that should stand in line `number`, from 1, and do not."""
+    gone = [
+        f"{name} = {place[2]}"
+        for name, spots in places.items()
+        for place in spots
+        if place[0] == number and not _stands(place, found)
+    ]
+    return list(dict.fromkeys(gone))
 
 
-def _changed(number: int, line: str, facts: CardFacts) -> str:
-    """What a changed line should say: the facts that stood there and do not any more."""
-    wrong = [item for item in facts.facts for place in item.places if place[0] == number and not _stands(place, line)]
+def _changed(wrong: Sequence[str], line: str, found: str) -> str:
+    """What a changed line should say: the facts that stood there and do not any more, or the whole line."""
     if not wrong:
-        return f"The line was changed: {_quoted(line)}"
-    should = ", ".join(dict.fromkeys(f"{item.fact.id} = {item.fact.text}" for item in wrong))
-    return f"The line does not say {should}: {_quoted(line)}"
+        return f"The line was changed: {_quoted(found)} should be {_quoted(line)}"
+    return f"The line does not say {', '.join(wrong)}: {_quoted(found)}"
 
 
 def _stands(place: tuple[int, int, str], line: str) -> bool:
@@ -101,5 +124,13 @@ def _problem(line: int, message: str) -> Problem:
     return Problem(place=f"README.md, line {line}", message=message)
 
 
+def _fact(name: str, message: str) -> Problem:
+    return Problem(place=f"facts.json, {name}", message=message)
+
+
+def _figure(name: str, message: str) -> Problem:
+    return Problem(place=f"figures/{name}", message=message)
+
+
 def _quoted(line: str) -> str:
-    return repr(line if len(line) <= 120 else f"{line[:119]}…")
+    return json.dumps(line if len(line) <= 120 else f"{line[:119]}…", ensure_ascii=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 
-import yaml
 from pydantic import JsonValue
 
-from tasks.card.escape import clean, is_plain_url, shorten
+from tasks.card.escape import clean, shorten
 from tasks.card.evaluation_section import EvaluationSection, evaluation_section
+from tasks.card.evidence import Evidence, portable, portable_yaml
 from tasks.card.facts import Fact, FactSource
 from tasks.card.header import card_header
 from tasks.card.licences import LicenceConclusion, LicensedPart, conclude_licence
@@ -20,13 +20,14 @@ from tasks.card.samples import SetSamples, read_samples
 from tasks.card.training_section import TrainingSection, training_section
 from tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
 from tasks.config import RunConfig
+from tasks.fingerprint import sha256_of_file
+from tasks.recipe import lock_recipe
 from tasks.records import (
     BaseModelRef,
     Difference,
     EvaluationReport,
     PlanReport,
     PreparedData,
-    PreparedSet,
     RunRef,
     SeedSummary,
     TokenReport,
@@ -38,6 +39,9 @@ _SIMILARITIES = {
     "cosine": "Cosine Similarity", "dot": "Dot Product", "euclidean": "Euclidean Distance",
     "manhattan": "Manhattan Distance",
 }  # fmt: skip
+
+HISTOGRAM = "token-lengths.png"
+"""Name in figures/ of the picture of token lengths."""
 
 
 class ModelDetails(Record):
@@ -83,23 +87,6 @@ class Usage(Record):
     recipe_name: str
 
 
-class Evidence(Record):
-    """What `stsflow verify-card` needs to measure the model again."""
-
-    run: RunRef
-    recipe: dict[str, JsonValue]
-    """The whole recipe."""
-    base: BaseModelRef
-    training: str
-    """Fingerprint of the training."""
-    model_digest: str
-    weights_sha256: str
-    evaluation: tuple[PreparedSet, ...]
-    pairs: dict[str, Path] = {}
-    """Per-pair scores of the tuned model, by suite."""
-    environment: dict[str, str] = {}
-
-
 class CardContent(Record):
     """The card, before it is laid out."""
 
@@ -118,9 +105,11 @@ class CardContent(Record):
     recommendations: str
     authors: tuple[str, ...]
     contact: str
-    histogram: Path | None = None
-    """Token histogram (PNG)."""
+    histogram: bool = False
+    """Whether there is a picture of token lengths."""
     evidence: Evidence
+    pictures: dict[str, Path] = {}
+    """Where the pictures that other stages drew lie on this machine, by their names in figures/."""
 
 
 def gather_content(
@@ -146,10 +135,39 @@ def gather_content(
     given. `histogram` is the picture of token lengths, shown when it is there. `seeds` says that the model is one of
     several that differ in the seed. Nothing else is read, and nothing is written.
     """
-    chosen_samples = samples if samples is not None else {item.name: read_samples(item) for item in data.train}
-    chosen_modules = modules if modules is not None else read_modules(trained.model)
-    evaluation = evaluation_section(recipe, run, data, trained, base_scores, tuned_scores, differences)
-    training = training_section(run, data, tokens, plan, trained, chosen_samples)
+    evidence = Evidence(
+        recipe=lock_recipe(recipe, base, data),
+        run=run,
+        data=data,
+        base=base,
+        tokens=tokens,
+        plan=plan,
+        trained=trained,
+        base_scores=base_scores,
+        tuned_scores=tuned_scores,
+        differences=differences,
+        samples=dict(samples) if samples is not None else {item.name: read_samples(item) for item in data.train},
+        modules=modules if modules is not None else read_modules(trained.model),
+        histogram=histogram is not None,
+        seeds=seeds,
+        pairs=_digests_of_pairs(base_scores, tuned_scores),
+    )
+    pictures = {
+        gold_picture(name): scores.plot for name, scores in tuned_scores.suites.items() if scores.plot is not None
+    }
+    if histogram is not None:
+        pictures[HISTOGRAM] = histogram
+    return content_of(portable(evidence)).model_copy(update={"pictures": pictures})
+
+
+def content_of(evidence: Evidence) -> CardContent:
+    """The content of the card that these records make: the same whoever asks, on any machine."""
+    recipe, run, data, base = evidence.recipe, evidence.run, evidence.data, evidence.base
+    tokens, plan, trained = evidence.tokens, evidence.plan, evidence.trained
+    evaluation = evaluation_section(
+        recipe, run, data, trained, evidence.base_scores, evidence.tuned_scores, evidence.differences
+    )
+    training = training_section(run, data, tokens, plan, trained, evidence.samples)
     findings = (*data.findings, *tokens.findings, *(plan.findings if plan else ()), *trained.findings)
     licence = conclude_licence(
         LicensedPart(what=base.name, license=base.license),
@@ -158,17 +176,17 @@ def gather_content(
     )
     title = clean(recipe.card.model_name) or f"SentenceTransformer based on {base.name}"
     language = recipe.card.language or tuple(dict.fromkeys(code for item in data.train for code in item.language))
-    widget = _widget(trained, chosen_samples)
+    widget = _widget(trained, evidence.samples)
     return CardContent(
         title=title,
         description=recipe.card.description,
         header=card_header(title, language, licence.license, base, data, training, evaluation, widget),
         details=_details(run, base, trained, language),
         licence=licence,
-        usage=_usage(recipe, run, base, trained, widget, chosen_modules),
+        usage=_usage(recipe, run, base, trained, widget, evidence.modules),
         evaluation=evaluation,
         limits=limits_section(
-            run, data, base, tokens, trained, findings, evaluation, training, recipe.headline_suite, seeds
+            run, data, base, tokens, trained, findings, evaluation, training, recipe.headline_suite, evidence.seeds
         ),
         training=training,
         out_of_scope=recipe.card.out_of_scope,
@@ -176,9 +194,23 @@ def gather_content(
         recommendations=recipe.card.recommendations,
         authors=recipe.card.authors,
         contact=recipe.card.contact,
-        histogram=histogram,
-        evidence=_evidence(recipe, run, data, base, trained, tuned_scores),
+        histogram=evidence.histogram,
+        evidence=evidence,
     )
+
+
+def gold_picture(suite: str) -> str:
+    """Name in figures/ of the picture of gold against predicted scores."""
+    return f"gold-vs-predicted-{suite}.png"
+
+
+def _digests_of_pairs(*reports: EvaluationReport) -> dict[str, str]:
+    return {
+        f"{report.model}/{name}": sha256_of_file(scores.pairs)
+        for report in reports
+        for name, scores in report.suites.items()
+        if scores.pairs is not None and scores.pairs.is_file()
+    }
 
 
 def _details(run: RunRef, base: BaseModelRef, trained: TrainedModel, language: tuple[str, ...]) -> ModelDetails:
@@ -237,54 +269,8 @@ def _usage(
         other_modules=modules.others,
         prompts=json.dumps(modules.prompts, ensure_ascii=False, indent=2) if any(modules.prompts.values()) else "",
         command="stsflow run recipe.yaml",
-        recipe=_portable_recipe(recipe),
+        recipe=portable_yaml(recipe),
         recipe_digest=source.fact("run.recipe_sha256", run.recipe_sha256),
         run=source.fact("run.mlflow_run_id", run.mlflow_run_id),
         recipe_name=recipe.name,
-    )
-
-
-def _portable_recipe(recipe: RunConfig) -> str:
-    """YAML of what the recipe states; absolute folders shrink to their last part, addresses stay."""
-    stated = recipe.model_dump(mode="json", exclude_unset=True)
-    if not _means_the_same(stated, recipe):
-        stated = recipe.model_dump(mode="json")
-    return yaml.safe_dump(_without_folders(stated), allow_unicode=True, sort_keys=False, width=110)
-
-
-def _means_the_same(stated: dict[str, JsonValue], recipe: RunConfig) -> bool:
-    try:
-        return RunConfig.model_validate(stated) == recipe
-    except ValueError:
-        return False
-
-
-def _without_folders(value: JsonValue) -> JsonValue:
-    if isinstance(value, dict):
-        return {key: _without_folders(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(item) for item in value]
-    if isinstance(value, str) and PurePath(value).is_absolute() and not is_plain_url(value):
-        return PurePath(value).name
-    return value
-
-
-def _evidence(
-    recipe: RunConfig,
-    run: RunRef,
-    data: PreparedData,
-    base: BaseModelRef,
-    trained: TrainedModel,
-    tuned_scores: EvaluationReport,
-) -> Evidence:
-    return Evidence(
-        run=run,
-        recipe=recipe.model_dump(mode="json"),
-        base=base,
-        training=trained.fingerprint,
-        model_digest=trained.model_digest,
-        weights_sha256=trained.weights_sha256,
-        evaluation=data.evaluation,
-        pairs={name: scores.pairs for name, scores in tuned_scores.suites.items() if scores.pairs is not None},
-        environment=trained.environment,
     )

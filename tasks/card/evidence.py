@@ -1,19 +1,56 @@
-"""facts.json: where every number of a card comes from, and what it takes to measure the model again."""
+"""The records that a card is made of, as facts.json ships them: whoever has them can write the card again."""
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
 from typing import Literal
 
-from pydantic import JsonValue
-
-from tasks.card.content import Evidence
+from tasks.addresses import is_url, without_credentials
 from tasks.card.facts import Fact
+from tasks.card.samples import SetSamples
+from tasks.card.usage import ModelModules
+from tasks.config import RunConfig
+from tasks.recipe import recipe_yaml
+from tasks.records import (
+    BaseModelRef,
+    Difference,
+    EvaluationReport,
+    Finding,
+    PlanReport,
+    PreparedData,
+    PreparedSet,
+    RunRef,
+    SeedSummary,
+    SourceRef,
+    TokenReport,
+    TrainedModel,
+)
 from tasks.schema import Record
-from tasks.workspace import Workspace
 
-_WORKSPACE = "workspace:"
+
+class Evidence(Record):
+    """Everything that a card says follows from this, by `content_of`. It names no folder of the machine."""
+
+    recipe: RunConfig
+    """The run's locked recipe, made portable."""
+    run: RunRef
+    data: PreparedData
+    base: BaseModelRef
+    tokens: TokenReport
+    plan: PlanReport | None
+    trained: TrainedModel
+    base_scores: EvaluationReport
+    tuned_scores: EvaluationReport
+    differences: tuple[Difference, ...]
+    samples: dict[str, SetSamples]
+    """First rows of each training set."""
+    modules: ModelModules
+    histogram: bool
+    """Whether there is a picture of token lengths."""
+    seeds: SeedSummary | None
+    pairs: dict[str, str]
+    """SHA-256 of the files of per-row scores, by `<model>/<suite>`."""
 
 
 class PlacedFact(Record):
@@ -27,46 +64,147 @@ class PlacedFact(Record):
 class CardFacts(Record):
     """The file facts.json."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
+    code: str
+    """Fingerprint of the code that wrote the card (see `render.code_of_cards`)."""
     card_sha256: str
     """Of README.md."""
-    lines: tuple[str, ...]
-    """Short digest of each line of README.md, so that a changed one can be named."""
     figures: dict[str, str]
     """SHA-256 by file name."""
     facts: tuple[PlacedFact, ...]
-    evidence: dict[str, JsonValue]
-    """An Evidence record; paths inside the workspace start with `workspace:`."""
-
-    def fact(self, identity: str) -> Fact | None:
-        """The fact with this id, or None."""
-        return next((item.fact for item in self.facts if item.fact.id == identity), None)
+    evidence: Evidence
 
 
-def line_digest(line: str) -> str:
-    """First twelve digits of the line's SHA-256: enough to tell the lines of one card apart."""
-    return hashlib.sha256(line.encode("utf-8")).hexdigest()[:12]
+def portable(evidence: Evidence) -> Evidence:
+    """The same without a folder of the machine: paths shrink to their last part, folders inside messages go."""
+    folders = _folders(evidence)
+
+    def plain(text: str) -> str:
+        for folder in folders:
+            text = text.replace(f"{folder}/", "")
+        return text
+
+    data, trained = evidence.data, evidence.trained
+    return evidence.model_copy(
+        update={
+            "recipe": portable_recipe(evidence.recipe),
+            "run": evidence.run.model_copy(update={"folder": _name(evidence.run.folder), "tracking_uri": ""}),
+            "data": data.model_copy(
+                update={
+                    "train": tuple(_portable_set(item) for item in data.train),
+                    "evaluation": tuple(_portable_set(item) for item in data.evaluation),
+                    "findings": _said(data.findings, plain),
+                }
+            ),
+            "base": evidence.base.model_copy(update={"path": _name(evidence.base.path)}),
+            "tokens": evidence.tokens.model_copy(update={"findings": _said(evidence.tokens.findings, plain)}),
+            "plan": evidence.plan
+            and evidence.plan.model_copy(update={"findings": _said(evidence.plan.findings, plain)}),
+            "trained": _portable_training(trained, plain),
+            "base_scores": _portable_report(evidence.base_scores),
+            "tuned_scores": _portable_report(evidence.tuned_scores),
+        }
+    )
 
 
-def portable(evidence: Evidence) -> dict[str, JsonValue]:
-    """The record as JSON, with `workspace:` in place of the workspace's own folder (two above the run's folder)."""
-    root = str(evidence.run.folder.parent.parent)
-    replaced = _replace(evidence.model_dump(mode="json"), f"{root}/", f"{_WORKSPACE}/")
-    if not isinstance(replaced, dict):
-        raise TypeError("An Evidence record is a JSON object.")
-    return replaced
+def portable_recipe(recipe: RunConfig) -> RunConfig:
+    """The recipe without folders of the machine and without what an address carries as a secret; `data.root` is left
+    out, so that it is the recipe's own folder or what `--set data.root=FOLDER` says."""
+    values = recipe.model_dump(mode="json")
+    values["data"]["root"] = None
+    values["training"]["arguments"] = _without_folders(values["training"]["arguments"])
+    if "path" in values["model"]["source"]:
+        values["model"]["source"]["path"] = shortened(values["model"]["source"]["path"])
+    for section in (*values["data"]["train"].values(), *values["evaluation"]["suites"].values()):
+        if section.get("folder"):
+            section["folder"] = shortened(section["folder"])
+        source = section.get("source") or {}
+        if "paths" in source:
+            source["paths"] = [_portable_address(entry) for entry in source["paths"]]
+            for field in ("sha256", "git_blob"):
+                source[field] = {_portable_address(name): value for name, value in source[field].items()}
+    return RunConfig.model_validate(values)
 
 
-def located(evidence: dict[str, JsonValue], workspace: Workspace) -> Evidence:
-    """The record that `portable` wrote, with the paths of this workspace."""
-    return Evidence.model_validate(_replace(evidence, f"{_WORKSPACE}/", f"{Path(workspace.root)}/"))
+def portable_yaml(recipe: RunConfig) -> str:
+    """The recipe as the card prints it: YAML without the line of `data.root` where none is stated."""
+    text = recipe_yaml(recipe)
+    return text.replace("\n  root: null\n", "\n", 1) if recipe.data.root is None else text
 
 
-def _replace(value: JsonValue, prefix: str, by: str) -> JsonValue:
-    if isinstance(value, dict):
-        return {key: _replace(item, prefix, by) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replace(item, prefix, by) for item in value]
-    if isinstance(value, str) and value.startswith(prefix):
-        return by + value.removeprefix(prefix)
-    return value
+def shortened(text: str) -> str:
+    """The last part of an absolute path; any other text as it is."""
+    return PurePath(text).name if PurePath(text).is_absolute() else text
+
+
+def _folders(evidence: Evidence) -> list[str]:
+    """Folders that messages may begin a path with, the deepest first: the data's, the workspace's, the person's."""
+    found = {evidence.recipe.data.root, evidence.run.folder.parent.parent, Path.cwd(), Path.home()}
+    usable = [str(folder) for folder in found if folder is not None and folder.is_absolute() and folder.name]
+    return sorted(usable, key=len, reverse=True)
+
+
+def _name(path: Path) -> Path:
+    return Path(path.name) if path.is_absolute() else path
+
+
+def _portable_address(entry: str) -> str:
+    return without_credentials(entry) if is_url(entry) else shortened(entry)
+
+
+def _portable_set(item: PreparedSet) -> PreparedSet:
+    clean = item.clean_rows
+    return item.model_copy(
+        update={
+            "path": _name(item.path), "source": _portable_source(item.source),
+            "clean_rows": None if clean is None else _name(clean),
+        }
+    )  # fmt: skip
+
+
+def _portable_source(source: SourceRef) -> SourceRef:
+    files = tuple(
+        file.model_copy(update={"path": _name(file.path), "uri": _portable_address(file.uri)}) for file in source.files
+    )
+    names = {"name": shortened(source.name), "uri": _portable_address(source.uri)}
+    return source.model_copy(update={"files": files, **names})
+
+
+def _portable_training(trained: TrainedModel, plain: Callable[[str], str]) -> TrainedModel:
+    return trained.model_copy(
+        update={
+            "folder": _name(trained.folder), "model": _name(trained.model),
+            "hyperparameters": {name: _without_folders(value) for name, value in trained.hyperparameters.items()},
+            "findings": _said(trained.findings, plain),
+        }
+    )  # fmt: skip
+
+
+def _portable_report(report: EvaluationReport) -> EvaluationReport:
+    suites = {
+        name: scores.model_copy(
+            update={
+                "pairs": None if scores.pairs is None else _name(scores.pairs),
+                "plot": None if scores.plot is None else _name(scores.plot),
+            }
+        )
+        for name, scores in report.suites.items()
+    }
+    return report.model_copy(update={"model_path": _name(report.model_path), "suites": suites})
+
+
+def _said(findings: tuple[Finding, ...], plain: Callable[[str], str]) -> tuple[Finding, ...]:
+    return tuple(
+        item.model_copy(
+            update={"message": plain(item.message), "remedy": plain(item.remedy), "subject": plain(item.subject)}
+        )
+        for item in findings
+    )
+
+
+def _without_folders(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(item) for item in value]
+    return shortened(value) if isinstance(value, str) else value

@@ -11,14 +11,17 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from tasks.card.content import CardContent
+from tasks.card.content import HISTOGRAM, CardContent, gold_picture
 from tasks.card.escape import escape_prose, escape_text, fenced, inline_code, is_plain_url
-from tasks.card.evidence import CardFacts, PlacedFact, line_digest, portable
+from tasks.card.evidence import CardFacts, PlacedFact
 from tasks.card.facts import Fact, Sentence, facts_in
 from tasks.card.figures import draw_comparison, draw_training_curve, has_curve
 from tasks.files import write_bytes_atomically, write_text_atomically
-from tasks.fingerprint import sha256_of_file
+from tasks.fingerprint import fingerprint, sha256_of_file
 from tasks.records import CardRef
+
+COMPARISON, CURVE = "base-vs-tuned.png", "training-curve.png"
+"""Names in figures/ of the pictures that the card draws itself."""
 
 _OPEN, _MIDDLE, _CLOSE = "\ue000", "\ue001", "\ue002"
 _MARKED = re.compile(f"{_OPEN}([^{_MIDDLE}]*){_MIDDLE}([^{_CLOSE}]*){_CLOSE}")
@@ -59,7 +62,13 @@ def write_card(content: CardContent, folder: Path, model_folder: Path) -> CardRe
     folder.mkdir(parents=True, exist_ok=True)
     figures = _write_figures(content, folder / "figures")
     text, places = render_placed(content)
-    facts = _facts(content, text, places, figures)
+    facts = CardFacts(
+        code=code_of_cards(),
+        card_sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        figures={figure.name: sha256_of_file(figure) for figure in figures},
+        facts=facts_of(content, places),
+        evidence=content.evidence,
+    )
     for target in (folder, model_folder):
         if target != folder:
             _copy_figures(figures, target / "figures")
@@ -124,20 +133,21 @@ def _tidy(text: str) -> str:
 
 def _write_figures(content: CardContent, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    figures = [draw_comparison(content.evaluation, folder / "base-vs-tuned.png")]
+    figures = [draw_comparison(content.evaluation, folder / COMPARISON)]
     if has_curve(content.training):
-        figures.append(draw_training_curve(content.training, folder / "training-curve.png"))
-    pictures = {
-        folder / f"gold-vs-predicted-{block.name}.png": block.plot
-        for block in content.evaluation.suites
-        if block.plot is not None
-    }
-    if content.histogram is not None:
-        pictures[folder / "token-lengths.png"] = content.histogram
-    for target, origin in pictures.items():
+        figures.append(draw_training_curve(content.training, folder / CURVE))
+    for name, origin in content.pictures.items():
+        target = folder / name
         write_bytes_atomically(target, origin.read_bytes())
         figures.append(target)
     return figures
+
+
+def figure_names(content: CardContent) -> set[str]:
+    """Names in figures/ of the pictures that the card shows."""
+    names = {gold_picture(block.name) for block in content.evaluation.suites if block.plot is not None}
+    names |= {COMPARISON} | ({CURVE} if has_curve(content.training) else set())
+    return names | ({HISTOGRAM} if content.histogram else set())
 
 
 def _copy_figures(figures: list[Path], target: Path) -> None:
@@ -145,14 +155,12 @@ def _copy_figures(figures: list[Path], target: Path) -> None:
         write_bytes_atomically(target / figure.name, figure.read_bytes())
 
 
-def _facts(
-    content: CardContent, text: str, places: dict[str, list[tuple[int, int, str]]], figures: list[Path]
-) -> CardFacts:
-    facts = facts_in(content)
-    return CardFacts(
-        card_sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
-        lines=tuple(line_digest(line) for line in text.split("\n")),
-        figures={figure.name: sha256_of_file(figure) for figure in figures},
-        facts=tuple(PlacedFact(fact=fact, places=tuple(places.get(name, ()))) for name, fact in facts.items()),
-        evidence=portable(content.evidence),
-    )
+def facts_of(content: CardContent, places: dict[str, list[tuple[int, int, str]]]) -> tuple[PlacedFact, ...]:
+    """Every fact of the card, with the places where `render_placed` put it."""
+    return tuple(PlacedFact(fact=fact, places=tuple(places.get(name, ()))) for name, fact in facts_in(content).items())
+
+
+def code_of_cards() -> str:
+    """Fingerprint of the code and the template that a card is written with: other code writes other words."""
+    here = Path(__file__).resolve().parent
+    return fingerprint({path.name: path.read_text(encoding="utf-8") for path in sorted(here.glob("*.*"))})

@@ -1,44 +1,44 @@
 """Whether a finished card tells the truth about the model beside it.
 
-A card of stsflow carries facts.json: its text is compared with that, the digests with the files, and the scores with a
-new measurement of the shipped weights, so that weights and digest changed together are found too. A card of another
-origin is read for what it fails to say (see tasks/card/foreign.py).
+A card of stsflow carries facts.json: the records that it was made of. The card is written again from them and compared
+line by line; what can be measured again is measured (weights, rows, scores); what the run recorded of itself is
+compared with that record where it is at hand; the rest is named as the run's word. Whatever came with the card is data:
+no path in it is followed, no code in it runs. A card of another origin is read for what it fails to say (foreign.py).
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-from tasks.card.base_at_hand import base_at_hand
 from tasks.card.card_text import Problem, check_facts, check_figures, check_text
-from tasks.card.content import Evidence
-from tasks.card.evaluation_section import suite_blocks
-from tasks.card.evidence import CardFacts, located
+from tasks.card.content import CardContent, content_of
+from tasks.card.evidence import CardFacts, Evidence, portable
 from tasks.card.facts import Fact, facts_in
+from tasks.card.figures import draw_comparison, draw_training_curve, has_curve
 from tasks.card.foreign import check_foreign_card
-from tasks.config import EvaluationConfig, RunConfig
+from tasks.card.measured_again import MeasuredAgain, Tools, how_pairs_differ
+from tasks.card.render import COMPARISON, CURVE, code_of_cards, facts_of, figure_names, render_placed
+from tasks.card.run_record import RunRecord, recorded
 from tasks.environment import hardware, versions
-from tasks.errors import EvaluationFailed, PreconditionError
-from tasks.evaluation.suites import Suite
+from tasks.errors import PreconditionError
 from tasks.files import links_that_leave
-from tasks.fingerprint import sha256_of_file, sha256_of_model
-from tasks.models.sources import ModelSource
-from tasks.records import (
-    BaseModelRef,
-    Difference,
-    EvaluationReport,
-    PreparedData,
-    PreparedSet,
-    TrainedModel,
-)
+from tasks.fingerprint import sha256_of_file
 from tasks.schema import Record
-from tasks.workspace import Workspace
 
 SAME_MACHINE, OTHER_MACHINE = 2e-5, 1e-3
 """How far a score may lie from the card's: on the processor and torch version that made it, and anywhere else."""
+
+LARGEST_FACTS = 256 * 2**20
+"""Bytes of a facts.json that is still read."""
+
+FindRecord = Callable[[Evidence], RunRecord | None]
+"""Finds the run's own record on this machine, by what the card says of the run."""
+
+Outcome = Literal["holds", "does not hold", "not compared"]
 
 
 class VerifyResult(Record):
@@ -48,256 +48,242 @@ class VerifyResult(Record):
     model: Path
     card: Path
     kind: Literal["stsflow", "foreign"]
+    outcome: Outcome
+    """`not compared`: nothing speaks against the card, but no score of the model could be compared with anything."""
     holds: bool
     problems: tuple[Problem, ...]
-    notes: tuple[str, ...]
-    """What could not be looked at, and why; no reason to doubt the card."""
-    compared: int
-    """Numbers and digests that were compared with a source outside the card."""
-
-
-class Evaluate(Protocol):
-    """Measures a model on suites: `evaluate_model` of the evaluation stage."""
-
-    def __call__(
-        self,
-        name: str,
-        model_path: Path,
-        model_digest: str,
-        suites: Mapping[str, Suite],
-        data: PreparedData,
-        config: EvaluationConfig,
-        folder: Path,
-        *,
-        base: BaseModelRef | None = None,
-    ) -> EvaluationReport: ...
-
-
-class FindBase(Protocol):
-    """Finds the base model on this machine: `base_at_hand`."""
-
-    def __call__(self, stated: BaseModelRef, source: ModelSource) -> BaseModelRef | None: ...
-
-
-class Compare(Protocol):
-    """Paired differences of two reports: `compare` of the evaluation stage."""
-
-    def __call__(
-        self, first: EvaluationReport, second: EvaluationReport, config: EvaluationConfig
-    ) -> tuple[Difference, ...]: ...
+    measured: int = 0
+    """Facts of the card that were measured or counted again here."""
+    recorded: int = 0
+    """Facts that were compared with the run's own record."""
+    compared: int = 0
+    """Facts that were measured again, compared with the record, or both."""
+    record: str = ""
+    """Where the run's record was found; empty when it was not at hand."""
+    not_compared: tuple[str, ...] = ()
+    """What could not be measured here, and why: no reason to doubt the card."""
+    unvouched: dict[str, int] = {}
+    """Facts that nobody here vouches for, counted by the first part of their names: the run's word."""
+    unvouched_texts: tuple[str, ...] = ()
+    """Texts and figures that nobody here vouches for."""
+    notes: tuple[str, ...] = ()
 
 
 def verify_card(
-    folder: Path,
-    workspace: Workspace,
-    *,
-    evaluate: Evaluate | None,
-    compare: Compare | None = None,
-    digest_rows: Callable[[PreparedSet], str] | None = None,
-    prepare: Callable[[RunConfig], PreparedData] | None = None,
-    find_base: FindBase = base_at_hand,
-    tolerance: float | None = None,
+    folder: Path, *, tools: Tools | None, find_record: FindRecord | None = None, tolerance: float | None = None
 ) -> VerifyResult:
     """What holds of the card in `folder` (a model folder, a run's folder, or its card folder).
 
-    `evaluate` measures the shipped weights again, and the base model where `find_base` has it; `compare` makes the
-    paired differences of both; `digest_rows` gives the digest of a prepared set as it now lies on disk; `prepare`
-    reads the recipe's data again where the prepared rows are gone. Without `evaluate` nothing is measured, which is a
-    note. `tolerance` for scores defaults to SAME_MACHINE or OTHER_MACHINE. Whatever came with the card is data: it lets
-    no code run. Raises PreconditionError when `folder` holds neither a card nor a model.
+    `tools` measure again; without them nothing is measured. `find_record` finds the run's own record. `tolerance` for
+    scores defaults to SAME_MACHINE or OTHER_MACHINE. Raises PreconditionError when `folder` holds neither a card nor a
+    model.
     """
     model, card = _locate(folder)
     leaving = [link for place in dict.fromkeys((model, card.parent)) for link in links_that_leave(place)]
     if leaving:
         message = "It is a link out of its folder: what it points to is no part of what was shipped."
-        links = [Problem(place=str(link), message=message) for link in leaving]
-        return _result(folder, model, card, "stsflow", links, [], 0)
+        return _refused(folder, model, card, [Problem(place=str(link), message=message) for link in leaving])
     if not card.with_name("facts.json").is_file():
-        problems = check_foreign_card(card)
-        return _result(folder, model, card, "foreign", problems, [], 0)
+        problems = tuple(check_foreign_card(card))
+        return VerifyResult(
+            folder=folder, model=model, card=card, kind="foreign", outcome="does not hold", holds=False,
+            problems=problems,
+        )  # fmt: skip
     try:
-        facts = CardFacts.load(card.with_name("facts.json"))
-        evidence = located(facts.evidence, workspace)
-        recipe = RunConfig.model_validate(evidence.recipe)
-    except ValueError as error:
-        message = f"It cannot be read as the facts of a card: {str(error).splitlines()[0]}"
-        return _result(folder, model, card, "stsflow", [Problem(place="facts.json", message=message)], [], 0)
-    check = _Verification(facts, evidence, recipe)
-    check.problems += check_text(card, facts) + check_facts(facts) + check_figures(card.with_name("figures"), facts)
-    check.copy(model / "README.md", card)
-    check.digests(model)
-    check.training(workspace)
-    rows = check.rows(digest_rows, prepare)
-    if evaluate is None:
-        check.notes.append("The scores were not measured again: no evaluation was given.")
-    elif rows is not None:
-        check.scores(model, rows, evaluate, compare, find_base, tolerance)
-    return _result(folder, model, card, "stsflow", check.problems, check.notes, check.compared)
+        check = _Verification(model, card)
+    except _Unreadable as error:
+        message = f"It cannot be read as the facts of a card: {error}"
+        return _refused(folder, model, card, [Problem(place="facts.json", message=message)])
+    check.text()
+    record = find_record(check.shipped) if find_record is not None else None
+    if record is not None:
+        check.with_record(record)
+    with tempfile.TemporaryDirectory(prefix="verify-card-") as scratch:
+        if tools is not None and model.is_dir():
+            check.with_measurement(tools, Path(scratch), record, tolerance)
+        check.figures(record, Path(scratch))
+    return check.result(folder)
+
+
+class _Unreadable(ValueError):
+    """facts.json is damaged, of another format, or its records contradict each other."""
 
 
 class _Verification:
     """The checks of one card, and what they found so far."""
 
-    def __init__(self, facts: CardFacts, evidence: Evidence, recipe: RunConfig) -> None:
-        self.facts, self.evidence, self.recipe = facts, evidence, recipe
+    def __init__(self, model: Path, card: Path) -> None:
+        """Read facts.json beside `card` and write the card again from it; raises _Unreadable."""
+        self.model, self.card = model, card
+        self.facts, self.content = _read(card.with_name("facts.json"))
+        self.shipped = self.facts.evidence
+        self.written, self.places = render_placed(self.content)
+        self.by_name = facts_in(self.content)
         self.problems: list[Problem] = []
         self.notes: list[str] = []
-        self.compared = 0
+        self.not_compared: list[str] = []
+        self.measured: set[str] = set()
+        self.recorded: set[str] = set()
+        self.record = ""
+        self.has_words = False
+        self.unknown_pictures: set[str] = set()
 
-    def copy(self, beside_weights: Path, card: Path) -> None:
-        """The card beside the weights, where the run's own card is the one that is looked at."""
-        if beside_weights == card or not beside_weights.is_file():
-            return
-        for problem in check_text(beside_weights, self.facts):
+    def text(self) -> None:
+        """The card, its copies and its facts against what the records make."""
+        found = check_text(self.card, self.written, self.places)
+        self.problems += found + check_facts(self.facts.facts, facts_of(self.content, self.places))
+        if found and self.facts.code != code_of_cards():
+            self.notes.append(
+                "The card was written by another version of stsflow, which may word things otherwise: look at lines "
+                "that differ in their words only with that version."
+            )
+        if not self.model.is_dir():
+            self._problem("model", f"There is no model folder at {self.model}.")
+        elif self.model != self.card.parent:
+            self._copy_beside_weights()
+        for folder in dict.fromkeys((self.card.parent, self.model)):
+            place = "" if folder == self.card.parent else "model/"
+            for problem in check_figures(folder / "figures", self.facts, figure_names(self.content)):
+                self._problem(f"{place}{problem.place}", problem.message)
+
+    def _copy_beside_weights(self) -> None:
+        for problem in check_text(self.model / "README.md", self.written, self.places):
             self._problem(f"model/{problem.place}", problem.message)
+        copy = self.model / "facts.json"
+        if not copy.is_file() or copy.read_bytes() != self.card.with_name("facts.json").read_bytes():
+            self._problem("model/facts.json", "It is not the facts.json of the card.")
 
-    def digests(self, model: Path) -> None:
-        """The model folder against the recorded digests, and those against the card's."""
-        recorded = {
-            "model.weights_sha256": self.evidence.weights_sha256,
-            "model.digest": self.evidence.model_digest,
-            "base.weights_sha256": self.evidence.base.weights_sha256,
-            "base.revision": self.evidence.base.revision,
-            "run.recipe_sha256": self.evidence.run.recipe_sha256,
-            **{f"suite.{item.name}.data_digest": item.digest for item in self.evidence.evaluation},
-        }
-        for identity, value in recorded.items():
-            self._expect(identity, value, "the record in facts.json")
-        weights = sorted(model.glob("model*.safetensors"))
-        if len(weights) == 1:  # several parts are told apart by the digest of the folder
-            self._expect("model.weights_sha256", sha256_of_file(weights[0]), f"the file {weights[0].name}")
-        if not model.is_dir():
-            self._problem("model", f"There is no model folder at {model}.")
-        else:
-            self._expect("model.digest", sha256_of_model(model), "the files of the model folder")
-
-    def training(self, workspace: Workspace) -> None:
-        """The trainer's own record of the run, where the workspace still has it."""
-        path = workspace.training(self.evidence.training).result
-        if not path.is_file():
-            self.notes.append("The training's own record is not in this workspace, so it was not compared.")
+    def with_record(self, record: RunRecord) -> None:
+        """What the run recorded of itself, fact by fact, then in words."""
+        evidence = recorded(record, self.shipped)
+        if evidence is None:
+            self.not_compared.append(f"The run's record ({record.where}) is damaged or not complete.")
             return
-        try:
-            trained = TrainedModel.load(path)
-        except ValueError:
-            self._problem(str(path), "It is not the record of a training.")
-            return
-        expected: dict[str, object] = {
-            "model.weights_sha256": trained.weights_sha256,
-            "model.digest": trained.model_digest,
-            "training.steps": trained.steps,
-            "training.epochs": trained.epochs,
-            "training.loss": trained.train_loss,
-            "training.best_step": trained.best_step,
-            "training.best_metric": trained.best_metric,
-        }
-        for item in trained.exposure:
-            for field in ("rows", "rows_seen", "unique_rows_seen", "seen_share", "repeats", "rows_seen_per_epoch"):
-                expected[f"exposure.{item.name}.{field}"] = getattr(item, field)
-        for number, row in enumerate(trained.log):
-            expected |= {f"log.{number}.{field}": getattr(row, field) for field in ("epoch", "step", "loss", "metric")}
-        for identity, value in expected.items():
-            self._expect(identity, value, "the record of the training")
+        self.record = record.where
+        content = content_of(portable(evidence))
+        said = facts_in(content)
+        for name in self.by_name.keys() | said.keys():
+            mine, theirs = self.by_name.get(name), said.get(name)
+            self.recorded.add(name)
+            if mine is None or theirs is None or (mine.value, mine.text) != (theirs.value, theirs.text):
+                self._problem(name, f"The card says {_text(mine)}; the run's record says {_text(theirs)}.")
+        written, places = render_placed(content)
+        if written != self.written:
+            self.problems += check_text(self.card, written, places, words_only=True)
+        self.has_words = True
+        self._pairs_of_record(record, evidence)
 
-    def rows(
-        self,
-        digest_rows: Callable[[PreparedSet], str] | None,
-        prepare: Callable[[RunConfig], PreparedData] | None,
-    ) -> tuple[PreparedSet, ...] | None:
-        """The evaluation sets as they now lie on disk, compared with their digests; None when they cannot be read."""
-        for item in self.evidence.evaluation:
-            for file in item.source.files:
-                if file.path.is_file():
-                    self.compared += 1
-                    if sha256_of_file(file.path) != file.sha256:
-                        self._problem(
-                            f"suite {item.name}",
-                            f"The evaluation file {file.path} is not the one that was measured on.",
-                        )
-        found = self.evidence.evaluation
-        if not all(item.path.is_dir() for item in found):
-            if prepare is None:
-                self._problem("evaluation data", "The evaluation rows are not there any more: nothing can be measured.")
-                return None
-            made = prepare(self.recipe)
-            found = tuple(made.evaluation_set(item.name) for item in found)
-            for item in found:
-                self._expect(f"suite.{item.name}.data_digest", item.digest, "the rows that the source now gives")
-        elif digest_rows is not None:
-            for item in found:
-                self._expect(f"suite.{item.name}.data_digest", digest_rows(item), "the prepared rows on disk")
-        return found
+    def _pairs_of_record(self, record: RunRecord, evidence: Evidence) -> None:
+        for name in sorted(self.shipped.pairs.keys() | evidence.pairs.keys()):
+            if name not in evidence.pairs:
+                self._problem(f"evaluation/{name}.parquet", f"The per-row scores are gone from {record.where}.")
+            elif name not in self.shipped.pairs:
+                self._problem(f"evaluation/{name}.parquet", "The card knows nothing of these per-row scores.")
+            elif self.shipped.pairs[name] != evidence.pairs[name]:
+                self._problem(f"evaluation/{name}.parquet", "The per-row scores are not those that were written.")
 
-    def scores(
-        self,
-        model: Path,
-        rows: tuple[PreparedSet, ...],
-        evaluate: Evaluate,
-        compare: Compare | None,
-        find_base: FindBase,
-        tolerance: float | None,
-    ) -> None:
-        """Measure again, and compare every fact that a measurement gives."""
-        data = PreparedData(fingerprint="", train=(), evaluation=rows)
-        config = self.recipe.evaluation
-        base = find_base(self.evidence.base, self.recipe.model.source)
-        with tempfile.TemporaryDirectory(prefix="verify-card-") as scratch:
-            try:
-                tuned = evaluate("tuned", model, sha256_of_model(model), config.suites, data, config, Path(scratch))
-                before = None
-                if base is not None:
-                    digest = sha256_of_model(base.path)
-                    before = evaluate("base", base.path, digest, config.suites, data, config, Path(scratch), base=base)
-                else:
-                    self.notes.append(
-                        f"The base model {self.evidence.base.name} is not at hand with the digest that the card "
-                        "states, so its scores were not measured again."
-                    )
-                differences = compare(before, tuned, config) if compare is not None and before is not None else ()
-            except EvaluationFailed as error:
-                self._problem("evaluation", f"The model cannot be measured any more: {error}")
-                return
-            blocks = suite_blocks(self.recipe, self.evidence.run, rows, before, tuned, differences)
-            allowed = self._tolerance() if tolerance is None else tolerance
-            self._compare_scores(facts_in(blocks).values(), allowed)
-            self._compare_pairs(tuned, allowed)
-
-    def _compare_scores(self, measured: Iterable[Fact], allowed: float) -> None:
-        for fact in measured:
-            recorded = self.facts.fact(fact.id)
-            if recorded is None:
+    def with_measurement(self, tools: Tools, scratch: Path, record: RunRecord | None, tolerance: float | None) -> None:
+        """What the shipped weights and the data at hand give now."""
+        again = MeasuredAgain(self.shipped, self.model, tools, scratch)
+        self.problems += again.problems
+        self.not_compared += again.not_compared
+        found = facts_in(content_of(portable(again.evidence)))
+        allowed = self._tolerance() if tolerance is None else tolerance
+        for name in self.by_name.keys() | found.keys():
+            mine, theirs = self.by_name.get(name), found.get(name)
+            if not any(fact is not None and again.covers(fact) for fact in (mine, theirs)):
                 continue
-            self.compared += 1
-            if not _agree(recorded, fact, allowed):
-                self._problem(fact.id, f"The card says {_full(recorded)}; measured again, it is {_full(fact)}.")
-
-    def _compare_pairs(self, tuned: EvaluationReport, allowed: float) -> None:
-        for name, path in self.evidence.pairs.items():
-            now = tuned.suites[name].pairs if name in tuned.suites else None
-            if now is None or not path.is_file() or not now.is_file():
+            if mine is not None and theirs is not None and name.endswith(".revision") and mine.value != theirs.value:
+                self.not_compared.append(f"{name}: the same rows came from another file or version here.")
                 continue
-            self.compared += 1
-            distance = _largest_change(path, now)
-            if distance is None or distance > 5 * allowed:
-                by = "their number differs" if distance is None else f"by up to {distance:.2g}"
-                self._problem(f"suite {name}", f"The similarities of single rows are not those that were kept ({by}).")
+            self.measured.add(name)
+            if mine is None or theirs is None or not _agree(mine, theirs, allowed):
+                self._problem(name, f"The card says {_full(mine)}; measured again, it is {_full(theirs)}.")
+        for suite in again.suites:
+            self._pairs_again(again, suite, record, allowed)
+
+    def _pairs_again(self, again: MeasuredAgain, suite: str, record: RunRecord | None, allowed: float) -> None:
+        for report in (again.evidence.tuned_scores, again.evidence.base_scores):
+            scores = report.suites.get(suite)
+            if scores is None or scores.pairs is None or not scores.pairs.is_file():
+                continue
+            name = f"{report.model}/{suite}"
+            kept = record.folder / "evaluation" / f"{name}.parquet" if record is not None else None
+            if kept is not None and kept.is_file():
+                difference = how_pairs_differ(kept, scores.pairs, 5 * allowed)
+                if difference:
+                    self._problem(f"evaluation/{name}.parquet", f"The scores of single rows do not hold: {difference}.")
+
+    def figures(self, record: RunRecord | None, scratch: Path) -> None:
+        """Figures that are drawn again from the records, or lie in the run's record; others are the run's word."""
+        drawn = {COMPARISON: draw_comparison(self.content.evaluation, scratch / COMPARISON)}
+        if has_curve(self.content.training):
+            drawn[CURVE] = draw_training_curve(self.content.training, scratch / CURVE)
+        if record is not None and self.record:
+            for name in (figure_names(self.content) & self.facts.figures.keys()) - drawn.keys():
+                if Path(name).name != name:
+                    continue
+                suite = name.removeprefix("gold-vs-predicted-")
+                kept = record.folder / "tokens" / name if suite == name else record.folder / "evaluation/tuned" / suite
+                if not kept.is_file() or sha256_of_file(kept) != self.facts.figures[name]:
+                    self._problem(f"figures/{name}", "The figure is not the one in the run's record.")
+        for name, digest in self.facts.figures.items():
+            if name in drawn and sha256_of_file(drawn[name]) != digest:
+                self.unknown_pictures.add(f"figures/{name} (drawn otherwise here)")
+            elif name not in drawn and not self.record:
+                self.unknown_pictures.add(f"figures/{name}")
+
+    def result(self, folder: Path) -> VerifyResult:
+        """Everything that was found."""
+        compared = (self.measured | self.recorded) & self.by_name.keys()
+        alone = Counter(name.partition(".")[0] for name in self.by_name if name not in compared)
+        outcome: Outcome = "holds" if any(name.startswith("tuned.") for name in compared) else "not compared"
+        if self.problems:
+            outcome = "does not hold"
+        return VerifyResult(
+            folder=folder, model=self.model, card=self.card, kind="stsflow", outcome=outcome,
+            holds=outcome == "holds", problems=tuple(dict.fromkeys(self.problems)), measured=len(self.measured),
+            recorded=len(self.recorded), compared=len(compared), record=self.record,
+            not_compared=tuple(dict.fromkeys(self.not_compared)), unvouched=dict(sorted(alone.items())),
+            unvouched_texts=(*(() if self.has_words else TEXTS), *sorted(self.unknown_pictures)),
+            notes=tuple(self.notes),
+        )  # fmt: skip
 
     def _tolerance(self) -> float:
-        then = self.evidence.environment
+        then = self.shipped.trained.environment
         now = versions() | hardware()
         same = all(then.get(key) == now.get(key) for key in ("torch", "processor"))
         return SAME_MACHINE if same else OTHER_MACHINE
 
-    def _expect(self, identity: str, value: object, where: str) -> None:
-        recorded = self.facts.fact(identity)
-        if recorded is None:
-            return
-        self.compared += 1
-        if recorded.value != value:
-            self._problem(identity, f"The card says {recorded.value}; {where} says {value}.")
-
     def _problem(self, place: str, message: str) -> None:
         self.problems.append(Problem(place=place, message=message))
+
+
+TEXTS = (
+    "title, description, authors, contact, languages, licences of base model and data",
+    "out-of-scope use, risks and recommendations of the recipe",
+    "recipe, hyperparameters, losses, architecture text, training log and speed levers",
+)
+"""Texts of a card that only the run's record could vouch for. What is derived from them (the header, the conclusion on
+licences, the sentences on limits) is written again from them and compared."""
+
+
+def _read(path: Path) -> tuple[CardFacts, CardContent]:
+    """The facts and the content of the card that they make; raises _Unreadable with one line."""
+    if path.stat().st_size > LARGEST_FACTS:
+        raise _Unreadable(f"it has more than {LARGEST_FACTS:,} bytes")
+    try:
+        facts = CardFacts.load(path)
+        return facts, content_of(portable(facts.evidence))
+    except Exception as error:  # records that contradict each other fail wherever the contradiction is met
+        raise _Unreadable(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
+
+
+def _refused(folder: Path, model: Path, card: Path, problems: Sequence[Problem]) -> VerifyResult:
+    return VerifyResult(
+        folder=folder, model=model, card=card, kind="stsflow", outcome="does not hold", holds=False,
+        problems=tuple(problems),
+    )  # fmt: skip
 
 
 def _locate(folder: Path) -> tuple[Path, Path]:
@@ -317,45 +303,24 @@ def _is_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("modules.json", "config.json", "model.safetensors"))
 
 
-def _agree(recorded: Fact, measured: Fact, allowed: float) -> bool:
-    then, now = recorded.number, measured.number
+def _agree(shipped: Fact, measured: Fact, allowed: float) -> bool:
+    then, now = shipped.number, measured.number
     if then is None or now is None:
-        return recorded.value == measured.value
-    if recorded.form in ("score", "change"):
+        return shipped.value == measured.value
+    if shipped.form in ("score", "change"):
         return abs(then - now) <= allowed
-    if recorded.form == "p_value":
+    if shipped.form == "p_value":
         return abs(then - now) <= 0.01
-    if recorded.id.endswith(".rows_needed"):
+    if shipped.id.endswith(".rows_needed"):
         return abs(then - now) <= max(1.0, 0.05 * then)
     return then == now
 
 
-def _full(fact: Fact) -> str:
+def _text(fact: Fact | None) -> str:
+    return "nothing" if fact is None else fact.text
+
+
+def _full(fact: Fact | None) -> str:
+    if fact is None:
+        return "nothing"
     return fact.text if fact.number is None or fact.form == "count" else f"{fact.number:.6f}"
-
-
-def _largest_change(before: Path, after: Path) -> float | None:
-    """Largest difference of a row's cosine in two files of per-row scores; None when they have other rows."""
-    import numpy as np
-    import pyarrow.parquet as parquet
-
-    tables = [parquet.read_table(path) for path in (before, after)]
-    if any("cosine" not in table.column_names for table in tables):
-        return 0.0
-    then, now = (np.asarray(table["cosine"]) for table in tables)
-    return None if then.shape != now.shape else float(np.max(np.abs(then - now), initial=0.0))
-
-
-def _result(
-    folder: Path,
-    model: Path,
-    card: Path,
-    kind: Literal["stsflow", "foreign"],
-    problems: Sequence[Problem],
-    notes: Sequence[str],
-    compared: int,
-) -> VerifyResult:
-    return VerifyResult(
-        folder=folder, model=model, card=card, kind=kind, holds=not problems, problems=tuple(problems),
-        notes=tuple(notes), compared=compared,
-    )  # fmt: skip

@@ -13,6 +13,7 @@ from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE  # a relay has no cache key
 from prefect.utilities.urls import url_for
 
+from tasks.card.run_record import Differences, differences_file
 from tasks.config import RunConfig
 from tasks.environment import code_revision, hardware, versions
 from tasks.files import write_text_atomically
@@ -116,6 +117,7 @@ def record_results(
     """Training, scores, card and model."""
     folder = RunFolder(run.folder)
     trained.write(folder.training / "result.json")
+    Differences(items=differences).write(differences_file(folder))
     journal = relay.journal
     for entry in [*entries.training_result(trained), *entries.scores(reports, differences)]:
         journal.append_once(entry)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks.card.content import content_of
 from tasks.card.evidence import CardFacts
 from tasks.card.facts import FactSource, facts_in, sentence, shown
 from tasks.card.render import render_placed, write_card
+from tasks.records import Finding
 
 # A number by itself; digits inside names (p95, sentence1, sts-2012) belong to the name.
 NUMBER = re.compile(r"(?<![\w.,-])[-+]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?![\w])")
@@ -68,8 +70,7 @@ def test_each_score_names_suite_split_rows_and_digests(records: Any) -> None:
     ref = write_card(records.content(), records.run.folder / "card", records.run.folder / "model")
     assert ref.facts is not None
     loaded = CardFacts.load(ref.facts)
-    fact = loaded.fact("tuned.sts-test.spearman_cosine")
-    assert fact is not None
+    fact = next(item.fact for item in loaded.facts if item.fact.id == "tuned.sts-test.spearman_cosine")
     assert fact.value == pytest.approx(0.7654)
     assert fact.source.model_dump() == {
         "record": "SuiteScores.metrics", "mlflow_run_id": "0123456789abcdef0123456789abcdef", "suite": "sts-test",
@@ -94,12 +95,26 @@ def test_card_facts_and_figures_lie_in_both_folders(records: Any) -> None:
     assert (run / "card" / "README.md").read_bytes() == (run / "model" / "README.md").read_bytes()
 
 
-def test_facts_hold_no_folder_of_the_workspace(records: Any) -> None:
+def test_nothing_that_ships_names_a_folder_of_the_machine(records: Any) -> None:
+    """Paths of the workspace, of the data and of the person, in fields and inside of messages."""
+    where = f"{records.recipe.data.root}/KorSTS/sts-dev.tsv, line 3: something"
+    finding = Finding(severity="warning", code="x", subject="korsts", message=where, remedy=f"See {Path.home()}/notes.")
+    run = records.run.folder
+    tagged = records.data.model_copy(update={"findings": (*records.data.findings, finding)})
+    ref = write_card(records.but(data=tagged).content(), run / "card", run / "model")
+    assert ref.facts is not None
+    for path in (ref.path, ref.facts):
+        text = path.read_text(encoding="utf-8")
+        for folder in (str(run.parents[3]), "/home/somebody", str(Path.home()), str(Path.cwd()), "sqlite:"):
+            assert folder not in text, (path.name, folder)
+    assert "KorSTS/sts-dev.tsv, line 3" in ref.facts.read_text(encoding="utf-8")
+
+
+def test_the_records_in_facts_json_make_the_same_card_again(records: Any) -> None:
     ref = write_card(records.content(), records.run.folder / "card", records.run.folder / "model")
     assert ref.facts is not None
-    evidence = json.loads(ref.facts.read_text(encoding="utf-8"))["evidence"]
-    assert evidence["run"]["folder"] == "workspace:/runs/kornlu-small-1a2b3c4d-001"
-    assert evidence["evaluation"][1]["path"] == "workspace:/prepared/fedcba9876543210/sts-test"
+    again = content_of(CardFacts.load(ref.facts).evidence)
+    assert render_placed(again)[0] == ref.path.read_text(encoding="utf-8")
 
 
 def test_a_picture_that_is_not_there_stops_the_card(records: Any) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tasks.card.verify import verify_card
-from tasks.workspace import Workspace
 
 # In the manner of what sentence-transformers 3 writes; 100 steps of 8 rows of 57,400 is what the log implies.
 ORDINARY = """---
@@ -66,7 +65,7 @@ def foreign(tmp_path: Path) -> Path:
 
 
 def messages(folder: Path) -> str:
-    result = verify_card(folder, Workspace(folder / "workspace"), evaluate=None)
+    result = verify_card(folder, tools=None)
     assert result.kind == "foreign"
     assert not result.holds
     return "\n".join(f"{problem.place}: {problem.message}" for problem in result.problems)

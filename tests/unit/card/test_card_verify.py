@@ -1,8 +1,4 @@
-"""verify-card finds every change, and nothing where there is none.
-
-The evaluator here is a stand-in with one real property: what it measures depends on the bytes of the weights and of
-the rows. The real one is tried in test_card_verify_measured.py.
-"""
+"""verify-card finds every change, says who vouches for what, and finds nothing where there is none."""
 
 from __future__ import annotations
 
@@ -13,112 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
+from finished_card import Finished, finish
 
-from tasks.card.render import write_card
 from tasks.card.verify import VerifyResult, verify_card
 from tasks.errors import PreconditionError
 from tasks.fingerprint import sha256_of_file, sha256_of_model
-from tasks.records import BaseModelRef, EvaluationReport, PreparedSet
-from tasks.workspace import Workspace
-
-
-class Finished:
-    """A finished run on disk, with its card, and what verification may borrow."""
-
-    def __init__(self, records: Any, root: Path) -> None:
-        self.records, self.root = records, root
-
-    @property
-    def model(self) -> Path:
-        return self.here(self.records.run.folder / "model")
-
-    @property
-    def card(self) -> Path:
-        return self.here(self.records.run.folder / "card")
-
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(self.root)
-
-    @property
-    def training_result(self) -> Path:
-        return self.workspace.training(self.records.trained.fingerprint).result
-
-    def here(self, path: Path) -> Path:
-        """`path` of the workspace in which the run was made, in the copy that a test may spoil."""
-        return self.root / path.relative_to(self.records.run.folder.parents[1])
-
-    def copied(self, root: Path) -> Finished:
-        """The whole workspace once more: facts.json knows its paths relative to the workspace."""
-        shutil.copytree(self.root, root)
-        return Finished(self.records, root)
-
-    def evaluate(self, name: str, path: Path, digest: str, *rest: Any, **options: Any) -> EvaluationReport:
-        """The fixture's report, moved by what the bytes of weights and rows say."""
-        data = rest[1]
-        assert set(options) <= {"base"}
-        report = self.records.tuned_scores if name == "tuned" else self.records.base_scores
-        weights, moved = (path / "model.safetensors").read_bytes(), {}
-        for suite, scores in report.suites.items():
-            prepared = data.evaluation_set(suite)
-            content = hashlib.sha256(weights + (prepared.path / "data.arrow").read_bytes()).digest()
-            metrics = {name: 0.5 + content[0] / 10_000 + index / 100 for index, name in enumerate(scores.metrics)}
-            moved[suite] = scores.model_copy(update={"metrics": metrics, "data_digest": prepared.digest})
-        return report.model_copy(update={"suites": moved, "model_digest": digest})
-
-    def verify(self, folder: Path | None = None) -> VerifyResult:
-        """Verification of the model folder, with everything it can borrow."""
-        return verify_card(
-            folder or self.model, self.workspace, evaluate=self.evaluate, digest_rows=digest_rows,
-            find_base=self.find_base,
-        )  # fmt: skip
-
-    def find_base(self, stated: BaseModelRef, source: object) -> BaseModelRef | None:
-        """The base of this run, while it is there."""
-        del source
-        folder = self.here(self.records.base.path)
-        return stated.model_copy(update={"path": folder}) if folder.is_dir() else None
-
-    def places(self) -> list[str]:
-        """Where verification finds problems."""
-        return [problem.place for problem in self.verify().problems]
-
-
-def finish(records: Any) -> Finished:
-    """Put weights, rows and the trainer's record of a run on disk, measure, and write the card."""
-    root = records.run.folder.parents[1]
-    model = records.run.folder / "model"
-    base = root / "base"
-    for name, folder in (("weights of the base", base), ("tuned weights", model)):
-        folder.mkdir(parents=True)
-        (folder / "config.json").write_text("{}")
-        (folder / "model.safetensors").write_bytes(name.encode() * 50)
-    evaluation = []
-    for item in records.data.evaluation:
-        file = root / "downloads" / f"{item.name}.tsv"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(f"rows of {item.name}\n" * 20)
-        item.path.mkdir(parents=True)
-        (item.path / "data.arrow").write_text(f"rows of {item.name}")
-        kept = item.source.files[0].model_copy(update={"path": file, "sha256": sha256_of_file(file)})
-        source = item.source.model_copy(update={"files": (kept,)})
-        evaluation.append(item.model_copy(update={"source": source, "digest": digest_rows(item)}))
-    data = records.data.model_copy(update={"evaluation": tuple(evaluation)})
-    digests = {"model_digest": sha256_of_model(model), "weights_sha256": sha256_of_file(model / "model.safetensors")}
-    trained = records.trained.model_copy(update=digests)
-    made = Finished(records.but(data=data, trained=trained, base=records.base.model_copy(update={"path": base})), root)
-    made.records = made.records.but(
-        tuned_scores=made.evaluate("tuned", model, trained.model_digest, {}, data),
-        base_scores=made.evaluate("base", base, "ba" * 32, {}, data),
-    )
-    trained.write(made.training_result)
-    write_card(made.records.content(), made.card, made.model)
-    return made
-
-
-def digest_rows(item: PreparedSet) -> str:
-    return sha256_of_file(item.path / "data.arrow")
+from tasks.records import EvaluationReport
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +35,84 @@ def change(path: Path, old: str, new: str, count: int = 1) -> None:
     path.write_text(text.replace(old, new, count), encoding="utf-8")
 
 
+def vouch(finished: Finished, text: str) -> None:
+    """What a forger does: the card as wanted, in both folders, and its digest in facts.json."""
+    for folder in (finished.card, finished.model):
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        facts["card_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+# --------------------------------------------------------------------------------------------------- what holds
+
+
 def test_an_untouched_card_holds_wherever_it_is_asked_for(finished: Finished) -> None:
-    for folder in (finished.model, finished.card, finished.card.parent):
+    for folder in (finished.model, finished.card, finished.run.root):
         result = finished.verify(folder)
-        assert (result.holds, result.problems, result.kind) == (True, (), "stsflow")
-        assert result.compared > 80
+        assert (result.outcome, result.problems, result.kind, result.not_compared) == ("holds", (), "stsflow", ())
+        assert (result.unvouched, result.unvouched_texts) == ({}, ())
+        assert min(result.measured, result.recorded) > 80
+
+
+def test_without_the_runs_record_what_is_left_to_its_word_is_counted(finished: Finished) -> None:
+    result = finished.verify(record=False)
+    assert (result.outcome, result.recorded, result.record) == ("holds", 0, "")
+    assert {"argument", "exposure", "log", "machine", "training", "version"} <= result.unvouched.keys()
+    assert not {"tuned", "change", "clean", "suite", "tokens", "data", "sample", "overlap"} & result.unvouched.keys()
+    assert any("licences" in text for text in result.unvouched_texts)
+    assert result.measured + sum(result.unvouched.values()) == finished.verify().recorded
+
+
+def test_without_any_data_an_untouched_card_is_not_compared_and_not_called_false(finished: Finished) -> None:
+    finished.go_away()
+    result = finished.verify(record=False)
+    assert (result.outcome, result.holds, result.problems) == ("not compared", False, ())
+    assert any("base model" in sentence for sentence in result.not_compared)
+    assert any("the data is not at hand" in sentence for sentence in result.not_compared)
+    assert result.measured > 0  # digests, dimension and length of the model folder
+    assert result.unvouched["tuned"] > 10
+
+
+def test_without_training_data_clean_rows_are_not_compared(finished: Finished) -> None:
+    for item in finished.records.data.train:
+        shutil.rmtree(finished.here(item.path))
+    result = finished.verify(record=False)
+    assert (result.outcome, result.problems) == ("holds", ())
+    assert {"clean", "overlap", "tokens", "data"} <= result.unvouched.keys()
+
+
+def test_what_cannot_be_looked_at_is_no_problem(finished: Finished) -> None:
+    shutil.rmtree(finished.here(finished.records.base.path))
+    result = finished.verify(record=False)
+    assert result.holds
+    assert any("is not at hand with the digest" in sentence for sentence in result.not_compared)
+
+
+def test_a_damaged_record_is_said_and_not_believed(finished: Finished) -> None:
+    (finished.run.training / "result.json").write_text("{")
+    result = finished.verify()
+    assert (result.holds, result.record, result.recorded) == (True, "", 0)
+    assert any("damaged or not complete" in sentence for sentence in result.not_compared)
+
+
+def test_small_noise_of_another_machine_is_no_problem(finished: Finished) -> None:
+    exact = finished.evaluate
+
+    def noisy(*arguments: Any, **keywords: Any) -> EvaluationReport:
+        report = exact(*arguments, **keywords)
+        suites = {
+            name: scores.model_copy(update={"metrics": {key: value + 4e-4 for key, value in scores.metrics.items()}})
+            for name, scores in report.suites.items()
+        }
+        return report.model_copy(update={"suites": suites})
+
+    finished.evaluate = noisy  # type: ignore[method-assign]  # another machine
+    assert finished.verify().holds
+    assert not finished.verify(tolerance=1e-5).holds
+
+
+# ------------------------------------------------------------------------------------------------ what does not
 
 
 def test_one_digit_changed_in_the_card_is_named_with_its_line(finished: Finished) -> None:
@@ -150,145 +121,247 @@ def test_one_digit_changed_in_the_card_is_named_with_its_line(finished: Finished
     number = next(index for index, line in enumerate(lines) if line.startswith("| KorNLI | 4,998 | 95 |"))
     lines[number] = lines[number].replace("| 95 |", "| 96 |")
     card.write_text("\n".join(lines), encoding="utf-8")
-    (problem,) = finished.verify().problems
+    (problem,) = finished.verify(record=False).problems
     assert problem.place == f"README.md, line {number + 1}"
     assert problem.message.startswith("The line does not say exposure.kornli.unique_rows_seen = 95: ")
-
-
-def test_the_copy_beside_the_weights_is_looked_at_too(finished: Finished) -> None:
-    change(finished.model / "README.md", "| KorNLI | 4,998 | 95 |", "| KorNLI | 4,998 | 59 |")
-    (problem,) = finished.verify(finished.card.parent).problems
-    assert problem.place.startswith("model/README.md, line ")
-
-
-def test_one_digit_changed_in_the_header_is_named(finished: Finished) -> None:
-    change(finished.model / "README.md", "- dataset_size:10747", "- dataset_size:10748")
-    (problem,) = finished.verify().problems
-    assert "The line was changed: '- dataset_size:10748'" in problem.message
-
-
-@pytest.mark.parametrize("old", ["dict", "0."])
-def test_added_and_removed_lines_are_named(finished: Finished, old: str) -> None:
-    card = finished.model / "README.md"
-    lines = card.read_text(encoding="utf-8").split("\n")
-    changed = [*lines[:-1], "An added claim.", ""] if old == "dict" else lines[:-3] + lines[-2:]
-    card.write_text("\n".join(changed), encoding="utf-8")
-    messages = " ".join(problem.message for problem in finished.verify().problems)
-    assert ("1 lines were added: 'An added claim.'" in messages) or ("of the card are gone" in messages)
-
-
-def test_a_digit_changed_in_the_facts_alone_is_found(finished: Finished) -> None:
-    change(finished.model / "facts.json", '"text": "4,998"', '"text": "4,999"')
-    assert any("facts.json" in problem.message for problem in finished.verify().problems)
-
-
-def test_card_and_facts_changed_together_are_found_by_measuring(finished: Finished) -> None:
-    """A forger rewrites the score consistently: card, facts and all digests of lines."""
-    suites = {
-        name: scores.model_copy(update={"metrics": {metric: value + 0.01 for metric, value in scores.metrics.items()}})
-        for name, scores in finished.records.tuned_scores.suites.items()
-    }
-    forged = finished.records.but(tuned_scores=finished.records.tuned_scores.model_copy(update={"suites": suites}))
-    write_card(forged.content(), finished.card, finished.model)
-    assert "tuned.sts-test.spearman_cosine" in finished.places()
 
 
 def test_one_byte_of_the_weights_is_found(finished: Finished) -> None:
     weights = finished.model / "model.safetensors"
     content = bytearray(weights.read_bytes())
-    content[7] ^= 1
+    content[-1] ^= 1
     weights.write_bytes(bytes(content))
-    places = finished.places()
-    assert {"model.weights_sha256", "model.digest", "tuned.sts-test.spearman_cosine"} <= set(places)
+    found = {"model.weights_sha256", "model.digest", "tuned.sts-test.spearman_cosine"}
+    assert found <= set(finished.places(record=False))
 
 
-def test_weights_changed_together_with_their_digest_are_found(finished: Finished) -> None:
-    """Even when the workspace no longer has the training, the scores tell."""
-    old_weights, old_digest = sha256_of_file(finished.model / "model.safetensors"), sha256_of_model(finished.model)
-    (finished.model / "model.safetensors").write_bytes(b"other weights" * 50)
-    new_weights, new_digest = sha256_of_file(finished.model / "model.safetensors"), sha256_of_model(finished.model)
-    for path in (finished.model / "README.md", finished.model / "facts.json"):
-        change(path, old_weights, new_weights, -1)
-        change(path, old_digest, new_digest, -1)
-    facts = json.loads((finished.model / "facts.json").read_text(encoding="utf-8"))
-    text = (finished.model / "README.md").read_text(encoding="utf-8")
-    facts["card_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    facts["lines"] = [hashlib.sha256(line.encode()).hexdigest()[:12] for line in text.split("\n")]
-    (finished.model / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-    with_training = finished.places()
-    assert {"model.weights_sha256", "model.digest"} <= set(with_training)  # the trainer's own record disagrees
-    finished.training_result.unlink()
-    places = finished.places()
+def test_weights_changed_together_with_their_digest_are_found_by_their_scores(finished: Finished) -> None:
+    weights = finished.model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    digests = {"weights_sha256": sha256_of_file(weights), "model_digest": sha256_of_model(finished.model)}
+    finished.write_card(finished.records.but(trained=finished.records.trained.model_copy(update=digests)))
+    places = finished.places(record=False)
     assert "tuned.sts-test.spearman_cosine" in places
     assert "model.weights_sha256" not in places
 
 
-def test_one_row_of_the_evaluation_file_is_found(finished: Finished) -> None:
-    change(finished.root / "downloads" / "sts-test.tsv", "rows", "Rows")
-    (problem,) = finished.verify().problems
-    assert problem.place == "suite sts-test"
-    assert "is not the one that was measured on" in problem.message
-
-
-def test_one_prepared_row_is_found(finished: Finished) -> None:
+def test_rows_that_are_not_the_cards_are_named_and_not_measured_on(finished: Finished) -> None:
     (finished.here(finished.records.data.evaluation[0].path) / "data.arrow").write_text("other rows")
-    assert {"suite.sts-dev.data_digest", "tuned.sts-dev.spearman_cosine"} <= set(finished.places())
+    result = finished.verify(record=False)
+    (problem,) = result.problems
+    assert problem.place == "suite sts-dev"
+    assert "The rows at hand are not the card's" in problem.message
+    assert result.measured > 20  # the other suite
 
 
-def test_rows_that_are_gone_are_read_again_from_the_recipe(finished: Finished) -> None:
-    folders = [finished.here(item.path) for item in finished.records.data.evaluation]
-    for folder in folders:
-        folder.rename(folder.with_name(f"{folder.name}-gone"))
-    without = verify_card(finished.model, finished.workspace, evaluate=finished.evaluate, digest_rows=digest_rows)
-    assert [problem.place for problem in without.problems] == ["evaluation data"]
-    moved = tuple(
-        item.model_copy(update={"path": finished.here(item.path.with_name(f"{item.path.name}-gone"))})
-        for item in finished.records.data.evaluation
-    )
-    data = finished.records.data.model_copy(update={"evaluation": moved})
-    again = verify_card(finished.model, finished.workspace, evaluate=finished.evaluate, prepare=lambda _recipe: data)
-    assert again.holds
+# Twelve forgeries and more: facts.json and card are changed together, digests recomputed. Each is done to a copy of the
+# whole run, and must be named in the place that is given.
 
 
-def test_a_changed_figure_and_a_missing_one_are_found(finished: Finished) -> None:
+def licence_in_the_header(finished: Finished) -> None:
+    vouch(finished, finished.card_text.replace("license: cc-by-sa-4.0", "license: mit"))
+
+
+def section_on_limits_deleted(finished: Finished) -> None:
+    text = finished.card_text
+    start, end = text.index("## Bias, Risks and Limitations"), text.index("## Training Details")
+    vouch(finished, text[:start] + text[end:])
+
+
+def false_sentence_added(finished: Finished) -> None:
+    vouch(finished, finished.card_text.replace("## Model Details", "Certified by everybody.\n\n## Model Details"))
+
+
+def verdict_changed(finished: Finished) -> None:
+    vouch(finished, finished.card_text.replace(": the tuned model is better", ": the tuned model is far better"))
+
+
+def facts_and_pairs_dropped_for_other_weights(finished: Finished) -> None:
+    weights = finished.model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    for folder in (finished.card, finished.model):
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        facts["facts"], facts["evidence"]["pairs"] = [], {}
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    vouch(finished, finished.card_text.replace("the tuned model scores 0.5", "the tuned model scores 0.9"))
+
+
+def scores_of_rows_exchanged_and_unknown_to_facts(finished: Finished) -> None:
+    path = finished.run.evaluation / "tuned" / "sts-test.parquet"
+    shutil.copyfile(finished.run.evaluation / "base" / "sts-test.parquet", path)
+    for folder in (finished.card, finished.model):
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        del facts["evidence"]["pairs"]["tuned/sts-test"]
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def gold_scores_edited(finished: Finished) -> None:
+    path = finished.run.evaluation / "tuned" / "sts-test.parquet"
+    table = parquet.read_table(path)
+    parquet.write_table(table.set_column(3, "gold", table["dot"].combine_chunks().fill_null(0)[::-1]), path)
+
+
+def scores_of_rows_deleted(finished: Finished) -> None:
+    (finished.run.evaluation / "tuned" / "sts-test.parquet").unlink()
+
+
+def scores_of_rows_without_similarity(finished: Finished) -> None:
+    path = finished.run.evaluation / "tuned" / "sts-test.parquet"
+    parquet.write_table(parquet.read_table(path).drop_columns(["cosine"]), path)
+
+
+def file_added_under_a_nested_folder_of_figures(finished: Finished) -> None:
+    (finished.model / "1_Pooling" / "figures").mkdir(parents=True)
+    (finished.model / "1_Pooling" / "figures" / "weights.bin").write_text("added")
+
+
+def file_added_to_the_figures(finished: Finished) -> None:
+    (finished.model / "figures" / "evil.py").write_text("added")
+
+
+def readme_added_below(finished: Finished) -> None:
+    (finished.model / "1_Pooling").mkdir()
+    (finished.model / "1_Pooling" / "README.md").write_text("added")
+
+
+def facts_beside_the_weights_altered(finished: Finished) -> None:
+    change(finished.model / "facts.json", "kornlu-small", "kornlu-large", -1)
+
+
+def figure_beside_the_weights_altered(finished: Finished) -> None:
     (finished.model / "figures" / "base-vs-tuned.png").write_bytes(b"another picture")
-    (finished.model / "figures" / "training-curve.png").unlink()
-    assert finished.places() == ["figures/base-vs-tuned.png", "figures/training-curve.png"]
 
 
-def test_what_cannot_be_looked_at_is_a_note(finished: Finished) -> None:
-    shutil.rmtree(finished.here(finished.records.base.path))
-    finished.training_result.unlink()
-    result = finished.verify()
-    assert result.holds
-    assert any("is not at hand with the digest" in note for note in result.notes)
-    assert any("training's own record" in note for note in result.notes)
+def figure_deleted(finished: Finished) -> None:
+    (finished.card / "figures" / "training-curve.png").unlink()
 
 
-def test_small_noise_of_another_machine_is_no_problem(finished: Finished) -> None:
-    def noisy(*arguments: Any, **keywords: Any) -> EvaluationReport:
-        report = finished.evaluate(*arguments, **keywords)
-        suites = {
-            name: scores.model_copy(update={"metrics": {key: value + 4e-4 for key, value in scores.metrics.items()}})
-            for name, scores in report.suites.items()
-        }
-        return report.model_copy(update={"suites": suites})
-
-    assert verify_card(finished.model, finished.workspace, evaluate=noisy).holds
-    assert not verify_card(finished.model, finished.workspace, evaluate=noisy, tolerance=1e-5).holds
+def scores_raised_in_every_record(finished: Finished) -> None:
+    report = finished.records.tuned_scores
+    suites = {
+        name: scores.model_copy(update={"metrics": {metric: value + 0.01 for metric, value in scores.metrics.items()}})
+        for name, scores in report.suites.items()
+    }
+    finished.write_card(finished.records.but(tuned_scores=report.model_copy(update={"suites": suites})))
 
 
-def test_facts_that_cannot_be_read_are_one_problem(finished: Finished) -> None:
-    (finished.model / "facts.json").write_text("{}")
-    (problem,) = finished.verify().problems
-    assert problem.place == "facts.json"
+def overlap_left_out_of_every_record(finished: Finished) -> None:
+    finished.write_card(finished.records.but(data=finished.records.data.model_copy(update={"overlaps": ()})))
 
 
-@pytest.mark.parametrize("name", ["1_Pooling/figures/weights.bin", "1_Pooling/README.md", "nested/facts.json"])
-def test_a_file_added_deeper_under_the_name_of_a_card_file_is_found(finished: Finished, name: str) -> None:
-    (finished.model / name).parent.mkdir(parents=True)
-    (finished.model / name).write_text("added")
-    assert "model.digest" in finished.places()
+def lengths_changed_in_every_record(finished: Finished) -> None:
+    tokens = finished.records.tokens
+    columns = {name: one.model_copy(update={"truncated_rows": 0}) for name, one in tokens.sets[0].columns.items()}
+    sets = (tokens.sets[0].model_copy(update={"columns": columns}), *tokens.sets[1:])
+    finished.write_card(finished.records.but(tokens=tokens.model_copy(update={"sets": sets})))
+
+
+def parameters_changed_in_every_record(finished: Finished) -> None:
+    finished.write_card(finished.records.but(base=finished.records.base.model_copy(update={"parameters": 25})))
+
+
+def dimension_changed_in_every_record(finished: Finished) -> None:
+    finished.write_card(finished.records.but(trained=finished.records.trained.model_copy(update={"dimension": 385})))
+
+
+def suite_left_out_of_the_scores(finished: Finished) -> None:
+    report = finished.records.tuned_scores
+    suites = {"sts-test": report.suites["sts-test"]}
+    finished.write_card(finished.records.but(tuned_scores=report.model_copy(update={"suites": suites})))
+
+
+FORGERIES: dict[Callable[[Finished], None], str] = {
+    licence_in_the_header: "README.md, line",
+    section_on_limits_deleted: "README.md, line",
+    false_sentence_added: "README.md, line",
+    verdict_changed: "README.md, line",
+    facts_and_pairs_dropped_for_other_weights: "facts.json, tuned.sts-test.spearman_cosine",
+    scores_of_rows_exchanged_and_unknown_to_facts: "evaluation/tuned/sts-test.parquet",
+    gold_scores_edited: "evaluation/tuned/sts-test.parquet",
+    scores_of_rows_deleted: "evaluation/tuned/sts-test.parquet",
+    scores_of_rows_without_similarity: "evaluation/tuned/sts-test.parquet",
+    file_added_under_a_nested_folder_of_figures: "model.digest",
+    file_added_to_the_figures: "model/figures/evil.py",
+    readme_added_below: "model.digest",
+    facts_beside_the_weights_altered: "model/facts.json",
+    figure_beside_the_weights_altered: "model/figures/base-vs-tuned.png",
+    figure_deleted: "figures/training-curve.png",
+    scores_raised_in_every_record: "tuned.sts-test.spearman_cosine",
+    overlap_left_out_of_every_record: "overlap.korsts.sts-test.exact.rows",
+    lengths_changed_in_every_record: "tokens.kornli.anchor.truncated_rows",
+    parameters_changed_in_every_record: "model.parameters",
+    dimension_changed_in_every_record: "model.dimension",
+    suite_left_out_of_the_scores: "tuned.sts-dev.spearman_cosine",
+}
+SEEN_BY_THE_RECORD_ALONE = frozenset({
+    "evaluation/tuned/sts-test.parquet",  # the record is where these files lie; they are not shipped with the model
+})  # fmt: skip
+
+
+def spoil(finished: Finished, forge: Callable[[Finished], None]) -> None:
+    finished.card_text = (finished.card / "README.md").read_text(encoding="utf-8")
+    forge(finished)
+
+
+def named(result: VerifyResult, place: str) -> bool:
+    return any(problem.place.startswith(place) for problem in result.problems)
+
+
+@pytest.mark.parametrize("forge", FORGERIES, ids=lambda forge: forge.__name__)
+def test_a_forgery_is_named_with_and_without_the_runs_record(
+    finished: Finished, forge: Callable[[Finished], None]
+) -> None:
+    spoil(finished, forge)
+    for record in (True, False):
+        result = finished.verify(finished.run.root, record=record)
+        if record or FORGERIES[forge] not in SEEN_BY_THE_RECORD_ALONE:
+            assert named(result, FORGERIES[forge]), (record, result.problems)
+            assert not result.holds
+
+
+def licence_of_the_data(finished: Finished) -> None:
+    data = finished.records.data
+    train = tuple(item.model_copy(update={"license": "mit"}) for item in data.train)
+    finished.write_card(finished.records.but(data=data.model_copy(update={"train": train})))
+
+
+def rows_that_the_model_saw(finished: Finished) -> None:
+    trained = finished.records.trained
+    exposure = tuple(item.model_copy(update={"unique_rows_seen": 4998}) for item in trained.exposure)
+    finished.write_card(finished.records.but(trained=trained.model_copy(update={"exposure": exposure})))
+
+
+def hours_of_training(finished: Finished) -> None:
+    trained = finished.records.trained.model_copy(update={"train_seconds": 1.0})
+    finished.write_card(finished.records.but(trained=trained))
+
+
+def hyperparameter(finished: Finished) -> None:
+    trained = finished.records.trained
+    arguments = trained.hyperparameters | {"learning_rate": 1e-9}
+    finished.write_card(finished.records.but(trained=trained.model_copy(update={"hyperparameters": arguments})))
+
+
+WORDS: dict[Callable[[Finished], None], tuple[str, str]] = {
+    licence_of_the_data: ("README.md, line", "licences"),
+    rows_that_the_model_saw: ("exposure.kornli.unique_rows_seen", "exposure"),
+    hours_of_training: ("training.seconds", "training"),
+    hyperparameter: ("argument.learning_rate", "argument"),
+}
+
+
+@pytest.mark.parametrize("forge", WORDS, ids=lambda forge: forge.__name__)
+def test_what_no_measurement_can_tell_is_named_by_the_record_or_listed_as_the_runs_word(
+    finished: Finished, forge: Callable[[Finished], None]
+) -> None:
+    spoil(finished, forge)
+    place, word = WORDS[forge]
+    assert named(finished.verify(), place)
+    without = finished.verify(record=False)
+    assert word in without.unvouched or any(word in text for text in without.unvouched_texts)
+
+
+# ------------------------------------------------------------------------------------------- what cannot be read
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "figures", "1_Pooling"])
@@ -306,6 +379,27 @@ def test_a_link_out_of_the_folder_is_refused(finished: Finished, tmp_path: Path,
     assert "link out of its folder" in problem.message
 
 
+@pytest.mark.parametrize("text", ["{}", "", "[]", "nonsense", "[" * 100_000, '{"format": 1}'])
+def test_facts_that_cannot_be_read_are_one_problem(finished: Finished, text: str) -> None:
+    (finished.model / "facts.json").write_text(text)
+    (problem,) = finished.verify().problems
+    assert problem.place == "facts.json"
+
+
+def test_records_that_contradict_each_other_are_one_problem(finished: Finished) -> None:
+    path = finished.model / "facts.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts["evidence"]["samples"] = {}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    (problem,) = finished.verify().problems
+    assert problem.place == "facts.json"
+
+
+def test_nothing_is_measured_without_tools_and_nothing_holds(finished: Finished) -> None:
+    result = verify_card(finished.model, tools=None)
+    assert (result.outcome, result.measured, result.problems) == ("not compared", 0, ())
+
+
 def test_a_folder_without_model_or_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PreconditionError, match="holds neither a model nor a card"):
-        verify_card(tmp_path, Workspace(tmp_path), evaluate=None)
+        verify_card(tmp_path, tools=None)

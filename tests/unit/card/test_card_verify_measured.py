@@ -10,13 +10,15 @@ import pytest
 from datasets import Dataset
 from models import SENTENCES, build_tiny_model
 
+from tasks.card.measured_again import Rows, Tools
 from tasks.card.render import write_card
 from tasks.card.usage import read_modules
 from tasks.card.verify import verify_card
+from tasks.data.content_digest import content_digest
 from tasks.evaluation.compare import compare
 from tasks.evaluation.run import ModelUnderTest, evaluate_model, evaluate_models
 from tasks.fingerprint import sha256_of_file, sha256_of_model
-from tasks.workspace import Workspace
+from tasks.models.folder import ModelFolder
 
 
 @pytest.mark.slow
@@ -31,9 +33,9 @@ def test_a_measured_card_holds_and_exchanged_weights_do_not(records: Any, tmp_pa
     }
     evaluation = []
     for item in records.data.evaluation:
-        Dataset.from_dict(columns).save_to_disk(str(item.path))
-        source = item.source.model_copy(update={"files": ()})
-        evaluation.append(item.model_copy(update={"rows": len(pairs), "source": source}))
+        rows = Dataset.from_dict(columns)
+        rows.save_to_disk(str(item.path))
+        evaluation.append(item.model_copy(update={"rows": len(pairs), "digest": content_digest(rows)}))
     data = records.data.model_copy(update={"evaluation": tuple(evaluation)})
     config = records.recipe.evaluation.model_copy(update={"resamples": 200})
     recipe = records.recipe.model_copy(update={"evaluation": config})
@@ -47,19 +49,28 @@ def test_a_measured_card_holds_and_exchanged_weights_do_not(records: Any, tmp_pa
             "environment": {},
         }
     )  # fmt: skip
+    folder = ModelFolder.open(base)
+    measured = {"weights_sha256": folder.weights_sha256(), "parameters": folder.parameters()}
+    trained = trained.model_copy(
+        update={"dimension": folder.dimension("keep"), "max_seq_length": folder.own_max_seq_length}
+    )
     finished = records.but(
+        base=records.base.model_copy(update=measured | {"max_seq_length": folder.own_max_seq_length}),
         recipe=recipe, data=data, trained=trained, base_scores=before, tuned_scores=after,
         differences=compare(before, after, config), modules=read_modules(model),
     )  # fmt: skip
     write_card(finished.content(), records.run.folder / "card", model)
-    workspace = Workspace(tmp_path / "workspace")
+    tools = Tools(
+        evaluate=evaluate_model, compare=compare, find_base=lambda *_: finished.base,
+        read_rows=lambda _: Rows(data=data, has_training=False), measure_tokens=lambda *_: finished.tokens,
+    )  # fmt: skip
 
-    untouched = verify_card(model, workspace, evaluate=evaluate_model, compare=compare)
+    untouched = verify_card(model, tools=tools)
     assert untouched.problems == ()
-    assert untouched.compared > 100
+    assert untouched.measured > 100
 
     other = build_tiny_model(tmp_path / "other", "bert", seed=9)
     shutil.copyfile(other / "model.safetensors", model / "model.safetensors")
-    exchanged = verify_card(model, workspace, evaluate=evaluate_model, compare=compare)
+    exchanged = verify_card(model, tools=tools)
     places = {problem.place for problem in exchanged.problems}
-    assert {"model.weights_sha256", "model.digest", "tuned.sts-test.spearman_cosine", "suite sts-test"} <= places
+    assert {"model.weights_sha256", "model.digest", "tuned.sts-test.spearman_cosine"} <= places

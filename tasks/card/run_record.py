@@ -1,0 +1,77 @@
+"""The record that a run left of itself, for comparison with what its card says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.card.evidence import Evidence
+from tasks.config import RunConfig
+from tasks.errors import StsflowError
+from tasks.fingerprint import sha256_of_file
+from tasks.records import (
+    BaseModelRef,
+    Difference,
+    EvaluationReport,
+    PlanReport,
+    PreparedData,
+    RunRef,
+    TokenReport,
+    TrainedModel,
+)
+from tasks.schema import Record
+from tasks.workspace import RunFolder
+
+
+class Differences(Record):
+    """Paired differences of base and tuned model, as the run's folder keeps them."""
+
+    items: tuple[Difference, ...]
+
+
+class RunRecord(Record):
+    """Where a run's record lies on this machine, and whose it is."""
+
+    where: str
+    """For people: the run's folder in the workspace, or the MLflow run."""
+    folder: Path
+    run: RunRef
+
+
+def differences_file(folder: RunFolder) -> Path:
+    """Where a run keeps its paired differences. A suite's file has a name without a dot, so no suite is in the way."""
+    return folder.evaluation / "differences.base-tuned.json"
+
+
+def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
+    """What the run's own record makes of the card; None when it is damaged or not complete.
+
+    Sample rows, modules and the summary of seeds are no part of the record: they are those of `shipped`.
+    """
+    folder = RunFolder(record.folder)
+    plan, differences = folder.plan / "plan.json", differences_file(folder)
+    try:
+        return Evidence(
+            recipe=RunConfig.from_recipe(folder.recipe),
+            run=record.run,
+            data=PreparedData.load(folder.data / "prepared.json"),
+            base=BaseModelRef.load(folder.data / "base-model.json"),
+            tokens=TokenReport.load(folder.tokens / "tokens.json"),
+            plan=PlanReport.load(plan) if plan.is_file() else None,
+            trained=TrainedModel.load(folder.training / "result.json"),
+            base_scores=EvaluationReport.load(folder.evaluation / "base" / "report.json"),
+            tuned_scores=EvaluationReport.load(folder.evaluation / "tuned" / "report.json"),
+            differences=Differences.load(differences).items if differences.is_file() else shipped.differences,
+            samples=shipped.samples,
+            modules=shipped.modules,
+            histogram=shipped.histogram,
+            seeds=shipped.seeds,
+            pairs={
+                f"{path.parent.name}/{path.stem}": sha256_of_file(path)
+                for model in ("base", "tuned")
+                for path in sorted((folder.evaluation / model).glob("*.parquet"))
+            },
+        )
+    except (OSError, ValidationError, StsflowError):
+        return None
