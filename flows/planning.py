@@ -9,7 +9,7 @@ from tasks.data.build import prepare_data
 from tasks.data.defined import require_defined
 from tasks.evaluation.readiness import check_suites
 from tasks.models.fetch import fetch_base_model
-from tasks.models.preflight import check_base_model, sample_texts
+from tasks.models.preflight import require_loadable, sample_texts
 from tasks.plan.disk import check_disk
 from tasks.plan.exposure import plan_exposure
 from tasks.plan.findings import merge_findings
@@ -36,7 +36,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     check_disk(base, recipe.training, workspace.root)
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
-    checked = check_base_model(base, sample_texts(data), workspace.preflight(base.digest))
+    checked = require_loadable(base, sample_texts(data), workspace.preflight(base.digest))
     sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
     tokens = measure_tokens(
         data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share

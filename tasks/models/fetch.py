@@ -9,6 +9,7 @@ from pathlib import Path
 from tasks.config import ModelConfig
 from tasks.errors import ModelError
 from tasks.fingerprint import sha256_of_model
+from tasks.models.admission import admit
 from tasks.models.folder import WEIGHTS, ModelFolder
 from tasks.models.sources import HubModel
 from tasks.records import BaseModelRef
@@ -38,13 +39,12 @@ def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder:
             model.source.revision,
             revision,
         )
-    folder = ModelFolder.open(path)
+    folder = admit(path, remote_code=model.trust_remote_code)
     if not model.trust_remote_code and folder.carries_code and not folder.is_native:
         raise ModelError(
             f"{name} needs code of its own (architecture {folder.architecture!r}), and model.trust_remote_code is "
             f"false. {_way_out(name)}"
         )
-    folder.check_tokenizer()
     parameters = folder.parameters()
     weights_sha256 = folder.weights_sha256()
     if model.weights_sha256 is not None and weights_sha256 != model.weights_sha256:

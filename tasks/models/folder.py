@@ -6,17 +6,18 @@ Nothing here imports PyTorch or transformers, and nothing runs code that the fol
 from __future__ import annotations
 
 import ast
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from tasks.errors import ModelError
 from tasks.fingerprint import fingerprint, sha256_of_file
+from tasks.models.kinds import refuse_other_encoders, refuse_other_kinds
+from tasks.strict_json import MAXIMUM_BYTES, parse_json, read_json_list, read_json_object
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -34,6 +35,26 @@ POSITIONS_AFTER_PADDING = frozenset({
     "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "roberta-prelayernorm", "xmod", "data2vec-text",
     "ibert", "longformer", "flaubert",
 })  # fmt: skip
+
+MODULES = "modules.json"
+TRANSFORMER_SETTINGS = tuple(
+    f"sentence_{name}_config.json"
+    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""Where sentence-transformers looks for the settings of its first module: the first file that says anything."""
+MODULES_WITH_WEIGHTS = ("Dense", "LayerNorm", "WeightedLayerPooling", "CNN", "LSTM", "WordWeights")
+NUMBERS = (
+    "hidden_size", "dim", "d_model", "n_embd", "num_hidden_layers", "n_layers", "n_layer", "num_layers",
+    "num_attention_heads", "intermediate_size", "vocab_size", "max_position_embeddings", "n_positions",
+    "max_sequence_length", "pad_token_id", "type_vocab_size", "encoder_layers", "decoder_layers", "num_decoder_layers",
+    "num_hidden_groups",
+)  # fmt: skip
+"""Fields of config.json that are whole numbers wherever they are set."""
+LAYERS = (
+    "num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
+    "num_hidden_groups",
+)  # fmt: skip
+LARGEST_NUMBER = 10**9
 
 # A tokenizer without a length of its own carries this or a larger number.
 NO_LENGTH = 1_000_000
@@ -54,18 +75,24 @@ class ModelFolder:
 
     @classmethod
     def open(cls, root: Path) -> ModelFolder:
-        """Read config.json and modules.json under `root`; raises ModelError when it is not a model."""
+        """Read config.json and modules.json under `root`; raises ModelError when it is not a model, or of a kind that
+        cannot be used here. Whether it may be loaded is for `tasks.models.admission` to say.
+        """
         if not root.is_dir():
             found = "is a file" if root.exists() else "does not exist"
             raise ModelError(f"{root} {found}; a base model is a folder with config.json and {WEIGHTS}.")
-        modules = _read_json(root / "modules.json") if (root / "modules.json").is_file() else []
-        encoder = root / str(modules[0].get("path", "")) if modules else root
+        modules = _read_modules(root / MODULES)
+        library = root / "config_sentence_transformers.json"
+        refuse_other_kinds(root, modules, _read_library_config(library) if library.is_file() else {})
+        encoder = root / modules[0]["path"] if modules else root
         if not (encoder / "config.json").is_file():
             raise ModelError(f"{encoder} has no config.json: it is not a sentence-transformers or transformers model.")
-        config = _read_json(encoder / "config.json")
-        if "model_type" not in config:
-            raise ModelError(f"{encoder / 'config.json'} has no model_type: the architecture is not known.")
-        return cls(root, encoder, config, tuple(modules))
+        config = _read_config(encoder / "config.json")
+        folder = cls(root, encoder, config, modules)
+        refuse_other_encoders(root, config, folder.transformer_settings()[1].get("transformer_task"), plain=not modules)
+        for module in modules[1:]:
+            folder.settings_of(module)
+        return folder
 
     @property
     def architecture(self) -> str:
@@ -120,9 +147,7 @@ class ModelFolder:
         """Size of an embedding under `pooling` (`keep` or a fresh one)."""
         size = self.hidden_size
         for module in self.modules[1:]:
-            kind = str(module.get("type", "")).rpartition(".")[2]
-            path = self.root / str(module.get("path", "")) / "config.json"
-            settings = _read_json(path) if path.is_file() else {}
+            kind, settings = module["type"].rpartition(".")[2], self.settings_of(module)
             if kind == "Pooling" and pooling == "keep":
                 size *= max(1, _pooling_modes(settings))
             elif kind == "Dense":
@@ -131,15 +156,15 @@ class ModelFolder:
 
     def weights(self) -> tuple[Path, ...]:
         """The safetensors files, an index first where there is one; raises ModelError when there are none."""
+        if (self.encoder / WEIGHTS).is_file():  # where both are there, transformers too takes this one
+            return (self.encoder / WEIGHTS,)
         index = self.encoder / INDEX
         if index.is_file():
-            parts = sorted(set(_read_json(index).get("weight_map", {}).values()))
+            parts = _parts_of(index)
             missing = [name for name in parts if not (self.encoder / name).is_file()]
             if missing:
                 raise ModelError(f"{self.encoder} lacks {missing[0]}, which {INDEX} names: the model is incomplete.")
             return index, *(self.encoder / name for name in parts)
-        if (self.encoder / WEIGHTS).is_file():
-            return (self.encoder / WEIGHTS,)
         pickled = sorted(path.name for path in self.encoder.glob("*.bin"))
         if pickled:
             raise ModelError(
@@ -158,11 +183,46 @@ class ModelFolder:
 
     def parameters(self) -> int:
         """Number of weights, from the safetensors headers; raises ModelError when a file is cut short."""
-        return sum(
-            math.prod(entry["shape"])
-            for path in self.weights() if path.suffix == ".safetensors"
-            for entry in _safetensors_header(path).values()
-        )  # fmt: skip
+        return sum(math.prod(shape) for shape in self._tensors())
+
+    def check_layers(self) -> None:
+        """Raise ModelError when config.json states more layers than the weights have tensors: a layer has at least one,
+        and layers that share theirs are few.
+        """
+        tensors = len(self._tensors())
+        for name in LAYERS:
+            layers = self.config.get(name)
+            if isinstance(layers, int) and layers > max(tensors, 1):
+                raise ModelError(
+                    f"{self.encoder / 'config.json'}: {name} is {layers:,}, but the weights have {tensors:,} tensors: "
+                    "they do not belong together."
+                )
+
+    def _tensors(self) -> list[tuple[int, ...]]:
+        """Shapes of all tensors of the encoder's weights."""
+        files = (path for path in self.weights() if path.suffix == ".safetensors")
+        return [tuple(entry["shape"]) for path in files for entry in _safetensors_header(path).values()]
+
+    def transformer_settings(self) -> tuple[Path, Mapping[str, Any]]:
+        """The file with the settings of the first module, and the settings: empty without such a file."""
+        for name in TRANSFORMER_SETTINGS if self.modules else ():
+            settings = self._optional_json(name)
+            if settings:
+                return self.encoder / name, settings
+        return self.encoder / TRANSFORMER_SETTINGS[0], {}
+
+    def settings_of(self, module: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The config.json of a module after the first; empty for a module without one."""
+        path = self.root / str(module["path"]) / "config.json"
+        if module is self.modules[0] or not path.is_file():
+            return {}
+        settings = read_json_object(path, ModelError)
+        for name in ("in_features", "out_features", "word_embedding_dimension", "embedding_dimension", "dimension"):
+            _check_number(path, settings, name)
+        mode = settings.get("pooling_mode")
+        if not (mode is None or isinstance(mode, str) or (isinstance(mode, list) and all(map(_is_text, mode)))):
+            raise ModelError(f"{path}: pooling_mode must be a name or a list of names, not {str(mode)[:60]!r}.")
+        return settings
 
     def check_tokenizer(self) -> None:
         """Raise ModelError when the folder has no tokenizer."""
@@ -171,7 +231,7 @@ class ModelFolder:
 
     def _optional_json(self, name: str) -> Mapping[str, Any]:
         path = self.encoder / name
-        return dict(_read_json(path)) if path.is_file() else {}
+        return read_json_object(path, ModelError) if path.is_file() else {}
 
 
 @cache
@@ -206,19 +266,103 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
         length = int.from_bytes(first, "little")
         if len(first) < 8 or length > size - 8:
             raise ModelError(f"{path} is damaged: it is not a whole safetensors file ({size:,} bytes).")
-        try:
-            header = json.loads(stream.read(length))
-        except ValueError:
-            raise ModelError(f"{path} is damaged: its safetensors header cannot be read.") from None
+        header = parse_json(stream.read(min(length, MAXIMUM_BYTES + 1)), f"The header of {path}", ModelError)
+    if not isinstance(header, dict):
+        raise ModelError(f"{path} is damaged: its safetensors header is not an object.")
     header.pop("__metadata__", None)
+    for name, entry in header.items():
+        if not _is_tensor(entry):
+            raise ModelError(f"{path} is damaged: its header gives tensor {name[:80]!r} no dtype, shape and offsets.")
     expected = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if size != expected:
         raise ModelError(f"{path} is damaged: it has {size:,} bytes where its header says {expected:,}.")
     return dict(header)
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}.") from None
+def _is_tensor(entry: object) -> bool:
+    """Whether a header's entry has a dtype, a shape, and the beginning and end of its data."""
+    if not isinstance(entry, dict) or not _is_text(entry.get("dtype")):
+        return False
+    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(shape, list) or not isinstance(offsets, list) or len(offsets) != 2:
+        return False
+    return all(type(number) is int and number >= 0 for number in (*shape, *offsets)) and offsets[0] <= offsets[1]
+
+
+def weights_of_modules(folder: ModelFolder) -> Iterator[tuple[str, Path]]:
+    """Class and folder of each module after the encoder that has weights of its own."""
+    for module in folder.modules[1:]:
+        kind = module["type"].rpartition(".")[2]
+        if kind in MODULES_WITH_WEIGHTS:
+            yield kind, folder.root / module["path"]
+
+
+def _read_modules(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """The entries of modules.json, each with a type and a path inside the folder; none without the file."""
+    if not path.is_file():
+        return ()
+    modules = read_json_list(path, ModelError)
+    if not modules:
+        raise ModelError(f"{path} names no module.")
+    for module in modules:
+        fields = [module.get(name) for name in ("type", "path", "name")] if isinstance(module, dict) else [None]
+        if not all(map(_is_text, fields)):
+            raise ModelError(f"{path} must be a list of objects with `name`, `path` and `type`, all of them texts.")
+        if not stays_inside(module["path"]):
+            raise ModelError(
+                f"{path}: the module path {module['path'][:80]!r} leaves the folder; everything of a model lies inside."
+            )
+    return tuple(modules)
+
+
+def stays_inside(path: str) -> bool:
+    """Whether a relative path leads to no place outside of the folder it starts from, on any system."""
+    parts = PureWindowsPath(path)  # knows both separators
+    return not parts.anchor and ".." not in parts.parts and "\0" not in path
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    config = read_json_object(path, ModelError)
+    if "model_type" not in config:
+        raise ModelError(f"{path} has no model_type: the architecture is not known.")
+    if not _is_text(config["model_type"]):
+        raise ModelError(f"{path}: model_type must be a text, not {str(config['model_type'])[:60]!r}.")
+    for name in NUMBERS:
+        _check_number(path, config, name)
+    return config
+
+
+def _read_library_config(path: Path) -> Mapping[str, Any]:
+    """config_sentence_transformers.json, with prompts and names of the right type."""
+    config = read_json_object(path, ModelError)
+    prompts = config.get("prompts", {})
+    if not isinstance(prompts, dict) or not all(text is None or _is_text(text) for text in prompts.values()):
+        raise ModelError(f"{path}: prompts must be an object of texts.")
+    for name in ("default_prompt_name", "similarity_fn_name", "model_type"):
+        if config.get(name) is not None and not _is_text(config[name]):
+            raise ModelError(f"{path}: {name} must be a text, not {str(config[name])[:60]!r}.")
+    return config
+
+
+def _check_number(path: Path, settings: Mapping[str, Any], name: str) -> None:
+    value = settings.get(name)
+    if value is not None and (type(value) is not int or abs(value) > LARGEST_NUMBER):
+        raise ModelError(f"{path}: {name} must be a whole number up to {LARGEST_NUMBER:,}, not {str(value)[:60]}.")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _parts_of(index: Path) -> list[str]:
+    """The weights files that an index names: files beside it, and nothing else."""
+    named = read_json_object(index, ModelError).get("weight_map")
+    if not isinstance(named, dict) or not named or not all(map(_is_text, named.values())):
+        raise ModelError(f"{index} has no weight_map that names a file for each tensor: it is damaged.")
+    parts = sorted(set(named.values()))
+    for part in parts:
+        if PureWindowsPath(part).name != part or not part.endswith(".safetensors"):
+            raise ModelError(
+                f"{index} names {part[:80]!r}; the parts of a model are safetensors files beside their index."
+            )
+    return parts

@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from sentence_transformers.sentence_transformer.modules.pooling import PoolingMode
 
 from tasks.errors import ModelError
+from tasks.models.admission import admit
 from tasks.models.loading_report import Loaded, check_loaded, check_reports, loading_reports
 from tasks.records import BaseModelRef
 
@@ -60,7 +61,8 @@ def replace_pooling(path: Path, model: SentenceTransformer, mode: PoolingMode) -
 
 
 def _loaded(path: Path, device: str, *, remote_code: bool) -> SentenceTransformer:
-    """The whole model of the folder, every tensor of it from its files."""
+    """The whole model of the folder, which may be loaded, every tensor of it from its files."""
+    admit(path, remote_code=remote_code)
     reports: list[Loaded] = []
     try:
         with loading_reports() as reports:
@@ -73,6 +75,8 @@ def _loaded(path: Path, device: str, *, remote_code: bool) -> SentenceTransforme
         raise
     except Exception as error:  # whatever a foreign folder, or the code it carries, makes the libraries raise
         check_reports(path, reports)  # says more than the library where tensors do not fit
+        if "allocate memory" in str(error):  # PyTorch's own way to say it, on a CPU
+            raise MemoryError(str(error)) from error
         said = " ".join(str(error).split())[:300]
         raise ModelError(f"{path} does not load: {type(error).__name__}: {said}") from error
     check_loaded(path, model, reports)

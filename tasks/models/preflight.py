@@ -7,15 +7,17 @@ from pathlib import Path
 
 from tasks.child import last_lines, python_module, run_child
 from tasks.environment import versions
+from tasks.errors import ModelError
 from tasks.fingerprint import code_of, fingerprint
 from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, Finding, PreparedData
 from tasks.schema import Record
 
 TIMEOUT_SECONDS = 900.0
+LEAST_MEMORY = 4 * 2**30
+NOT_LOADED = ("model.does_not_load", "model.memory", "model.check_died")
 TEXTS_OF_A_COLUMN = 64
 CODE = ("models",)
-CHECKS = ("soundness", "preflight_worker", "loading", "loading_report")
 """The modules that decide: an answer that older ones gave does not count."""
 
 
@@ -26,6 +28,8 @@ class CheckRequest(Record):
     texts: tuple[str, ...]
     key: str
     result: Path
+    memory_bytes: int
+    """Writable memory that it may take."""
 
 
 class Checked(Record):
@@ -35,22 +39,44 @@ class Checked(Record):
     findings: tuple[Finding, ...]
 
 
-def check_base_model(ref: BaseModelRef, sample_texts: Sequence[str], folder: Path) -> tuple[Finding, ...]:
+def require_loadable(ref: BaseModelRef, sample_texts: Sequence[str], folder: Path) -> tuple[Finding, ...]:
+    """`check_base_model`; raises ModelError at once when the model does not load, as nothing after that makes sense."""
+    findings = check_base_model(ref, sample_texts, folder)
+    for finding in findings:
+        if finding.code in NOT_LOADED:
+            raise ModelError(f"{finding.message} {finding.remedy}".strip())
+    return findings
+
+
+def require_sound(ref: BaseModelRef, sample_texts: Sequence[str], folder: Path) -> None:
+    """Raise ModelError with everything that `check_base_model` calls an error."""
+    findings = require_loadable(ref, sample_texts, folder)
+    errors = [f"{finding.message} {finding.remedy}".strip() for finding in findings if finding.severity == "error"]
+    if errors:
+        raise ModelError(f"{ref.name}: {' '.join(errors)}")
+
+
+def check_base_model(
+    ref: BaseModelRef, sample_texts: Sequence[str], folder: Path, *, memory_bytes: int | None = None
+) -> tuple[Finding, ...]:
     """What is wrong with the base model, errors first; empty when it is sound.
 
     A child process loads it and checks: buffers that no file holds (positions, rotary frequencies) are sane; embeddings
     are finite, not all alike, and the same alone, in a batch and in another order; saving and loading changes nothing;
     the tokenizer knows the words of `sample_texts` and puts its special tokens. Log and result stay in `folder`; the
-    same question is not answered twice.
+    same question is not answered twice. The child may take `memory_bytes` (default: far more than a model of that many
+    weights needs) and 900 s: a configuration can ask for any amount of both.
     """
+    memory = memory_bytes or memory_limit(ref.parameters)
     key = fingerprint(ref, list(sample_texts), versions(), code_of(*CODE))
     result = folder / "findings.json"
     known = _read(result, key)
-    if known is not None:
+    if known is not None and not any(finding.code == "model.memory" for finding in known):  # the machine may have more
         return known
     log = folder / "preflight.log"
     log.unlink(missing_ok=True)
-    spec_file = CheckRequest(model=ref, texts=tuple(sample_texts), key=key, result=result).write(folder / "spec.json")
+    request = CheckRequest(model=ref, texts=tuple(sample_texts), key=key, result=result, memory_bytes=memory)
+    spec_file = request.write(folder / "spec.json")
     seconds = 0.0
 
     def too_long() -> str | None:
@@ -71,9 +97,25 @@ def check_base_model(ref: BaseModelRef, sample_texts: Sequence[str], folder: Pat
         Finding(
             severity="error", code="model.check_died", subject=ref.name,
             message=f"The process that checks the base model ended without an answer ({why}): {tail}",
-            remedy=f"Read {log}; a signal 9 there usually means that the machine has too little memory.",
+            remedy=f"Read {log}. The check may take {memory / 2**30:.1f} GiB of memory; a signal 9 usually means that "
+            "the machine has less.",
         ),
     )  # fmt: skip
+
+
+def memory_limit(parameters: int) -> int:
+    """Bytes of memory that the check of a model with so many weights may take.
+
+    An import of the libraries takes 2 GiB of address space, three copies of the model in float32 are there at once, and
+    long texts need room: far more than that is granted, as long as the machine has it.
+    """
+    wanted = 2 * LEAST_MEMORY + 12 * 4 * parameters
+    try:
+        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+        there = 1024 * int(fields["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError):  # another system than Linux
+        return wanted
+    return max(LEAST_MEMORY, min(wanted, int(0.9 * there)))
 
 
 def sample_texts(data: PreparedData) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -12,9 +13,12 @@ def main() -> None:
     """Check the model that the spec names; the result file appears whole, or not at all when the process dies."""
     guard()
     from tasks.models.preflight import Checked, CheckRequest
-    from tasks.models.soundness import find_faults
 
     asked = CheckRequest.load(Path(sys.argv[1]))
+    # Of writable memory: before the libraries are loaded, so that nothing can take more.
+    resource.setrlimit(resource.RLIMIT_DATA, (asked.memory_bytes, asked.memory_bytes))
+    from tasks.models.soundness import find_faults
+
     found = find_faults(asked.model, asked.texts, asked.result.parent)
     Checked(key=asked.key, findings=tuple(found)).write(asked.result)
 

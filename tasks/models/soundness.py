@@ -45,6 +45,10 @@ def find_faults(ref: BaseModelRef, sample: Sequence[str], folder: Path) -> tuple
     try:
         model = load_encoder(ref, device="cpu").eval()
         before = None if ref.pooling == "keep" else replace_pooling(ref.path, model, cast("PoolingMode", ref.pooling))
+    except MemoryError:
+        message = "Loading the model takes more memory than its number of weights explains, or than the machine has."
+        remedy = "Check that its config.json belongs to these weights; else use a machine with more memory."
+        return (_error("model.memory", ref, message, remedy),)
     except Exception as error:  # whatever a foreign folder, or the code it carries, raises
         said = error.message if isinstance(error, ModelError) else f"The model does not load: {_said(error)}"
         return (_error("model.does_not_load", ref, said, _load_remedy(ref)),)
@@ -124,7 +128,7 @@ def tokenizer_faults(ref: BaseModelRef, model: SentenceTransformer, sample: Sequ
 
 def embedding_faults(ref: BaseModelRef, model: SentenceTransformer, texts: list[str]) -> Iterator[Finding]:
     """Numbers that are no numbers, all alike, or dependent on what else is in the batch."""
-    together = _unit(model, texts)
+    together = torch.cat([_unit(model, texts[start : start + 16]) for start in range(0, len(texts), 16)])
     numbers = min(together.shape[1], model.truncate_dim or together.shape[1])
     if numbers != ref.dimension:
         yield _error("model.dimension", ref, f"Embeddings have {numbers} numbers, its configuration says "

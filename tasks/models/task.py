@@ -7,7 +7,7 @@ from prefect import task
 from tasks.config import ModelConfig
 from tasks.errors import DownloadFailed
 from tasks.models.fetch import fetch_base_model
-from tasks.models.preflight import check_base_model
+from tasks.models.preflight import require_loadable
 from tasks.records import BaseModelRef, Finding, PreparedData
 from tasks.retry import only
 from tasks.workspace import Workspace
@@ -27,7 +27,10 @@ def fetch_model(model: ModelConfig, workspace: Workspace) -> BaseModelRef:
 
 @task(name="check base model", task_run_name="check {base.name}")
 def check_model(base: BaseModelRef, data: PreparedData, workspace: Workspace) -> tuple[Finding, ...]:
-    """What is wrong with the base model before hours are spent on it; empty when it is sound."""
+    """What is wrong with the base model before hours are spent on it; empty when it is sound.
+
+    Raises ModelError when it does not load at all.
+    """
     from tasks.models.preflight import sample_texts
 
-    return check_base_model(base, sample_texts(data), workspace.preflight(base.digest))
+    return require_loadable(base, sample_texts(data), workspace.preflight(base.digest))

@@ -24,7 +24,7 @@ class SlowCounter:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoTokenizer
 
-        self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         self.name = type(self._tokenizer).__name__
         self.vocabulary = len(self._tokenizer)
         self.special_tokens = self._tokenizer.num_special_tokens_to_add()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tasks.config import EvaluationConfig
 from tasks.data.sources import FilesSource
@@ -99,10 +99,13 @@ def test_failing_child_leaves_no_folder_and_its_last_words(
 def test_a_model_with_random_weights_is_refused_and_leaves_no_scores(
     small_model: Path, data: PreparedData, config: EvaluationConfig, tmp_path: Path
 ) -> None:
-    empty = Path(shutil.copytree(small_model, tmp_path / "empty"))
-    save_file({}, empty / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"empty: the weights do not fit .* are missing and would be random numbers"):
-        evaluate_models([ModelUnderTest("tuned", empty, "digest")], config.suites, data, config, tmp_path / "run")
+    prefixed = Path(shutil.copytree(small_model, tmp_path / "prefixed"))
+    weights = {f"x.{name}": tensor for name, tensor in load_file(prefixed / "model.safetensors").items()}
+    save_file(weights, prefixed / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ModelError, match=r"prefixed: the weights do not fit .* are missing and would be random numbers"
+    ):
+        evaluate_models([ModelUnderTest("tuned", prefixed, "digest")], config.suites, data, config, tmp_path / "run")
     assert not (tmp_path / "run" / "tuned").exists()
 
 

@@ -183,3 +183,10 @@ def test_a_replaced_pooling_is_said(tiny_bert: Path, tmp_path: Path) -> None:
     assert (said.severity, said.code) == ("info", "model.pooling_replaced")
     assert said.message == "Its own pooling (mean) is replaced by cls; everything else of it stays."
     assert find_faults(reference(tiny_bert, pooling="mean"), SENTENCES, tmp_path) == ()
+
+
+def test_the_check_may_take_so_much_memory_and_no_more(tiny_bert: Path, tmp_path: Path) -> None:
+    # The libraries alone take more than half a gibibyte; with the limit that a model gets by default this one is sound.
+    (fault,) = check_base_model(reference(tiny_bert), SENTENCES, tmp_path, memory_bytes=2**29)
+    assert (fault.severity, fault.code) == ("error", "model.check_died")
+    assert "The check may take 0.5 GiB of memory" in fault.remedy
