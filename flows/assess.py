@@ -83,7 +83,9 @@ def assess(recipe: RunConfig, tolerance: float = 0.002) -> State[Any]:
         return Completed(name="Skipped", message=f"skipped: {recipe.release.register_as} has no champion yet")
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, False)
     model = ModelUnderTest(CHAMPION, champion.path, champion.digest)
-    (report,) = evaluate(CHAMPION, [model], recipe.evaluation, data, folder / "evaluation", workspace, True)
+    (report,) = evaluate(
+        CHAMPION, [model], recipe.evaluation, data, folder / "evaluation", workspace, True, recipe.training.device
+    )
     drifts = compare_with_record(champion, report)
     drifted = [drift for drift in drifts if drift.beyond(tolerance)]
     if drifted:

@@ -15,13 +15,16 @@ from tasks.errors import ModelError
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
 from tasks.evaluation.suites import StsSuite
 from tasks.fingerprint import sha256_of_model
+from tasks.models.hardware import AskedDevice
 from tasks.records import EvaluationReport
 from tasks.workspace import Workspace
 
 
 def evaluate_on_recipe(model: str, recipe: RunConfig, *, revision: str | None = None) -> EvaluationReport:
     """Scores of `model` on every suite of the recipe."""
-    return _evaluate(model, revision, recipe.evaluation, recipe.data.root, recipe.headline_suite)
+    return _evaluate(
+        model, revision, recipe.evaluation, recipe.data.root, recipe.headline_suite, recipe.training.device
+    )
 
 
 def evaluate_on_file(
@@ -90,7 +93,12 @@ def print_report(report: EvaluationReport, console: Console) -> None:
 
 
 def _evaluate(
-    model: str, revision: str | None, config: EvaluationConfig, root: Path | None, headline: str
+    model: str,
+    revision: str | None,
+    config: EvaluationConfig,
+    root: Path | None,
+    headline: str,
+    device: AskedDevice = "auto",
 ) -> EvaluationReport:
     workspace = Workspace.here()
     under_test = local_model(model, revision, workspace)
@@ -98,5 +106,7 @@ def _evaluate(
     require_defined(data, headline=headline)
     workspace.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="evaluate-", dir=workspace.root) as scratch:
-        (report,) = evaluate_models([under_test], config.suites, data, config, Path(scratch), workspace=workspace)
+        (report,) = evaluate_models(
+            [under_test], config.suites, data, config, Path(scratch), device=device, workspace=workspace
+        )
     return report

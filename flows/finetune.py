@@ -95,8 +95,9 @@ def finetune(
             record_preparation(relay, run, recipe, base, data, tokens, plan)
             trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
             reports = evaluate(
-                "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh
-            )
+                "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh,
+                recipe.training.device,
+            )  # fmt: skip
             differences = compare_scores(reports[0], reports[1], recipe.evaluation, workspace, fresh)
             card = write_model_card(recipe, run, data, base, tokens, plan, trained, reports, differences, seeds)
             record_results(relay, run, recipe, trained, reports, differences, card)

@@ -94,7 +94,10 @@ def _decide(
     champion = fetch_champion(store, name, workspace)
     if champion is not None:
         model = ModelUnderTest("champion", champion.path, champion.digest)
-        (champion_report,) = evaluate("champion", [model], recipe.evaluation, data, folder / "evaluation", workspace)
+        (champion_report,) = evaluate(
+            "champion", [model], recipe.evaluation, data, folder / "evaluation", workspace,
+            device=recipe.training.device,
+        )  # fmt: skip
         differences += compare(champion_report, candidate, recipe.evaluation, metrics=metrics, workspace=workspace)
     made_here = store.model_version(name, version).run_id == run_id
     evidence = Evidence(

@@ -179,7 +179,7 @@ class TrainingConfig(Section):
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the hardware multiplies it natively (GPU, AMX, AVX512-BF16), else float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto`: a GPU when there is one."""
+    """`auto`: a GPU when there is one. Evaluation runs there too."""
     processes: int = Field(default=1, ge=1, le=MOST_THREADS)
     """Trainer processes on this host (data parallel); several meet through a file in the training's folder."""
     threads: int = Field(default=0, ge=0, le=MOST_THREADS)

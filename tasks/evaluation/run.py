@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from tasks.child import last_lines, python_module, run_child
 from tasks.config import EvaluationConfig
@@ -18,6 +19,7 @@ from tasks.evaluation.suites import Suite
 from tasks.evaluation.worker import EvaluationSpec, ModelSpec, report_file
 from tasks.files import folder_made_whole, link_or_copy, write_text_atomically
 from tasks.fingerprint import code_of, fingerprint
+from tasks.models.hardware import AskedDevice, Device, choose_device
 from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, EvaluationReport, PreparedData, PreparedSet, SuiteScores
 from tasks.seal import SEAL, seal, what_is_wrong
@@ -68,6 +70,7 @@ def evaluate_models(
     config: EvaluationConfig,
     folder: Path,
     *,
+    device: AskedDevice = "auto",
     workspace: Workspace | None = None,
 ) -> list[EvaluationReport]:
     """Reports of `models` on `suites`, in order, all scored by the same code in one child process.
@@ -75,18 +78,19 @@ def evaluate_models(
     Leaves `<folder>/<model>/` with `report.json` and for each suite its scores (`.json`), its per-row scores
     (`.parquet`) and figure (`.png`), and `<folder>/<suite>.json` with the scores of every model in the folder. With a
     workspace, a model that was scored before on the same data with the same settings and code is not run again
-    (`reused` is true in its report). Raises ModelError when a model does not load as its files say, EvaluationFailed
-    with the last lines of the child's log for whatever else ends it.
+    (`reused` is true in its report). Raises PreconditionError for a `device` that is not there, ModelError when a model
+    does not load as its files say, EvaluationFailed with the last lines of the child's log for whatever else ends it.
     """
     config = config.model_copy(update={"suites": dict(suites)})
     prepared = tuple(item for item in data.evaluation if item.name in suites)
-    known = {model.name: _stored(model, config, prepared, workspace) for model in models}
+    chosen = cast("Device", choose_device(device).chosen)
+    known = {model.name: _stored(model, config, prepared, workspace, chosen) for model in models}
     missing = [model for model in models if not _is_finished(known[model.name])]
     if missing:
         rows = {item.name: f"{item.name} ({item.rows:,} rows)" for item in prepared}
         names = " and ".join(model.name for model in missing)
         log.info("evaluating %s on %s", names, ", ".join(rows.get(name, name) for name in suites))
-        _run_worker(missing, known, config, prepared, folder)
+        _run_worker(missing, known, config, prepared, folder, chosen)
     reports = []
     for model in models:
         if model not in missing:
@@ -105,19 +109,25 @@ def _in_words(report: EvaluationReport) -> str:
     )
 
 
-def scores_fingerprint(model: ModelUnderTest, config: EvaluationConfig, data: Sequence[PreparedSet]) -> str:
-    """What determines a report: weights and how they are loaded, rows, suites, settings, code, library versions."""
+def scores_fingerprint(
+    model: ModelUnderTest, config: EvaluationConfig, data: Sequence[PreparedSet], device: Device = "cpu"
+) -> str:
+    """What determines a report: weights and how they are loaded, rows, suites, settings, code, versions, device."""
     loading = None if model.base is None else (model.base.max_seq_length, model.base.pooling)
     rows = {item.name: (item.digest, "" if item.clean_rows is None else item.clean_rows.read_text()) for item in data}
     settings = config.model_dump(include={"suites", "resamples", "confidence", "seed"}, mode="json")
     found = {name: version for name, version in versions().items() if name in LIBRARIES}
-    return fingerprint(model.digest, loading, rows, settings, code_of(*CODE), found)
+    return fingerprint(model.digest, loading, rows, settings, code_of(*CODE), found, device)
 
 
 def _stored(
-    model: ModelUnderTest, config: EvaluationConfig, data: Sequence[PreparedSet], workspace: Workspace | None
+    model: ModelUnderTest,
+    config: EvaluationConfig,
+    data: Sequence[PreparedSet],
+    workspace: Workspace | None,
+    device: Device,
 ) -> Path | None:
-    return None if workspace is None else workspace.base_scores(scores_fingerprint(model, config, data))
+    return None if workspace is None else workspace.base_scores(scores_fingerprint(model, config, data, device))
 
 
 def _is_finished(folder: Path | None) -> bool:
@@ -140,6 +150,7 @@ def _run_worker(
     config: EvaluationConfig,
     data: tuple[PreparedSet, ...],
     folder: Path,
+    device: Device,
 ) -> None:
     """Score `models` in one child; each model's folder appears whole when all of them are done."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,7 +161,7 @@ def _run_worker(
             target = stored[model.name] or _own_folder(folder, model)
             made = whole.enter_context(folder_made_whole(target))
             specs.append(ModelSpec(name=model.name, path=model.path, digest=model.digest, folder=made, base=model.base))
-        spec = EvaluationSpec(models=tuple(specs), config=config, data=data)
+        spec = EvaluationSpec(models=tuple(specs), config=config, data=data, device=device)
         ended = run_child(
             python_module("tasks.evaluation.worker", str(spec.write(Path(scratch) / "spec.json"))),
             worker_log,

@@ -11,6 +11,7 @@ from prefect.runtime import task_run
 from tasks.config import EvaluationConfig
 from tasks.evaluation.compare import compare
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
+from tasks.models.hardware import AskedDevice
 from tasks.publish import publish
 from tasks.records import Difference, EvaluationReport, PreparedData
 from tasks.run_names import listing
@@ -31,9 +32,12 @@ def evaluate(
     folder: Path,
     workspace: Workspace,
     fresh: bool = False,
+    device: AskedDevice = "auto",
 ) -> list[EvaluationReport]:
     """Every model on every suite, by the same code, in one child process. `names` is for the run's name alone."""
-    return evaluate_models(models, config.suites, data, config, folder, workspace=None if fresh else workspace)
+    return evaluate_models(
+        models, config.suites, data, config, folder, device=device, workspace=None if fresh else workspace
+    )
 
 
 @task(name="compare scores", task_run_name="compare {before.model} and {after.model}")

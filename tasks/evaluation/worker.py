@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tasks.child import guard
 from tasks.config import EvaluationConfig
@@ -47,6 +47,8 @@ class EvaluationSpec(Record):
     """Its suites are those to score on."""
     data: tuple[PreparedSet, ...]
     """Prepared data of the suites."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the models run."""
 
     def data_of(self, suite: str) -> PreparedSet | None:
         """The prepared data of a suite; None for one that brings its own."""
@@ -61,7 +63,7 @@ def report_file(folder: Path) -> Path:
 def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
     """Score one model on every suite; writes the suites' files and `report.json` into the model's folder."""
     started = time.perf_counter()
-    loaded = load(model)
+    loaded = load(model, spec.device)
     embedder = embedder_of(spec, loaded)
     scores = {}
     for name, suite in spec.config.suites.items():
@@ -84,13 +86,11 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
     return report
 
 
-def load(model: ModelSpec) -> SentenceTransformer:
+def load(model: ModelSpec, device: str) -> SentenceTransformer:
     """The model in float32 from the local disk: as it was saved, or as the recipe wants its base."""
-    from tasks.models.hardware import choose_device
     from tasks.models.loading import load_encoder
 
     pooling = "keep" if model.base is None else model.base.pooling
-    device = choose_device("auto").chosen
     return load_encoder(model.path if model.base is None else model.base, device=device, pooling=pooling)
 
 

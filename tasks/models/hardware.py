@@ -18,6 +18,8 @@ from tasks.lever import LeverState
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bf16", "fp16"]
 
+AskedDevice = Literal["auto", "cpu", "cuda"]
+
 AMPERE = (8, 0)
 """First compute capability that multiplies bf16 natively."""
 VOLTA = (7, 0)
@@ -26,7 +28,7 @@ VOLTA = (7, 0)
 NVML_SUCCESS = 0
 
 
-def choose_device(asked: Literal["auto", "cpu", "cuda"]) -> LeverState:
+def choose_device(asked: AskedDevice) -> LeverState:
     """`cpu` or `cuda` in `chosen`, with the reason; raises PreconditionError for `cuda` where no GPU can be used."""
     found = cuda_capabilities()
     if asked == "cpu":

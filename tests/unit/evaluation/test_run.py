@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tasks.config import EvaluationConfig
 from tasks.data.sources import FilesSource
-from tasks.errors import EvaluationFailed, ModelError
+from tasks.errors import EvaluationFailed, ModelError, PreconditionError
 from tasks.evaluation.compare import compare
 from tasks.evaluation.run import ModelUnderTest, evaluate_models, scores_fingerprint
 from tasks.evaluation.suites import StsSuite, TripletSuite
@@ -118,6 +118,16 @@ def test_flow_process_does_not_import_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_device_that_is_not_there_is_refused_before_a_child_starts(
+    small_model: Path, data: PreparedData, config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    model = ModelUnderTest("base", small_model, "digest")
+    with pytest.raises(PreconditionError, match=r"training\.device is `cuda`, but"):
+        evaluate_models([model], config.suites, data, config, tmp_path / "run", device="cuda")
+    assert not (tmp_path / "run").exists()
+
+
 def test_scores_are_found_by_what_determines_them(data: PreparedData, config: EvaluationConfig, tmp_path: Path) -> None:
     model = ModelUnderTest("base", tmp_path, "digest-1")
 
@@ -130,6 +140,7 @@ def test_scores_are_found_by_what_determines_them(data: PreparedData, config: Ev
     assert key() != key(ModelUnderTest("base", tmp_path, "digest-2"))
     assert key() != key(config=config.model_copy(update={"resamples": 99}))
     assert key() != key(digest="other rows")
+    assert key() != scores_fingerprint(model, config, data.evaluation, "cuda")
     clean = tmp_path / "clean.json"
     clean.write_text("[1]", encoding="utf-8")
     assert key() != key(clean_rows=clean)
