@@ -128,7 +128,17 @@ def evaluate(
     score_range: Annotated[
         tuple[float, float], typer.Option("--score-range", metavar="LOW HIGH", help="Its lowest and highest score.")
     ] = (0.0, 5.0),
-    quoting: Annotated[str, typer.Option("--quoting", help="none or minimal, for tsv and csv.")] = "none",
+    quoting: Annotated[
+        str, typer.Option("--quoting", help="tsv and csv: auto, none (quotes are text) or minimal (RFC 4180).")
+    ] = "auto",
+    delimiter: Annotated[
+        str | None, typer.Option("--delimiter", help="tsv and csv: the character between fields.")
+    ] = None,
+    decimal: Annotated[str, typer.Option("--decimal", help="tsv and csv: the decimal mark, . or ,")] = ".",
+    encoding: Annotated[str, typer.Option("--encoding", help="Its text encoding.")] = "utf-8",
+    positional: Annotated[
+        str, typer.Option("--positional", metavar="NAME,NAME,…", help="It has no header: its columns, left to right.")
+    ] = "",
     revision: Annotated[str | None, typer.Option("--revision", help="Commit of a hub model.")] = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -145,7 +155,11 @@ def evaluate(
         report = evaluate_on_recipe(model, _recipe(recipe, overrides), revision=revision)
     else:
         assert data is not None
-        report = evaluate_on_file(model, data, columns, score_range, quoting=quoting, revision=revision)
+        reading = {"quoting": quoting, "decimal": decimal, "encoding": encoding}
+        report = evaluate_on_file(
+            model, data, columns, score_range, positional=tuple(positional.split(",")) if positional else (),
+            revision=revision, **(reading if delimiter is None else reading | {"delimiter": delimiter}),
+        )  # fmt: skip
     _print(report.model_dump(mode="json"), as_json, lambda: print_report(report, OUT))
 
 

@@ -11,9 +11,9 @@ from rich.table import Table
 from tasks.config import EvaluationConfig, RunConfig
 from tasks.data.build import prepare_evaluation
 from tasks.data.defined import require_defined
-from tasks.errors import ModelError
+from tasks.errors import DataError, ModelError
+from tasks.evaluation.adhoc import in_options, suite_of_file
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
-from tasks.evaluation.suites import StsSuite
 from tasks.fingerprint import sha256_of_model
 from tasks.models.hardware import AskedDevice
 from tasks.records import EvaluationReport
@@ -33,20 +33,20 @@ def evaluate_on_file(
     columns: tuple[str, str, str],
     score_range: tuple[float, float],
     *,
-    quoting: str = "none",
+    positional: tuple[str, ...] = (),
     revision: str | None = None,
+    **reading: str,
 ) -> EvaluationReport:
-    """Scores of `model` on the scored pairs in the file `data`."""
-    first, second, score = columns
-    suite = StsSuite.model_validate(
-        {
-            "source": {"kind": "files", "paths": [data.name], "quoting": quoting},
-            "shape": {"sentence1": first, "sentence2": second, "score": score, "score_range": score_range},
-            "title": data.name,
-        }
-    )
+    """Scores of `model` on the scored pairs in the file `data`; `positional` and `reading` as `suite_of_file` has them.
+
+    A message about the data speaks of the command line's options, not of a recipe's fields.
+    """
+    (suite,) = suite_of_file(data, columns, score_range, positional, **reading).values()
     config = EvaluationConfig(suites={"file": suite})
-    return _evaluate(model, revision, config, data.resolve().parent, "file")
+    try:
+        return _evaluate(model, revision, config, None, "file")
+    except DataError as error:
+        raise DataError(in_options(error.message)) from None
 
 
 def local_model(model: str, revision: str | None, workspace: Workspace) -> ModelUnderTest:

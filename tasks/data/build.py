@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 RECORD = "prepared.json"
 LIBRARIES = ("python", "datasets")
 CODE = ("data",)
+SAID = frozenset({"integrity.quoting", "integrity.quotes_kept", "integrity.byte_order_mark"})
+"""Findings on how the bytes were read, said at once: they stand in reports and cards, but `evaluate` has neither."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,9 @@ def _prepare(
     prepared = _with_sources(PreparedData.load(folder / RECORD), wanted)
     for item in (*prepared.train, *prepared.evaluation):
         logger.info("%s: %s", item.name, _in_words(item))
+    for finding in prepared.findings:
+        if finding.code in SAID:
+            logger.info("%s: %s", finding.subject, " ".join((finding.message, finding.remedy)))
     return prepared
 
 

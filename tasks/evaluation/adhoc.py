@@ -4,41 +4,79 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
 
+from pydantic import ValidationError
+
+from tasks.addresses import without_credentials
 from tasks.data.shapes import ScoredPairs
 from tasks.data.sources import FilesSource
 from tasks.errors import DataError
 from tasks.evaluation.suites import StsSuite
+from tasks.recipe import explain
 
 DEFAULT_COLUMNS = ("sentence1", "sentence2", "score")
 DEFAULT_SCORE_RANGE = (0.0, 5.0)
+# What a recipe calls the options of the command line: its user has no recipe to look into.
+OPTIONS = (
+    (r"The shape in the recipe says which columns to read", "`--columns` says which columns to read"),
+    (r"shape\.score_range", "--score-range"),
+    (r"`(quoting|delimiter|decimal|encoding): ([^`]+)`", r"`--\1 \2`"),
+    (r"`(quoting|delimiter|decimal|encoding)`", r"`--\1`"),
+    (r"`columns`", "`--positional`"),
+    (r" \(the source's `max_\w+`\)", ""),
+    (r"raise that limit or unpack the file yourself", "unpack the file yourself"),
+    (r"raise that limit", "read it through a recipe, which can raise the limit"),
+    (r"; set `format`", "; give the file one of them"),
+)
 
 
 def suite_of_file(
     file: Path,
     columns: tuple[str, str, str] = DEFAULT_COLUMNS,
     score_range: tuple[float, float] = DEFAULT_SCORE_RANGE,
-    quoting: Literal["none", "minimal"] = "none",
+    positional: tuple[str, ...] = (),
+    **reading: str,
 ) -> dict[str, StsSuite]:
     """One STS suite over the rows of `file`, by a name made of the file's.
 
-    `columns` name first sentence, second sentence and score; `score_range` is the scale of the scores. Raises DataError
-    when there is no such file or the range is not one.
+    `columns` name first sentence, second sentence and score; `score_range` is the scale of the scores; `positional`
+    are the columns of a file without a header, left to right; `reading` are further fields of `FilesSource`, such as
+    `quoting`, `delimiter`, `decimal`, `encoding`. Raises DataError when there is no such file or an option is illegal.
     """
-    if not file.is_file():
-        raise DataError(f"--data {file}: there is no such file")
+    shown = without_credentials(str(file))
+    if not _is_there(file):
+        raise DataError(f"--data {shown}: there is no such file")
+    first, second, score = columns
     if not score_range[0] < score_range[1]:
         raise DataError(
             f"--score-range {score_range[0]:g} {score_range[1]:g}: the first number must be the smaller one"
         )
-    first, second, score = columns
-    shape = ScoredPairs(sentence1=first, sentence2=second, score=score, score_range=score_range)
-    source = FilesSource(paths=(str(file.absolute()),), quoting=quoting)
-    return {name_of_file(file): StsSuite(source=source, shape=shape, title=file.name)}
+    try:
+        source = FilesSource.model_validate(
+            {"paths": (str(file.absolute()),), "header": not positional, "columns": positional, **reading}
+        )
+        shape = ScoredPairs(sentence1=first, sentence2=second, score=score, score_range=score_range)
+        return {name_of_file(file): StsSuite(source=source, shape=shape, title=file.name)}
+    except ValidationError as error:
+        kind = {model.__name__: model for model in (FilesSource, ScoredPairs, StsSuite)}[error.title]
+        raise DataError(explain(error, kind, f"--data {shown}")) from None
+
+
+def in_options(message: str) -> str:
+    """A message about the data in the words of the command line."""
+    for words, option in OPTIONS:
+        message = re.sub(words, option, message)
+    return message
 
 
 def name_of_file(file: Path) -> str:
     """The file's name as a suite may be called: lower case, digits, single dashes; `file` when nothing is left."""
     words = re.findall(r"[a-z0-9]+", file.name.split(".")[0].lower())
     return "-".join(words)[:64].strip("-") or "file"
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except (OSError, ValueError):  # a name that is too long, a null character
+        return False
