@@ -32,12 +32,12 @@ from prefect.workers.process import ProcessWorker
 from pydantic import Field, SecretStr, ValidationError
 from rich.console import Console
 
-from flows.names import Name, require_name
 from flows.notify import CHAMPION_CHANGED
 from flows.services import status
 from tasks.child import PROJECT_ROOT
 from tasks.config import RunConfig
 from tasks.errors import PreconditionError
+from tasks.names import SERVICE, ServiceName
 from tasks.schema import Record, Section
 from tasks.workspace import Workspace
 from tasks.yaml_text import load_yaml
@@ -85,15 +85,15 @@ class ScheduleEntry(Section):
 class PoolEntry(Section):
     """Where a deployment runs."""
 
-    name: Name
-    work_queue_name: Name = "training"
+    name: ServiceName
+    work_queue_name: ServiceName = "training"
     job_variables: dict[str, Any] = {}
 
 
 class DeploymentEntry(Section):
     """One deployment in prefect.yaml."""
 
-    name: Name
+    name: ServiceName
     description: str = ""
     entrypoint: str = Field(pattern=r"^\w+(\.\w+)+$")
     """Dotted: the path form would rename the module and leave its folder on the import path."""
@@ -131,11 +131,12 @@ def deploy(
 
     `name` distinguishes a second recipe (`finetune-<name>`), `pool` overrides the file's work pool. Without
     `webhook_url` (or STSFLOW_WEBHOOK_URL) no notification automation is made, and one that is there stays as it is.
-    Raises PreconditionError when a name is none, the file is missing or wrong, or no server is named or answers.
+    Raises RecipeError for a name that is none, PreconditionError when the file is missing or wrong, or no server is
+    named or answers.
     """
-    for what, text in (("--name", name), ("--pool", pool)):
-        if text is not None:
-            require_name(text, what)
+    for option, given in (("--name", name), ("--pool", pool)):
+        if given is not None:
+            SERVICE.check(option, given)
     _require_a_server()
     webhook_url = webhook_url or os.environ.get(WEBHOOK_VARIABLE) or None
     if webhook_url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook_url):

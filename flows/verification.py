@@ -96,7 +96,7 @@ class _Places:
             return None
         if not inside and state.mlflow_run_id != shipped.run.mlflow_run_id:
             return None
-        self.record = RunRecord(where=f"the folder of the run {name}", folder=run.root, run=reference(run))
+        self.record = RunRecord(where=f"the folder of the run {name}", folder=run.root, run=reference(run, state))
         return self.record
 
     def find_base(self, stated: BaseModelRef, source: ModelSource) -> BaseModelRef | None:

@@ -69,6 +69,13 @@ TAG = NameRule(
     "|".join([*(f"^{re.escape(own)}" for own in OUR_TAGS), r"\s$", r"\.$"]),
 )
 WORD = NameRule(r"\w([\w.-]*\w)?", f"{_INSIDE}, from a letter or digit to a letter or digit", r"\.\.", 100)
+SERVICE = NameRule(
+    r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?",
+    f"ASCII {_INSIDE}, from a letter or digit to a letter or digit",
+    r"\.\.",
+    64,
+)
+"""Work pools, queues, deployments: they become names of files, of sections of a configuration, and arguments."""
 HUB_ID = NameRule(
     r"\w([\w.-]*\w)?(/\w([\w.-]*\w)?)?", "`name` or `owner/name` as the hub writes it", r"\.\.|--|[^\x00-\x7f]", 96
 )
@@ -92,6 +99,7 @@ ModelName = Annotated[str, AfterValidator(MODEL)]
 ExperimentName = Annotated[str, AfterValidator(EXPERIMENT)]
 TagName = Annotated[str, AfterValidator(TAG)]
 Word = Annotated[str, AfterValidator(WORD)]
+ServiceName = Annotated[str, AfterValidator(SERVICE)]
 HubId = Annotated[str, AfterValidator(HUB_ID)]
 HubWord = Annotated[str, AfterValidator(HUB_WORD)]
 PackageName = Annotated[str, AfterValidator(PACKAGE)]

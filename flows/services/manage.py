@@ -18,7 +18,6 @@ import httpx
 import psutil
 from filelock import FileLock, Timeout
 
-from flows.names import require_name
 from flows.services import supervisor
 from flows.services.database import DATABASE_VARIABLE, Databases, choose_databases, make_databases
 from flows.services.secrets import (
@@ -40,6 +39,7 @@ from flows.services.settings import (
 )
 from tasks.child import last_lines
 from tasks.errors import PreconditionError
+from tasks.names import SERVICE
 from tasks.workspace import Workspace
 
 PREFECT_PORT = 4200
@@ -117,9 +117,9 @@ def _check_options(
 ) -> None:
     """Raise PreconditionError for a text that would become another setting than the one it is given for."""
     for pool in pools:
-        require_name(pool, "the pool")
+        SERVICE.check("--pool", pool)
     if len(set(pools)) != len(pools):
-        raise PreconditionError(f"a pool was named twice: {', '.join(pools)}.")
+        raise PreconditionError(f"--pool: one was named twice: {', '.join(pools)}.")
     for option, values, example in (
         ("--allowed-host", allowed_hosts, "team.example.org"),
         ("--allowed-origin", allowed_origins, "https://team.example.org"),

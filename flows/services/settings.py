@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from flows.names import Name
+from tasks.names import ServiceName
 from tasks.schema import Record
 from tasks.workspace import Workspace
 
@@ -28,7 +28,7 @@ class Services(Record):
     """SQLAlchemy URL without a password."""
     artifacts: str
     """Folder or URL where the MLflow server keeps artifacts."""
-    pools: tuple[Name, ...] = ("cpu",)
+    pools: tuple[ServiceName, ...] = ("cpu",)
     """Work pools; each has one worker."""
     worker_limit: int = Field(default=4, ge=1)
     """Flow runs that one worker runs at the same time."""

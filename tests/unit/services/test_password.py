@@ -10,7 +10,7 @@ import pytest
 from flows.services import Services, supervisor, up
 from flows.services.launch import environment_of
 from flows.services.secrets import Auth, own_password_file, read_auth
-from tasks.errors import PreconditionError
+from tasks.errors import PreconditionError, Refused
 from tasks.workspace import Workspace
 
 
@@ -75,10 +75,10 @@ def test_a_password_and_none_exclude_each_other(workspace: Workspace, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pools": ("cpu\n[program:evil]\ncommand=touch /tmp/x",)}, "the pool .* is no name"),
-        ({"pools": ("../x",)}, "the pool '../x' is no name"),
-        ({"pools": ("",)}, "the pool '' is no name"),
-        ({"pools": ("cpu", "cpu")}, "a pool was named twice"),
+        ({"pools": ("cpu\n[program:evil]\ncommand=touch /tmp/x",)}, "--pool: found .*; allowed: ASCII"),
+        ({"pools": ("../x",)}, "--pool: found '../x'; allowed: ASCII"),
+        ({"pools": ("",)}, "--pool: found ''; allowed: ASCII"),
+        ({"pools": ("cpu", "cpu")}, "--pool: one was named twice"),
         ({"host": "no such host"}, "--host 'no such host' is no address of this machine"),
         ({"host": "192.0.2.1"}, "--host '192.0.2.1' is no address of this machine"),
         ({"host": "127.0.0.1\n"}, "is no address of this machine"),
@@ -92,7 +92,7 @@ def test_a_password_and_none_exclude_each_other(workspace: Workspace, tmp_path: 
 def test_what_would_become_another_setting_is_refused(
     workspace: Workspace, options: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(PreconditionError, match=message):
+    with pytest.raises(Refused, match=message):
         up(workspace, **options)  # type: ignore[arg-type]
     assert not (workspace.services / "services.json").exists()
 
