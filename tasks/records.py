@@ -28,6 +28,11 @@ class Finding(Record):
     numbers: dict[str, float] = {}
     """The numbers of the message, by name."""
 
+    def in_words(self) -> str:
+        """What it is about, where the message does not say so itself, then message and remedy."""
+        about = "" if self.subject in self.message else f"{self.subject}: "
+        return f"{about}{self.message} {self.remedy}".strip()
+
 
 # -------------------------------------------------------------------------------------------------------- data
 
@@ -282,6 +287,10 @@ class PlanReport(Record):
     forecast: Forecast | None = None
 
 
+SUFFICES_CUT_SHARE = 0.01
+"""A length suffices that cuts no larger share of the training texts."""
+
+
 class Forecast(Record):
     """Time and memory of the run, from a short real probe."""
 
@@ -299,6 +308,11 @@ class Forecast(Record):
     suggested_batch_size: int | None = None
     cost: float | None = None
     currency: str = ""
+
+    @property
+    def length_suffices(self) -> bool:
+        """Whether the suggested length cuts next to nothing; it is never above the run's own."""
+        return self.suggested_cut_share <= SUFFICES_CUT_SHARE
 
 
 # ---------------------------------------------------------------------------------------------------- training

@@ -81,9 +81,10 @@ def _length(run: RunRef, tokens: TokenReport, trained: TrainedModel) -> list[Sen
         cut, rows = sum(column.truncated_rows for column in columns), sum(column.rows for column in columns)
         found.append(
             sentence(
-                "Of the training texts ", source.fact("tokens.cut", cut, "count"), " of ",
+                "Of all texts of the training sets ", source.fact("tokens.cut", cut, "count"), " of ",
                 source.fact("tokens.texts", rows, "count"), " (",
-                source.fact("tokens.cut_share", cut / rows if rows else 0.0, "share"), ") were cut in training.",
+                source.fact("tokens.cut_share", cut / rows if rows else 0.0, "share"),
+                ") are longer than the limit; those of them that were fed were cut.",
             )
         )  # fmt: skip
     return found

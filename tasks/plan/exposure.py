@@ -7,7 +7,7 @@ from tasks.batching.exposure import keeps_row_count, planned_exposure
 from tasks.batching.multi import TrainingBatches, ends_with
 from tasks.config import MOST_EPOCHS, RunConfig
 from tasks.errors import PreconditionError
-from tasks.plan.findings import merge_findings
+from tasks.plan.findings import merge_findings, one_a_cause
 from tasks.records import BaseModelRef, Exposure, Finding, PlanReport, PreparedData
 
 _LEFT_OUT_SHARE = 0.01
@@ -75,7 +75,7 @@ def exposure_findings(recipe: RunConfig, batches: TrainingBatches, exposure: tup
             and not keeps_row_count(recipe.loss_of(item.name))
         ):
             findings.append(_varying_negatives(item))
-    return findings
+    return one_a_cause(findings)
 
 
 def _nothing_to_train_on(batches: TrainingBatches) -> Finding:

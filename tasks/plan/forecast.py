@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.config import PlanConfig
-from tasks.records import BaseModelRef, Finding, Forecast, PlanReport, TokenReport
+from tasks.records import SUFFICES_CUT_SHARE, BaseModelRef, Finding, Forecast, PlanReport, TokenReport
 from tasks.schema import Record
 
 _STATE_BYTES = 16
@@ -33,7 +33,6 @@ _STATE_BYTES = 16
 _BLIND_MARGIN = 0.10
 _CREEP_RISE = 1.5
 _CREEP_END = 12.0
-_CUT_SHARE = 0.01
 _MEMORY_SHARE = 0.8
 """Share of the memory that a suggested batch size may fill: a run of 200 steps took a quarter more than forecast."""
 _LARGEST_GROWTH = 8
@@ -113,10 +112,13 @@ def forecast_findings(forecast: Forecast, batch_size: int) -> tuple[Finding, ...
     fits = forecast.suggested_batch_size
     smaller = f"Use batch_size: {fits}" if fits and fits < batch_size else "Use a smaller batch_size or model"
     needed, there = forecast.peak_memory_bytes / 2**30, forecast.memory_limit_bytes / 2**30
-    remedy = (
-        f"{smaller}, model.max_seq_length: {forecast.suggested_max_seq_length} (cuts "
-        f"{forecast.suggested_cut_share:.2%} of the texts), or training.gradient_checkpointing: true."
+    shorter = (
+        f"model.max_seq_length: {forecast.suggested_max_seq_length} (cuts {forecast.suggested_cut_share:.2%} of the "
+        "texts)"
+        if forecast.length_suffices
+        else "a smaller model.max_seq_length (which cuts even more texts)"
     )
+    remedy = f"{smaller}, {shorter}, or training.gradient_checkpointing: true."
     return (
         Finding(
             severity="error" if share > 1 else "warning",
@@ -132,7 +134,7 @@ def forecast_findings(forecast: Forecast, batch_size: int) -> tuple[Finding, ...
     )
 
 
-def suggested_length(tokens: TokenReport, cut_share: float = _CUT_SHARE) -> tuple[int, float]:
+def suggested_length(tokens: TokenReport, cut_share: float = SUFFICES_CUT_SHARE) -> tuple[int, float]:
     """The smallest multiple of 8 that cuts at most `cut_share` of the training texts, and the share that it cuts.
 
     Never above the report's max_seq_length: then that one, with its share.

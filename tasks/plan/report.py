@@ -61,10 +61,7 @@ def forecast_rows(forecast: Forecast) -> list[tuple[str, str]]:
             f"{_gib(forecast.peak_memory_bytes)} of {_gib(forecast.memory_limit_bytes)}; may be a quarter more",
         ),
         ("padding", f"{forecast.padding_share:.0%} of the tokens of padded batches"),
-        (
-            "max_seq_length that suffices",
-            f"{forecast.suggested_max_seq_length} (cuts {forecast.suggested_cut_share:.2%} of the training texts)",
-        ),
+        ("max_seq_length that suffices", _length(forecast)),
         (
             "largest batch size that fits",
             "none" if forecast.suggested_batch_size is None else f"{forecast.suggested_batch_size:,}",
@@ -73,6 +70,12 @@ def forecast_rows(forecast: Forecast) -> list[tuple[str, str]]:
     if forecast.cost is not None:
         rows.append(("cost", f"{forecast.cost:.2f} {forecast.currency}"))
     return [*rows, ("measured on", f"{forecast.probe_steps} steps of the real trainer")]
+
+
+def _length(forecast: Forecast) -> str:
+    cuts = f"cuts {forecast.suggested_cut_share:.2%} of the training texts"
+    length = forecast.suggested_max_seq_length
+    return f"{length} ({cuts})" if forecast.length_suffices else f"more than {length}, the run's own, which {cuts}"
 
 
 def plan_markdown(report: PlanReport) -> str:

@@ -42,7 +42,7 @@ def plan_run(
     publish(create_markdown_artifact, key="plan", markdown=plan_markdown(plan), description="Plan")
     for finding in plan.findings:
         if finding.severity == "warning":
-            logger.warning("%s", f"{finding.message} {finding.remedy}".strip())
+            logger.warning("%s", finding.in_words())
     refuse_errors(plan)
     return plan
 
@@ -65,6 +65,6 @@ def probe_run(
 
 def refuse_errors(plan: PlanReport) -> None:
     """Raise PreconditionError with every finding that is an error."""
-    errors = [f"{finding.message} {finding.remedy}".strip() for finding in plan.findings if finding.severity == "error"]
+    errors = [finding.in_words() for finding in plan.findings if finding.severity == "error"]
     if errors:
         raise PreconditionError("\n".join(errors))

@@ -238,34 +238,42 @@ def quantile(histogram: NDArray[np.int64], share: float) -> float:
 
 
 def _findings(request: TokenRequest, sets: tuple[SetTokens, ...]) -> tuple[Finding, ...]:
-    return tuple(
-        _truncation(request, item, name, column)
+    """One warning for one cause, which is the length limit, however many columns it cuts."""
+    cut = {
+        f"{item.name}.{name}": column
         for item in sets
         for name, column in item.columns.items()
         if column.truncated_share > request.maximum_truncated_share
+    }
+    if not cut:
+        return ()
+    listed = "; ".join(
+        f"{name} {column.truncated_rows:,} of {column.rows:,} ({column.truncated_share:.1%}), the longest with "
+        f"{column.maximum:,} tokens"
+        for name, column in cut.items()
     )
-
-
-def _truncation(request: TokenRequest, item: SetTokens, name: str, column: LengthStatistics) -> Finding:
-    limit = request.position_limit
-    wanted = int(np.ceil(column.p99))
-    if limit is None or wanted <= limit:
-        remedy = f"Set model.max_seq_length: {wanted} to keep 99 % of them whole, or accept the cut."
-    elif request.max_seq_length < limit:
-        remedy = (
-            f"Set model.max_seq_length: {limit}, the most this model takes, split the texts, or use a longer model."
-        )
-    else:
-        remedy = f"Split the texts, or use a base model that takes more than {limit} tokens."
-    return Finding(
-        severity="warning",
-        code="tokens.truncated",
-        subject=f"{item.name}.{name}",
-        message=(
-            f"{column.truncated_rows:,} of {column.rows:,} texts ({column.truncated_share:.1%}) in column {name} of "
-            f"{item.name} are longer than max_seq_length {request.max_seq_length} and are cut; the longest has "
-            f"{column.maximum:,} tokens."
+    return (
+        Finding(
+            severity="warning",
+            code="tokens.truncated",
+            subject=", ".join(dict.fromkeys(name.partition(".")[0] for name in cut)),
+            message=f"Texts longer than max_seq_length {request.max_seq_length} are cut: {listed}.",
+            remedy=_longer(request, max(int(np.ceil(column.p99)) for column in cut.values())),
+            numbers={
+                f"{name}/{key}": float(value)
+                for name, column in cut.items()
+                for key, value in (
+                    ("truncated_rows", column.truncated_rows), ("truncated_share", column.truncated_share),
+                )
+            },
         ),
-        remedy=remedy,
-        numbers={"truncated_rows": float(column.truncated_rows), "truncated_share": column.truncated_share},
-    )
+    )  # fmt: skip
+
+
+def _longer(request: TokenRequest, wanted: int) -> str:
+    limit = request.position_limit
+    if limit is None or wanted <= limit:
+        return f"Set model.max_seq_length: {wanted} to keep 99 % of each column whole, or accept the cut."
+    if request.max_seq_length < limit:
+        return f"Set model.max_seq_length: {limit}, the most this model takes, split the texts, or use a longer model."
+    return f"Split the texts, or use a base model that takes more than {limit} tokens."

@@ -48,7 +48,7 @@ def preparation(
             values[f"tokens/{set_tokens.name}/{column}_truncated_share"] = lengths.truncated_share
     for exposure in plan.exposure if plan else ():
         values[f"data/{exposure.name}/rows_seen_share"] = exposure.seen_share
-        values[f"data/{exposure.name}/rows_seen"] = exposure.rows_seen
+        values[f"data/{exposure.name}/rows_seen"] = exposure.unique_rows_seen
         values[f"data/{exposure.name}/rows_repeated"] = exposure.repeats
     for overlap in data.overlaps:
         values[f"leakage/{overlap.evaluation}/{overlap.train}_rows"] = overlap.exact.rows
@@ -92,7 +92,8 @@ def training_result(trained: TrainedModel) -> list[Entry]:
         "train/attempts": float(trained.attempts),
     }
     for exposure in trained.exposure:
-        values[f"data/{exposure.name}/rows_fed"] = exposure.rows_seen
+        values[f"data/{exposure.name}/rows_fed"] = exposure.rows_seen  # repeats counted each time
+        values[f"data/{exposure.name}/rows_fed_distinct"] = exposure.unique_rows_seen
         values[f"data/{exposure.name}/rows_fed_share"] = exposure.seen_share
     tags = {
         "stsflow.training_fingerprint": trained.fingerprint,

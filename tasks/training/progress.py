@@ -11,6 +11,12 @@ from tasks.training.events import Event
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 30.0
+PHASES = {
+    "load": "the trainer loads the base model and the data",
+    "train": "training begins",
+    "save": "training is done; the model is saved",
+}
+"""What a phase of the trainer's log means to a person."""
 
 
 class ProgressLine:
@@ -28,7 +34,9 @@ class ProgressLine:
         elif event.kind == "evaluation":
             text = ", ".join(f"{name} {value:.4f}" for name, value in event.values.items() if "spearman_cosine" in name)
             self._line(f"step {event.step}: {event.text or 'dev'} {text}".rstrip())
-        elif event.kind in ("phase", "finding", "failure") and event.text:
+        elif event.kind == "phase":
+            self._line(phase_text(event))
+        elif event.kind in ("finding", "failure") and event.text:
             self._line(event.text)
 
     def close(self) -> None:
@@ -51,6 +59,13 @@ class ProgressLine:
     def _line(self, text: str) -> None:
         self.close()
         logger.info("%s", text)
+
+
+def phase_text(event: Event) -> str:
+    """What the trainer begins to do, as a sentence."""
+    if event.text == "train" and (step := event.details.get("resumed_from")):
+        return f"training goes on from the checkpoint of step {step:,}"
+    return PHASES.get(event.text, event.text)
 
 
 def progress_text(event: Event) -> str:

@@ -216,7 +216,7 @@ def test_a_short_run_is_named_as_the_cause(
 def test_round_robin_is_no_cause_where_a_whole_epoch_would_do(prepare: Prepare, recipe: Recipe) -> None:
     config = recipe(SHAPES, batch_size=4, max_steps=3, multi_dataset_batch_sampler="round_robin")
     plan = plan_exposure(config, toy(prepare, triplets=20, pairs=14), 1)  # an epoch shows 16 of the 20 triplets
-    assert [finding.subject for finding in plan.findings] == ["nli", "sts"]
+    assert [finding.subject for finding in plan.findings] == ["nli, sts"]
     assert all("Cause: training.max_steps: 3 ends the run" in finding.message for finding in plan.findings)
 
 

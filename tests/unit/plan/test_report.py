@@ -8,8 +8,8 @@ from rich.console import Console
 from tasks.config import TrainingConfig
 from tasks.errors import PreconditionError
 from tasks.plan.disk import check_disk, checkpoint_room
-from tasks.plan.findings import merge_findings
-from tasks.plan.report import duration, exposure_table, plan_markdown, print_plan
+from tasks.plan.findings import merge_findings, one_a_cause
+from tasks.plan.report import duration, exposure_table, forecast_rows, plan_markdown, print_plan
 from tasks.records import BaseModelRef, Exposure, Finding, Forecast, PlanReport
 
 
@@ -110,3 +110,27 @@ def test_a_full_disk_is_refused_with_both_numbers(base: BaseModelRef, tmp_path: 
     with pytest.raises(PreconditionError, match=r"GiB free; 4 checkpoints .* need 48428773\.88 GiB\."):
         check_disk(huge, TrainingConfig(), tmp_path / "not" / "there" / "yet")
     check_disk(base, TrainingConfig(), tmp_path)
+
+
+def test_findings_of_one_cause_are_one_and_name_all_sets() -> None:
+    each = [finding("warning", "low").model_copy(update={"subject": name}) for name in ("nli", "sts", "qa")]
+    other = finding("warning", "low").model_copy(update={"remedy": "Another."})
+    first, second = one_a_cause([*each, other])
+    assert first.subject == "nli, sts, qa" and first.message.endswith("The same holds for sts, qa.")
+    assert second == other
+
+
+def test_a_finding_in_words_names_what_it_is_about() -> None:
+    bare = finding("warning", "x").model_copy(update={"message": "12 fields hold a mark.", "subject": "dev.tsv"})
+    assert bare.in_words() == "dev.tsv: 12 fields hold a mark. Mend | it."
+    assert finding("warning", "x").in_words() == "About [nli] x. Mend | it."
+
+
+def test_no_length_is_said_to_suffice_that_cuts_a_fifth() -> None:
+    plan = report()
+    assert plan.forecast is not None
+    rows = dict(forecast_rows(plan.forecast.model_copy(update={"suggested_cut_share": 0.2})))
+    assert rows["max_seq_length that suffices"] == (
+        "more than 48, the run's own, which cuts 20.00% of the training texts"
+    )
+    assert dict(forecast_rows(plan.forecast))["max_seq_length that suffices"] == "48 (cuts 0.80% of the training texts)"

@@ -94,12 +94,14 @@ def test_counts_by_hand(word_model: Path, tmp_path: Path) -> None:
 
 def test_a_cut_column_is_found_with_its_remedy(word_model: Path, tmp_path: Path) -> None:
     data = prepared(tmp_path, "pairs", ROWS)
-    (first, second) = measure(tmp_path, word_model, data, bound=0.2).findings
-    assert first.subject == "pairs.anchor" and first.severity == "warning" and first.code == "tokens.truncated"
-    assert "1 of 4 texts (25.0%) in column anchor of pairs are longer than max_seq_length 5" in first.message
-    assert "longest has 6 tokens" in first.message
-    assert "model.max_seq_length: 6 to keep 99 %" in first.remedy
-    assert "model.max_seq_length: 8 to keep" in second.remedy
+    (found,) = measure(tmp_path, word_model, data, bound=0.2).findings  # one limit, one warning
+    assert found.subject == "pairs" and found.severity == "warning" and found.code == "tokens.truncated"
+    assert found.message == (
+        "Texts longer than max_seq_length 5 are cut: pairs.anchor 1 of 4 (25.0%), the longest with 6 tokens; "
+        "pairs.positive 1 of 4 (25.0%), the longest with 8 tokens."
+    )
+    assert "model.max_seq_length: 8 to keep 99 %" in found.remedy
+    assert found.numbers["pairs.anchor/truncated_rows"] == 1
     short = measure(tmp_path, word_model, data, bound=0.2, position_limit=5).findings
     assert "base model that takes more than 5 tokens" in short[0].remedy
     assert measure(tmp_path, word_model, data, bound=0.25).findings == ()

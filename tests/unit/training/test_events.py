@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.training.events import EventLog, EventReader, read_events
+from tasks.training.progress import phase_text
 
 
 @pytest.fixture
@@ -79,3 +80,15 @@ def test_values_that_are_not_finite_are_left_out(path: Path) -> None:
 
 def test_a_missing_file_has_no_events(path: Path) -> None:
     assert read_events(path) == []
+
+
+def test_a_phase_is_a_sentence_for_a_person(path: Path) -> None:
+    log = EventLog(path, attempt=2)
+    log.write("phase", text="load")
+    log.write("phase", text="train", details={"resumed_from": 1500})
+    log.write("phase", text="save")
+    assert [phase_text(event) for event in read_events(path)] == [
+        "the trainer loads the base model and the data",
+        "training goes on from the checkpoint of step 1,500",
+        "training is done; the model is saved",
+    ]
