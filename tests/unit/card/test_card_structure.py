@@ -100,7 +100,7 @@ def test_the_card_says_what_the_reference_leaves_out(records: Any) -> None:
         "On the 1,213 rows that share nothing with any training set: spearman_cosine 0.7614",
         "step 1,000 of 1,438 was kept: it has the highest sts-dev_spearman_cosine (0.8123) on KorSTS development",
         # 7 + 5 of 3 * 4998 + 2 * 5749
-        "Of all texts of the training sets 12 of 26,492 (0.05 %) are longer than the limit; those of them that were fed",
+        "Of all texts of the training sets 12 of 26,492 (0.05 %) are longer than the limit; those of them that were",
         "By length, KorSTS test is weakest on length:long",
         "| warning | korsts | 166 of 1,379 rows of sts-test share a sentence with training. |",
         "Intervals are bootstrap percentile intervals at 95 % confidence from 10,000 resamples",
