@@ -14,6 +14,7 @@ from flows.summary import RunSummary, summarise
 from tasks.card.task import write_model_card
 from tasks.config import RunConfig
 from tasks.data.defined import require_defined
+from tasks.data.suites_apart import check_suites_apart
 from tasks.data.task import prepare_data
 from tasks.evaluation.readiness import check_suites
 from tasks.evaluation.run import ModelUnderTest
@@ -76,6 +77,7 @@ def finetune(
         base = fetch_model(recipe.model, workspace)
         check_suites(recipe.evaluation.suites, base)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
+        check_suites_apart(recipe, data)
         require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
         checked = check_model(base, data, workspace)
         tokens = profile_tokens(

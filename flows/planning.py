@@ -7,6 +7,7 @@ import logging
 from tasks.config import RunConfig
 from tasks.data.build import prepare_data
 from tasks.data.defined import require_defined
+from tasks.data.suites_apart import check_suites_apart
 from tasks.evaluation.readiness import check_suites
 from tasks.models.fetch import fetch_base_model
 from tasks.models.preflight import require_loadable, sample_texts
@@ -35,6 +36,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     check_suites(recipe.evaluation.suites, base)
     check_disk(base, recipe.training, workspace.root)
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
+    check_suites_apart(recipe, data)
     require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
     checked = require_loadable(base, sample_texts(data), workspace.preflight(base.digest))
     sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}

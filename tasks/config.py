@@ -230,6 +230,8 @@ class EvaluationConfig(Section):
     """Metric of that suite, higher is better."""
     report_on: Slug | None = None
     """Suite whose score is the headline; default: the first whose split is `test`, else the last suite."""
+    explained_overlap: dict[Slug, Annotated[str, Field(min_length=10, max_length=1_000)]] = {}
+    """By suite: why it may hold pairs of the suite that chooses the checkpoint. The card repeats it."""
     batch_size: int = Field(default=64, ge=1, le=MOST_ROWS_OF_A_BATCH)
     """Sentences encoded at a time."""
     resamples: int = Field(default=10_000, ge=0, le=1_000_000)

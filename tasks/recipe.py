@@ -96,6 +96,7 @@ def check_parts_fit(recipe: RunConfig) -> None:
                 f"(columns {', '.join(training_set.shape.columns)}); it needs one of: {', '.join(loss.learns_from)}"
             )
     suites = recipe.evaluation.suites
+    _check_names("evaluation.explained_overlap", recipe.evaluation.explained_overlap, suites, "suite")
     for field in ("choose_on", "report_on"):
         if (name := getattr(recipe.evaluation, field)) is not None:
             _check_names(f"evaluation.{field}", [name], suites, "suite")

@@ -101,11 +101,9 @@ class PreparedSet(Record):
     """Evaluation sets: JSON list of the rows (numbers from 0) that share nothing with any training set."""
 
 
-class Overlap(Record):
-    """What one training set and one evaluation set share."""
+class OverlapLevels(Record):
+    """What two sets share, in each sense of equality that was measured."""
 
-    train: str
-    evaluation: str
     exact: OverlapCounts
     """Texts compared after strip."""
     normalised: OverlapCounts | None = None
@@ -121,6 +119,25 @@ class Overlap(Record):
         if self.normalised is not None:
             return "equal after normalisation", self.normalised
         return "equal", self.exact
+
+    @property
+    def equal(self) -> OverlapCounts:
+        """The counts of equal texts: after normalisation where that was measured, else exactly."""
+        return self.normalised or self.exact
+
+
+class Overlap(OverlapLevels):
+    """What one training set and one evaluation set share."""
+
+    train: str
+    evaluation: str
+
+
+class SuiteOverlap(OverlapLevels):
+    """What two evaluation sets share, counted from the side of the second."""
+
+    first: str
+    second: str
 
 
 class OverlapCounts(Record):
@@ -144,6 +161,8 @@ class PreparedData(Record):
     train: tuple[PreparedSet, ...]
     evaluation: tuple[PreparedSet, ...]
     overlaps: tuple[Overlap, ...] = ()
+    suite_overlaps: tuple[SuiteOverlap, ...] = ()
+    """Ordered pairs of evaluation sets that share a sentence."""
     findings: tuple[Finding, ...] = ()
 
     def training_set(self, name: str) -> PreparedSet:

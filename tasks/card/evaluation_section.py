@@ -132,7 +132,7 @@ def evaluation_section(
     return EvaluationSection(
         suites=blocks,
         headline=_headline(headline),
-        choice=_choice(recipe, run, trained, blocks),
+        choice=_choice(recipe, run, trained, blocks, _shared_with_choosing(recipe, run, data, blocks)),
         intervals=_intervals(recipe, run),
     )
 
@@ -325,7 +325,7 @@ def _headline(block: SuiteBlock) -> Sentence:
 
 
 def _choice(
-    recipe: RunConfig, run: RunRef, trained: TrainedModel, blocks: Sequence[SuiteBlock]
+    recipe: RunConfig, run: RunRef, trained: TrainedModel, blocks: Sequence[SuiteBlock], shared: Mapping[str, Sentence]
 ) -> tuple[Sentence, ...]:
     source = FactSource(record="TrainedModel", mlflow_run_id=run.mlflow_run_id, model_digest=trained.model_digest)
     steps = source.fact("training.steps", trained.steps, "count")
@@ -343,9 +343,36 @@ def _choice(
     ]  # fmt: skip
     if chooser.name == recipe.headline_suite:
         found.append(sentence("The headline score comes from the same rows, so it is optimistic."))
+    elif recipe.headline_suite in shared:
+        found.append(sentence(f"Scores on {chooser.title} are therefore optimistic."))
     else:
         found.append(sentence(f"Scores on {chooser.title} are therefore optimistic; the headline suite chose nothing."))
-    return tuple(found)
+    return (*found, *shared.values())
+
+
+def _shared_with_choosing(
+    recipe: RunConfig, run: RunRef, data: PreparedData, blocks: Sequence[SuiteBlock]
+) -> dict[str, Sentence]:
+    """By suite: what it shares with the one that chose the checkpoint, and why the recipe accepts it."""
+    titles = {block.name: block.title for block in blocks}
+    found = {}
+    for overlap in data.suite_overlaps:
+        if overlap.first != recipe.choosing_suite or not overlap.equal.pairs or overlap.second not in titles:
+            continue
+        source = FactSource(
+            record="SuiteOverlap", mlflow_run_id=run.mlflow_run_id, data_set=overlap.first, suite=overlap.second,
+            rows=overlap.equal.of_rows,
+        )  # fmt: skip
+        name = f"overlap.{overlap.first}.{overlap.second}.chosen"
+        why = recipe.evaluation.explained_overlap.get(overlap.second, "")
+        parts: list[Fact | str] = [
+            f"{titles[overlap.second]} holds ", source.fact(f"{name}.pairs", overlap.equal.pairs, "count"),
+            f" pairs of {titles.get(overlap.first, overlap.first)} too, so that the choice has seen them",
+        ]  # fmt: skip
+        if why:
+            parts += ["; the recipe says: ", source.fact(f"{name}.why", why, "text")]
+        found[overlap.second] = sentence(*parts, ".")
+    return found
 
 
 def _intervals(recipe: RunConfig, run: RunRef) -> Sentence:

@@ -136,6 +136,7 @@ def _build(wanted: list[_Wanted], leakage: LeakageConfig, key: str, target: Path
         train=tuple(_moved(item, target, final) for item in checked.train),
         evaluation=tuple(_moved(item, target, final) for item in checked.evaluation),
         overlaps=checked.overlaps,
+        suite_overlaps=checked.suite_overlaps,
         findings=(*findings, *checked.findings),
     )
 

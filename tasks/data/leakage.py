@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from tasks.config import LeakageConfig, Policy
 from tasks.data.content_digest import content_digest
-from tasks.data.overlap import Links, Sentences, Shared, count_shared, equal_links, near_links, read_sentences
+from tasks.data.overlap import Links, Sentences, Shared, count_shared, links_by_level, read_sentences
 from tasks.data.repeats import find_repeats
-from tasks.data.sentence_keys import normalised
+from tasks.data.suites_apart import findings_of_suites, overlaps_of_suites
 from tasks.errors import DataError
 from tasks.files import folder_made_whole, write_text_atomically
-from tasks.records import Finding, Overlap, PreparedSet
+from tasks.records import Finding, Overlap, PreparedSet, SuiteOverlap
 from tasks.schema import Record
 
 
@@ -35,6 +35,8 @@ class LeakageResult(Record):
     """Evaluation sets, `clean_rows` filled in."""
     overlaps: tuple[Overlap, ...]
     """What the training sets, as they are handed on, share with the evaluation sets."""
+    suite_overlaps: tuple[SuiteOverlap, ...]
+    """What the evaluation sets share with each other."""
     findings: tuple[Finding, ...]
     """What was found before anything was dropped."""
 
@@ -78,7 +80,7 @@ def check_leakage(
     for one in checked:
         _check_inside(one.data, one.sentences, config, findings, refusals, one)
         for data in evaluation:
-            one.links[data.name] = _levels(one.sentences, sides[data.name], config)
+            one.links[data.name] = links_by_level(one.sentences, sides[data.name], config)
             _check_between(one, data, config, findings, refusals)
     for data in evaluation:
         _check_inside(data, sides[data.name], config, findings, refusals, None)
@@ -91,21 +93,15 @@ def check_leakage(
                 f"({_reasons(one.drops)}); set the policy to `report`, or use other data."
             )
     overlaps = tuple(_overlap(one, data) for one in checked for data in evaluation)
+    suite_overlaps = overlaps_of_suites(sides, config)
+    findings += findings_of_suites(suite_overlaps)
     return LeakageResult(
         train=tuple(_rewritten(one, folder) for one in checked),
         evaluation=tuple(_with_clean_rows(data, checked, folder) for data in evaluation),
         overlaps=overlaps,
+        suite_overlaps=suite_overlaps,
         findings=tuple(findings),
     )
-
-
-def _levels(train: Sentences, evaluation: Sentences, config: LeakageConfig) -> dict[str, Links]:
-    levels = {"exact": equal_links(train, evaluation, str)}
-    if config.normalise:
-        levels["normalised"] = equal_links(train, evaluation, normalised)
-    if config.near_duplicates != "off":
-        levels["near"] = near_links(train, evaluation, normalised, config.near_duplicate_threshold)
-    return levels
 
 
 def _deciding(levels: dict[str, Links]) -> Links:

@@ -16,7 +16,9 @@ from datasets import load_from_disk
 from numpy.typing import NDArray
 from scipy import sparse
 
+from tasks.config import LeakageConfig
 from tasks.data.near_duplicates import NearDuplicateIndex
+from tasks.data.sentence_keys import normalised
 from tasks.data.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
 from tasks.records import OverlapCounts, PreparedSet
 
@@ -89,6 +91,16 @@ def near_links(train: Sentences, evaluation: Sentences, key: Key, threshold: flo
         there.append(in_index)
         first += len(block)
     return Links(_matrix(np.concatenate(here), np.concatenate(there), first, len(keys)), rows)
+
+
+def links_by_level(train: Sentences, evaluation: Sentences, config: LeakageConfig) -> dict[str, Links]:
+    """Links by sense of equality, as far as `config` asks for them: exact, normalised, near."""
+    levels = {"exact": equal_links(train, evaluation, str)}
+    if config.normalise:
+        levels["normalised"] = equal_links(train, evaluation, normalised)
+    if config.near_duplicates != "off":
+        levels["near"] = near_links(train, evaluation, normalised, config.near_duplicate_threshold)
+    return levels
 
 
 def _keyed(evaluation: Sentences, key: Key) -> tuple[dict[str, int], NDArray[np.int64]]:

@@ -54,6 +54,8 @@ def preparation(
         values[f"leakage/{overlap.evaluation}/{overlap.train}_rows"] = overlap.exact.rows
         values[f"leakage/{overlap.evaluation}/{overlap.train}_sentences"] = overlap.exact.sentences
         values[f"leakage/{overlap.evaluation}/{overlap.train}_pairs"] = overlap.exact.pairs
+    for shared in data.suite_overlaps:
+        values[f"leakage/{shared.second}/{shared.first}_pairs"] = shared.equal.pairs
     entries.append(metrics_now(values))
     tags = {f"stsflow.environment.{name}": value for name, value in environment.items()}
     tags |= {

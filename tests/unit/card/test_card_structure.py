@@ -9,6 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tasks.card.render import render_card
+from tasks.records import OverlapCounts, SuiteOverlap
 
 # The reference card's headings in its order; what it hides in comments is a section here.
 REFERENCE_HEADINGS = [
@@ -156,3 +157,21 @@ def test_a_loss_around_another_brings_both_names_and_citations(records: Any) -> 
     assert "- loss:MatryoshkaLoss\n- loss:MultipleNegativesRankingLoss\n" in card
     assert "#### MatryoshkaLoss\n\n```bibtex\n@misc{outer,\n}\n```\n" in card
     assert card.count("@misc{inner,") == 1
+
+
+def test_the_card_says_what_the_headline_shares_with_the_choosing_suite_and_why(records: Any) -> None:
+    assert "the headline suite chose nothing" in render_card(records.content())
+    counts = OverlapCounts(pairs=6, sentences=85, rows=125, of_rows=1379)
+    shared = SuiteOverlap(first="sts-dev", second="sts-test", exact=counts)
+    evaluation = records.recipe.evaluation.model_copy(update={"explained_overlap": {"sts-test": "published like this"}})
+    card = render_card(
+        records.but(
+            data=records.data.model_copy(update={"suite_overlaps": (shared,)}),
+            recipe=records.recipe.model_copy(update={"evaluation": evaluation}),
+        ).content()
+    )
+    assert "the headline suite chose nothing" not in card
+    assert (
+        "KorSTS test holds 6 pairs of KorSTS development too, so that the choice has seen them; the recipe says: "
+        "published like this." in card
+    )

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from datasets import Dataset, load_from_disk
 
-from tasks.config import LeakageConfig
+from tasks.config import LeakageConfig, RunConfig
 from tasks.data.content_digest import content_digest
 from tasks.data.leakage import LeakageResult, check_leakage
 from tasks.data.near_duplicates import NearDuplicateIndex, bands_for
 from tasks.data.sentence_keys import normalised
+from tasks.data.suites_apart import check_suites_apart
 from tasks.data.synthetic import generate
 from tasks.errors import DataError
-from tasks.records import PreparedSet, RowCounts, SourceRef
+from tasks.records import OverlapCounts, PreparedData, PreparedSet, RowCounts, SourceRef
 
 SCORED = ("sentence1", "sentence2", "score")
 TRIPLETS = ("anchor", "positive", "negative")
@@ -312,3 +313,72 @@ def test_shared_flags_have_the_shape_of_the_rows(tmp_path: Path) -> None:
     near = result.overlaps[0].near
     assert near is not None and near.rows >= 3 and isinstance(near.rows, int)
     assert np.all(np.diff(clean_rows(result)) > 0)
+
+
+# ------------------------------------------------------------------------------------- evaluation sets among themselves
+
+
+def recipe_of(**evaluation: object) -> RunConfig:
+    source = {"kind": "files", "paths": ["x.tsv"]}
+    suites = {name: {"kind": "sts", "split": name, "source": source} for name in ("dev", "test")}
+    return RunConfig.model_validate(
+        {
+            "name": "x", "model": {"source": {"kind": "directory", "path": "x"}},
+            "data": {"train": {"a": {"source": source, "shape": {"kind": "scored_pairs"}}}},
+            "evaluation": {"suites": suites, **evaluation},
+        }
+    )  # fmt: skip
+
+
+def checked_suites(tmp_path: Path, dev: list[tuple[object, ...]], test: list[tuple[object, ...]]) -> PreparedData:
+    suites = [prepared(tmp_path, name, rows, role="evaluation") for name, rows in (("dev", dev), ("test", test))]
+    train = [prepared(tmp_path, "train", [("nothing", "shared", 0.5)])]
+    result = check_leakage(train, suites, LeakageConfig(), tmp_path / "out")
+    return PreparedData(
+        fingerprint="", train=result.train, evaluation=result.evaluation, overlaps=result.overlaps,
+        suite_overlaps=result.suite_overlaps, findings=result.findings,
+    )  # fmt: skip
+
+
+def test_a_test_suite_that_is_the_choosing_one_is_refused_unless_the_recipe_says_why(tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = [("a b", "c d", 0.1), ("e f", "g h", 0.9)]
+    data = checked_suites(tmp_path, rows, rows)
+    with pytest.raises(DataError) as caught:
+        check_suites_apart(recipe_of(), data)
+    assert caught.value.exit_code == 2
+    assert caught.value.message.startswith(
+        "evaluation.suites.test: 2 of its pairs are pairs of dev too, which chooses the checkpoint, and 2 of its 2 rows"
+    )
+    check_suites_apart(recipe_of(explained_overlap={"test": "published like this, and known"}), data)
+    alone = {"dev": recipe_of().evaluation.suites["dev"]}
+    check_suites_apart(recipe_of(choose_on="dev", report_on="dev", suites=alone), data)
+
+
+def test_pairs_are_found_the_other_way_round_and_after_normalisation_and_counted_once(tmp_path: Path) -> None:
+    data = checked_suites(
+        tmp_path,
+        [("A b!", "c d", 0.1), ("e f", "g h", 0.9), ("i j", "k l", 0.9)],
+        [("c d", "a b", 0.1), ("e f", "new", 0.5), ("other", "rows", 0.5)],
+    )
+    (overlap,) = [item for item in data.suite_overlaps if (item.first, item.second) == ("dev", "test")]
+    assert overlap.normalised == OverlapCounts(pairs=1, sentences=3, rows=2, of_rows=3)
+    assert overlap.exact == OverlapCounts(pairs=0, sentences=2, rows=2, of_rows=3)
+    (finding,) = [item for item in data.findings if item.code == "leakage.suites"]
+    assert "2 of 3 rows of test hold one, 1 of its pairs" in finding.message
+    with pytest.raises(DataError, match=r"evaluation\.explained_overlap\.test"):
+        check_suites_apart(recipe_of(), data)
+
+
+def test_sentences_in_common_are_reported_and_no_reason_to_refuse(tmp_path: Path) -> None:
+    data = checked_suites(tmp_path, [("a", "b", 0.1)], [("a", "c", 0.1)])
+    check_suites_apart(recipe_of(), data)
+    assert [item.code for item in data.findings] == ["leakage.suites"]
+    assert checked_suites(tmp_path / "apart", [("a", "b", 0.1)], [("c", "d", 0.1)]).suite_overlaps == ()
+
+
+def test_korsts_repeats_six_pairs_of_its_dev_set_in_its_test_set(
+    korsts: dict[str, PreparedSet], tmp_path: Path
+) -> None:
+    result = check_leakage([korsts["train"]], [korsts["dev"], korsts["test"]], LeakageConfig(), tmp_path)
+    (overlap,) = [item for item in result.suite_overlaps if item.first == "dev"]
+    assert (overlap.equal.pairs, overlap.equal.rows, overlap.equal.of_rows) == (6, 125, 1379)
