@@ -111,7 +111,7 @@ def describe_scores(subject: str, scores: np.ndarray, low: float, high: float) -
         f"{step:.3g} apart; the declared range is {low:g} to {high:g}.",
         numbers={"minimum": float(values[0]), "maximum": float(values[-1]), "distinct": len(values), "step": step},
     )  # fmt: skip
-    if values[-1] - values[0] >= (high - low) / 2:
+    if len(values) == 1 or values[-1] - values[0] >= (high - low) / 2:  # of one value no scale can be told
         return (found,)
     return (
         found,

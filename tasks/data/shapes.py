@@ -7,6 +7,8 @@ A shape names the columns of its source (dotted for nested fields: `labels.label
 | `nli_triplets`, `triplets` | anchor, positive, negative: str, stripped, non-empty |
 | `pairs` | anchor, positive: str, stripped, non-empty |
 | `scored_pairs` | sentence1, sentence2: str, stripped, non-empty; score: float in 0..1 |
+
+Judged pairs, the shape of retrieval suites, are scored pairs whose sentence1 may be empty.
 """
 
 from __future__ import annotations
@@ -28,6 +30,13 @@ SCORED_PAIR_COLUMNS = ("sentence1", "sentence2", "score")
 Score = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
+Label = Literal["entailment", "neutral", "contradiction", "skip"]
+LABELS: dict[str, Label] = {
+    "entailment": "entailment", "neutral": "neutral", "contradiction": "contradiction",
+    "0": "entailment", "1": "neutral", "2": "contradiction",
+}  # fmt: skip
+
+
 class NliTriplets(Section):
     """Triplets from natural-language-inference rows, as the public multi-task recipe builds them.
 
@@ -43,13 +52,16 @@ class NliTriplets(Section):
     """Column of the hypothesis."""
     label: str = "gold_label"
     """Column of the label."""
-    labels: dict[str, Literal["entailment", "neutral", "contradiction"]] = {
-        "entailment": "entailment", "neutral": "neutral", "contradiction": "contradiction",
-        "0": "entailment", "1": "neutral", "2": "contradiction",
-    }  # fmt: skip
-    """Meaning of each value found in the label column; any other value is refused."""
+    labels: dict[str, Label] = LABELS
+    """Meaning of each value found in the label column; any other value is refused. `skip` leaves out and counts rows
+    that the data marks as unusable; where only such values are named, as in `{"-": skip}`, the usual ones stay."""
     seed: int = Field(default=42, ge=0, le=LARGEST_SEED)
     """Seed of the choice among several entailments or contradictions."""
+
+    @field_validator("labels")
+    @classmethod
+    def _skipping_keeps_the_usual_labels(cls, value: dict[str, Label]) -> dict[str, Label]:
+        return LABELS | value if set(value.values()) == {"skip"} else value
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -142,6 +154,29 @@ class ScoredPairs(Section):
         from tasks.data.shaping import shape_scored_pairs
 
         return shape_scored_pairs(reading, self, subject, allow_empty)
+
+
+class JudgedPairs(ScoredPairs):
+    """Rows that are a query, a passage and how relevant it is; the lowest score of the range is not relevant at all.
+
+    A row without a query is a passage of the corpus that nobody asks for; its relevance may be left empty.
+    """
+
+    sentence1: str = "query"
+    """Column of the query."""
+    sentence2: str = "passage"
+    """Column of the passage."""
+    score: str = "relevance"
+    """Column of the relevance."""
+    score_range: tuple[float, float] = (0.0, 1.0)
+    """Lowest relevance, which is none, and highest; a row outside is refused."""
+
+    def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
+        """The rows in their final columns; raises DataError with file and line."""
+        from tasks.data.shaping import shape_judged_pairs
+
+        del allow_empty  # an empty query has a meaning here
+        return shape_judged_pairs(reading, self, subject)
 
 
 Shape = Annotated[NliTriplets | Triplets | Pairs | ScoredPairs, Field(discriminator="kind")]

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tasks.data.integrity import describe_labels, describe_scores
 from tasks.data.reading import Reading, and_more, cut
-from tasks.data.shapes import PAIR_COLUMNS, TRIPLET_COLUMNS, NliTriplets, ScoredPairs
+from tasks.data.shapes import PAIR_COLUMNS, TRIPLET_COLUMNS, JudgedPairs, NliTriplets, ScoredPairs
 from tasks.errors import DataError
 from tasks.records import Finding
 
@@ -58,6 +58,33 @@ def shape_scored_pairs(reading: Reading, shape: ScoredPairs, subject: str, allow
     return Shaped(table.filter(pa.array(keep)), _dropped(keep), findings=findings)
 
 
+def shape_judged_pairs(reading: Reading, shape: JudgedPairs, subject: str) -> Shaped:
+    """As `shape_scored_pairs`, but a row without a query stays: it puts its passage into the corpus.
+
+    Raises DataError, naming file and line, for a wrong score and for a relevant passage without a query.
+    """
+    low, high = shape.score_range
+    queries, passages = reading.texts(shape.sentence1), reading.texts(shape.sentence2)
+    unasked = pc.equal(queries, "").to_numpy(zero_copy_only=False)
+    scores = _scores(reading, shape, subject, may_be_empty=unasked)
+    if (wrong := np.flatnonzero(unasked & (scores > low))).size:
+        raise DataError(
+            f"{reading.where(int(wrong[0]))}: the passage is relevant ({scores[wrong[0]]:g}) to an empty query"
+            f"{and_more(wrong.size - 1)}; without a query the relevance is {low:g} or left empty."
+        )
+    table = pa.table(
+        {
+            "sentence1": queries.cast(pa.string()),
+            "sentence2": passages.cast(pa.string()),
+            "score": pa.array((scores - low) / (high - low), pa.float64()),
+        }
+        | {name: pc.fill_null(reading.column(name), "").cast(pa.string()) for name in shape.keep}
+    )
+    keep = pc.not_equal(passages, "").to_numpy(zero_copy_only=False)
+    without = int((unasked & keep).sum())
+    return Shaped(table.filter(pa.array(keep)), _dropped(keep), {"passages_without_query": without} if without else {})
+
+
 def shape_nli_triplets(reading: Reading, shape: NliTriplets, subject: str, allow_empty: bool) -> Shaped:
     """Two triplets, (s, e, c) and (e, s, c), for each distinct sentence with an entailment and a contradiction.
 
@@ -67,7 +94,9 @@ def shape_nli_triplets(reading: Reading, shape: NliTriplets, subject: str, allow
     """
     labels = _labels(reading, shape, subject)
     texts = pa.table({"premise": reading.texts(shape.premise), "hypothesis": reading.texts(shape.hypothesis)})
-    keep = _with_text(reading, texts, ["premise", "hypothesis"], subject, allow_empty)
+    used = labels != "skip"
+    keep = _with_text(reading, texts, ["premise", "hypothesis"], subject, allow_empty, used)
+    dropped = _dropped(keep | ~used) | ({} if used.all() else {"skipped_label": int((~used).sum())})
     texts, labels = texts.filter(pa.array(keep)), labels[keep]
     sentences, numbers = _numbered(texts)
     entailed, contradicted = _beside(numbers, labels, "entailment"), _beside(numbers, labels, "contradiction")
@@ -87,7 +116,7 @@ def shape_nli_triplets(reading: Reading, shape: NliTriplets, subject: str, allow
         "sentences_without_entailment": len(sentences) - len(entailed),
         "sentences_without_contradiction": len(sentences) - len(contradicted),
     }
-    return Shaped(table, _dropped(keep), notes, describe_labels(subject, counts))
+    return Shaped(table, dropped, notes, describe_labels(subject, counts))
 
 
 def triplet_names(anchor: str, positive: str, negative: str) -> dict[str, str]:
@@ -103,13 +132,17 @@ def pair_names(anchor: str, positive: str) -> dict[str, str]:
 # --------------------------------------------------------------------------------------------------------- columns
 
 
-def _with_text(reading: Reading, table: pa.Table, names: Sequence[str], subject: str, allow_empty: bool) -> np.ndarray:
-    """Which rows have a text in every one of the columns; with `allow_empty` false, all must."""
-    keep = np.ones(table.num_rows, bool)
+def _with_text(
+    reading: Reading, table: pa.Table, names: Sequence[str], subject: str, allow_empty: bool,
+    used: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Which of the `used` rows have a text in every one of the columns; with `allow_empty` false, all of them must."""
+    wanted = np.ones(table.num_rows, bool) if used is None else used
+    keep = wanted.copy()
     for name in names:
         keep &= pc.not_equal(table.column(name), "").to_numpy(zero_copy_only=False)
-    if not allow_empty and not keep.all():
-        empty = np.flatnonzero(~keep)
+    if not allow_empty and not keep[wanted].all():
+        empty = np.flatnonzero(wanted & ~keep)
         raise DataError(
             f"{reading.where(int(empty[0]))}: the row has an empty sentence{and_more(len(empty) - 1)}, which "
             f"{subject} refuses (allow_empty_fields: false)."
@@ -121,9 +154,13 @@ def _dropped(keep: np.ndarray) -> dict[str, int]:
     return {} if keep.all() else {"empty": int((~keep).sum())}
 
 
-def _scores(reading: Reading, shape: ScoredPairs, subject: str) -> np.ndarray:
+def _scores(reading: Reading, shape: ScoredPairs, subject: str, may_be_empty: np.ndarray | None = None) -> np.ndarray:
+    """The scores as they are written; the lowest for rows that `may_be_empty` and are."""
     scores = reading.numbers(shape.score)
     low, high = shape.score_range
+    if may_be_empty is not None:
+        texts = pc.utf8_trim_whitespace(pc.fill_null(reading.column(shape.score), ""))
+        scores[may_be_empty & pc.equal(texts, "").to_numpy(zero_copy_only=False)] = low
     if (wrong := np.flatnonzero(np.isnan(scores))).size:
         row = int(wrong[0])
         found = reading.column(shape.score)[row].as_py() or ""
@@ -153,7 +190,7 @@ def _labels(reading: Reading, shape: NliTriplets, subject: str) -> np.ndarray:
         row = int(wrong[0])
         raise DataError(
             f"{reading.where(row)}: the label of {subject} is {cut(values[codes[row]])}{and_more(wrong.size - 1)}; "
-            f"shape.labels knows: {', '.join(shape.labels)}."
+            f"shape.labels knows: {', '.join(shape.labels)}. A label of unusable rows may be mapped to `skip`."
         )
     return np.array([shape.labels[value] for value in values], dtype=object)[codes] if values else np.array([], object)
 

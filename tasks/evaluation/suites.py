@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.data.shapes import NliTriplets, ScoredPairs, Triplets
+from tasks.data.shapes import JudgedPairs, NliTriplets, ScoredPairs, Triplets
 from tasks.data.sources import Source
 from tasks.names import Language, Licence, MtebTask
 from tasks.schema import MOST_ROWS, Dimension, Section
@@ -126,9 +126,9 @@ class TripletSuite(Described):
 class RetrievalSuite(Described):
     """Retrieval over a small corpus, from judged pairs: a query, a passage, and how relevant it is.
 
-    The corpus is every distinct passage of the source; passages that nobody asks for go in as rows of relevance 0. A
-    pair that is not in the source counts as not relevant. Passages are ranked by the similarity that the model is made
-    for (cosine unless it says otherwise), the whole corpus for every query.
+    The corpus is every distinct passage of the source; passages that nobody asks for go in as rows of relevance 0 or
+    without a query. A pair that is not in the source counts as not relevant. Passages are ranked by the similarity
+    that the model is made for (cosine unless it says otherwise), the whole corpus for every query.
     """
 
     kind: Literal["retrieval"] = "retrieval"
@@ -136,7 +136,7 @@ class RetrievalSuite(Described):
     primary: ClassVar[str] = "ndcg_at_10"
     source: Source
     """Where the judged pairs come from."""
-    shape: ScoredPairs = ScoredPairs(sentence1="query", sentence2="passage", score="relevance", score_range=(0.0, 1.0))
+    shape: JudgedPairs = JudgedPairs()
     """Which columns hold query (`sentence1`), passage (`sentence2`) and relevance (`score`)."""
     query_prompt: str | None = None
     """Text put before every query, in place of the model's own; empty: none. Default: what the model says."""

@@ -128,7 +128,7 @@ def sample_texts(data: PreparedData) -> tuple[str, ...]:
         step = max(1, len(rows) // TEXTS_OF_A_COLUMN)
         chosen = rows[: step * TEXTS_OF_A_COLUMN : step]
         for column in ("anchor", "positive", "negative", "sentence1", "sentence2"):
-            texts.update(dict.fromkeys(chosen.get(column, ())))
+            texts.update(dict.fromkeys(text for text in chosen.get(column, ()) if text))  # a passage nobody asks for
     return tuple(texts)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.data.shapes import NliTriplets, Pairs, ScoredPairs, Shape, Triplets
+from tasks.data.shapes import JudgedPairs, NliTriplets, Pairs, ScoredPairs, Shape, Triplets
 from tasks.data.shaping import Shaped
 from tasks.data.sources import Access, FilesSource
 from tasks.errors import DataError
+from tasks.evaluation.suites import RetrievalSuite
 
 XNLI = ("KorNLI/xnli.dev.ko.tsv", "KorNLI/xnli.test.ko.tsv")
 
@@ -103,8 +104,67 @@ def test_an_unknown_label_is_refused(tmp_path: Path) -> None:
     folder = written(tmp_path, "sentence1\tsentence2\tgold_label", "a\tb\tneutral", "c\td\t-", "e\tf\tmaybe")
     assert refusal(folder, NliTriplets()) == (
         "a.tsv, line 3: the label of the set is '-' (and 1 more row); shape.labels knows: entailment, neutral, "
-        "contradiction, 0, 1, 2."
+        "contradiction, 0, 1, 2. A label of unusable rows may be mapped to `skip`."
     )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [{"-": "skip"}, {"-": "skip", "entailment": "entailment", "contradiction": "contradiction"}],
+    ids=["beside the usual ones", "named in full"],
+)
+def test_rows_that_the_data_marks_as_unusable_are_skipped_by_choice_and_counted(
+    tmp_path: Path, labels: dict[str, str]
+) -> None:
+    lines = ("p\te\tentailment", "p\tx\t-", "\t\t-", "p\tc\tcontradiction")
+    folder = written(tmp_path, "sentence1\tsentence2\tgold_label", *lines)
+    made = shaped(folder, NliTriplets.model_validate({"labels": labels}), "a.tsv")
+    assert made.table.to_pylist() == [
+        {"anchor": "p", "positive": "e", "negative": "c"}, {"anchor": "e", "positive": "p", "negative": "c"},
+    ]  # fmt: skip
+    assert made.dropped == {"skipped_label": 2} and made.notes["sentences"] == 3
+    assert made.findings[0].numbers == {"entailment": 1, "neutral": 0, "contradiction": 1}
+
+
+# ---------------------------------------------------------------------------------------------------- judged pairs
+
+
+def test_the_scale_of_relevance_alone_leaves_the_columns_of_retrieval() -> None:
+    source = {"kind": "files", "paths": ["a.tsv"]}
+    suite = RetrievalSuite.model_validate({"source": source, "shape": {"score_range": [0, 3]}})
+    assert suite.shape.reads == ("query", "passage", "relevance") and suite.shape.score_range == (0, 3)
+    named = RetrievalSuite.model_validate({"source": source, "shape": {"kind": "scored_pairs", "sentence1": "q"}})
+    assert named.shape.reads == ("q", "passage", "relevance")
+
+
+def test_a_passage_without_a_query_stays_in_the_corpus(tmp_path: Path) -> None:
+    lines = ("q\tone\t3", "\ttwo\t0", "\tthree\t", "q\t\t1", "\t\t")
+    folder = written(tmp_path, "query\tpassage\trelevance", *lines)
+    made = shaped(folder, JudgedPairs(score_range=(0, 3)), "a.tsv")
+    assert [tuple(row.values()) for row in made.table.to_pylist()] == [
+        ("q", "one", 1.0),
+        ("", "two", 0.0),
+        ("", "three", 0.0),
+    ]
+    assert (made.dropped, made.notes) == ({"empty": 2}, {"passages_without_query": 2})
+
+
+def test_relevance_without_a_query_or_without_a_number_is_refused(tmp_path: Path) -> None:
+    folder = written(tmp_path, "query\tpassage\trelevance", "q\tone\t1", "\ttwo\t1", "\tthree\t1")
+    assert refusal(folder, JudgedPairs()) == (
+        "a.tsv, line 3: the passage is relevant (1) to an empty query (and 1 more row); without a query the relevance "
+        "is 0 or left empty."
+    )
+    folder = written(tmp_path, "query\tpassage\trelevance", "q\tone\t")
+    assert "line 2: the score of the set is '', which is not a number" in refusal(folder, JudgedPairs())
+
+
+def test_judgements_of_relevance_1_alone_are_an_ordinary_file(tmp_path: Path) -> None:
+    folder = written(tmp_path, "query\tpassage\trelevance", "q\tone\t1", "r\ttwo\t1")
+    assert shaped(folder, JudgedPairs(), "a.tsv").findings == ()
+    folder = written(tmp_path, "sentence1\tsentence2\tscore", "q\tone\t1", "r\ttwo\t1")
+    found = shaped(folder, ScoredPairs(), "a.tsv").findings  # no scale can be told from one value
+    assert [finding.severity for finding in found] == ["info"]
 
 
 # --------------------------------------------------------------------------------------------------- scored pairs

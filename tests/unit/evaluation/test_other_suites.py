@@ -78,17 +78,20 @@ def test_ranking_is_by_cosine_not_by_length() -> None:
     assert order.tolist() == [1, 0, 2]
 
 
-def test_retrieval_equals_sentence_transformers_evaluator(prepare: Prepare, spec: Spec, small_model: Path) -> None:
+@pytest.mark.parametrize("asked_by", [SENTENCES[0], ""], ids=["judged", "asked by nobody"])
+def test_retrieval_equals_sentence_transformers_evaluator(
+    prepare: Prepare, spec: Spec, small_model: Path, asked_by: str
+) -> None:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
     queries, corpus = list(SENTENCES[:6]), list(SENTENCES[6:])
     relevant = {query: corpus[(3 * number) % len(corpus)] for number, query in enumerate(queries)}
     columns: dict[str, list[Any]] = {"sentence1": [], "sentence2": [], "score": []}
-    for query, passage in [*relevant.items(), *((queries[0], passage) for passage in corpus)]:
+    for query, passage in [*relevant.items(), *((asked_by, passage) for passage in corpus)]:
         columns["sentence1"].append(query)
         columns["sentence2"].append(passage)
-        columns["score"].append(1.0 if relevant[query] == passage else 0.0)
+        columns["score"].append(1.0 if relevant.get(query) == passage else 0.0)
     made = spec({"search": RetrievalSuite(source=SOURCE)}, prepare("search", columns))
     scores = evaluate(made, made.models[0]).suites["search"]
     evaluator = InformationRetrievalEvaluator(
