@@ -152,8 +152,11 @@ class TrainingConfig(Section):
     losses: dict[Slug, Loss] = {}
     """Loss of each data set, by name. Default: MultipleNegativesRanking for triplets and pairs, CosineSimilarity for
     scored pairs."""
-    batch_sampler: Literal["batch_sampler", "no_duplicates"] = "no_duplicates"
-    """`no_duplicates` keeps equal texts out of one batch, where they would be false negatives."""
+    batch_sampler: Literal["auto", "batch_sampler", "no_duplicates"] = "auto"
+    """`no_duplicates` keeps equal texts out of one batch, where they would be false negatives, and leaves rows out that
+    have no place; `batch_sampler` draws every row. `auto`: what the loss of each set needs."""
+    batch_samplers: dict[Slug, Literal["batch_sampler", "no_duplicates"]] = {}
+    """Sampler of single data sets, by name."""
     normalise_duplicates: bool = False
     """no_duplicates compares texts after case folding and removal of outer space."""
     multi_dataset_batch_sampler: Literal["round_robin", "proportional"] = "proportional"

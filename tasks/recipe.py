@@ -88,6 +88,7 @@ def check_parts_fit(recipe: RunConfig) -> None:
     """Raise RecipeError when sections, each legal alone, do not fit each other; the message names field and remedy."""
     _check_names("training.losses", recipe.training.losses, recipe.data.train, "training set")
     _check_names("training.batch_sizes", recipe.training.batch_sizes, recipe.data.train, "training set")
+    _check_names("training.batch_samplers", recipe.training.batch_samplers, recipe.data.train, "training set")
     for name, training_set in recipe.data.train.items():
         loss = recipe.loss_of(name)
         if training_set.shape.kind not in loss.learns_from:

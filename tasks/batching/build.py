@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.batching.by_loss import keeps_row_count, sampler_of
 from tasks.batching.epoch import BatchSource, IntArray
 from tasks.batching.lengths import estimate_tokens
 from tasks.batching.multi import TrainingBatches
@@ -13,6 +14,7 @@ from tasks.batching.plain import RandomBatches, TokenBudgetBatches
 from tasks.batching.texts import open_table, text_numbers
 from tasks.config import TrainingConfig
 from tasks.records import BaseModelRef, PreparedSet
+from tasks.training.losses import Loss
 
 TEXT_COLUMNS = ("anchor", "positive", "negative", "sentence1", "sentence2")
 
@@ -24,7 +26,7 @@ class SetForBatching:
     name: str
     rows: int
     texts: IntArray | None = None
-    """(rows, columns) text numbers; needed for `no_duplicates`."""
+    """(rows, columns) text numbers; where given, no batch holds a text in two of its rows."""
     row_tokens: IntArray | None = None
     """Tokens of each row, all columns; where given, `batch_tokens` limits this set's batches."""
 
@@ -32,24 +34,24 @@ class SetForBatching:
 def read_sets(
     prepared: Sequence[PreparedSet],
     training: TrainingConfig,
+    losses: Mapping[str, Loss],
     *,
     base: BaseModelRef | None = None,
-    fixed_rows: Collection[str] = (),
 ) -> list[SetForBatching]:
     """The training sets as the samplers see them, in the order of `prepared`.
 
-    `base` (its tokenizer and length limit) is needed with `training.batch_tokens`. `fixed_rows` names sets whose
-    batches keep `batch_size` rows all the same, because their loss is cached and its mini-batches bear the token budget
-    (see `plain.token_slices`).
+    `losses` are by name, for every set: what a batch must be follows from its loss (see `by_loss`). `base` (its
+    tokenizer and length limit) is needed with `training.batch_tokens`; sets with a cached loss keep `batch_size` rows
+    all the same, because its mini-batches bear the token budget (see `plain.token_slices`).
     """
     sets = []
     for item in prepared:
         table = open_table(item.path)
         columns = text_columns(item)
         texts = row_tokens = None
-        if training.batch_sampler == "no_duplicates":
+        if sampler_of(item.name, training, losses[item.name]) == "no_duplicates":
             texts = text_numbers(table, columns, normalise=training.normalise_duplicates)
-        if training.batch_tokens is not None and item.name not in fixed_rows:
+        if training.batch_tokens is not None and not keeps_row_count(losses[item.name]):
             if base is None:
                 raise ValueError("batch_tokens needs the base model: its tokenizer and its length limit")
             row_tokens = set_tokens(item, base).sum(axis=1)
@@ -93,8 +95,6 @@ def _source(item: SetForBatching, number: int, training: TrainingConfig, drop_la
         base = TokenBudgetBatches(item.row_tokens, training.batch_tokens, batch_size, seed=training.seed, stream=number)
     else:
         base = RandomBatches(item.rows, batch_size, drop_last=drop_last, seed=training.seed, stream=number)
-    if training.batch_sampler == "batch_sampler":
-        return base
     if item.texts is None:
-        raise ValueError(f"no_duplicates needs the text numbers of {item.name}")
+        return base
     return NoDuplicateBatches(item.texts, base, seed=training.seed, stream=number)

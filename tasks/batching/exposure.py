@@ -6,15 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tasks.batching.by_loss import ranks_against_the_batch
 from tasks.batching.epoch import IntArray
 from tasks.batching.multi import TrainingBatches
 from tasks.records import Exposure
-from tasks.training.losses import CachedMultipleNegativesRanking, Loss, Matryoshka, MultipleNegativesRanking
-
-
-def keeps_row_count(loss: Loss) -> bool:
-    """Whether batches for `loss` keep their number of rows under a token budget: its memory depends on mini-batches."""
-    return isinstance(loss.loss if isinstance(loss, Matryoshka) else loss, CachedMultipleNegativesRanking)
+from tasks.training.losses import Loss
 
 
 def in_batch_negatives(loss: Loss, rows: IntArray, text_columns: int) -> IntArray:
@@ -22,8 +18,7 @@ def in_batch_negatives(loss: Loss, rows: IntArray, text_columns: int) -> IntArra
 
     The ranking losses compare an anchor with every positive and every negative of its batch, its own positive apart.
     """
-    inner = loss.loss if isinstance(loss, Matryoshka) else loss
-    if isinstance(inner, MultipleNegativesRanking | CachedMultipleNegativesRanking):
+    if ranks_against_the_batch(loss):
         return rows * (text_columns - 1) - 1
     return np.zeros_like(rows)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tasks.batching.build import build_batches, read_sets, text_columns
-from tasks.batching.exposure import keeps_row_count, planned_exposure
+from tasks.batching.by_loss import keeps_row_count, ranks_against_the_batch, sampler_of
+from tasks.batching.exposure import planned_exposure
 from tasks.batching.multi import TrainingBatches, ends_with
 from tasks.config import MOST_EPOCHS, RunConfig
 from tasks.errors import PreconditionError
@@ -53,10 +54,8 @@ def draw_batches(
     recipe: RunConfig, data: PreparedData, world_size: int, base: BaseModelRef | None = None
 ) -> TrainingBatches:
     """The batches of the run that `recipe` describes; the trainer builds the same."""
-    fixed = [item.name for item in data.train if keeps_row_count(recipe.loss_of(item.name))]
-    return build_batches(
-        read_sets(data.train, recipe.training, base=base, fixed_rows=fixed), recipe.training, world_size
-    )
+    losses = {item.name: recipe.loss_of(item.name) for item in data.train}
+    return build_batches(read_sets(data.train, recipe.training, losses, base=base), recipe.training, world_size)
 
 
 def exposure_findings(recipe: RunConfig, batches: TrainingBatches, exposure: tuple[Exposure, ...]) -> list[Finding]:
@@ -65,6 +64,8 @@ def exposure_findings(recipe: RunConfig, batches: TrainingBatches, exposure: tup
         return [_nothing_to_train_on(batches)]
     findings = []
     for number, item in enumerate(exposure):
+        if item.batches and not item.in_batch_negatives and ranks_against_the_batch(recipe.loss_of(item.name)):
+            findings.append(_nothing_to_learn(item))
         if item.seen_share < recipe.plan.minimum_seen_share:
             findings.append(_seen_too_little(recipe, batches, number, item))
         if item.left_out_by_sampler:
@@ -92,6 +93,23 @@ def _nothing_to_train_on(batches: TrainingBatches) -> Finding:
         message=f"There is nothing to train on: {what}, with {batches.world_size} process(es).",
         remedy="Use a smaller training.batch_size, or fewer training.processes.",
         numbers={"batches_per_epoch": float(batches.batches_per_epoch)},
+    )
+
+
+def _nothing_to_learn(item: Exposure) -> Finding:
+    return Finding(
+        severity="error",
+        code="exposure.no_negatives",
+        subject=item.name,
+        message=(
+            f"Nothing can be learned from {item.name}: its loss compares an anchor with the texts of other rows of its "
+            f"batch, and every one of its {item.batches:,} batches holds a single row."
+        ),
+        remedy=(
+            f"Rows that share a text are kept apart: bring rows of other texts, or negatives (shape triplets), or set "
+            f"training.batch_samplers.{item.name}: batch_sampler; and use a batch size above 1."
+        ),
+        numbers={"rows_seen": float(item.rows_seen), "batches": float(item.batches)},
     )
 
 
@@ -132,7 +150,8 @@ def _cause_and_remedy(recipe: RunConfig, batches: TrainingBatches, number: int, 
         )
     if not whole_epoch_would_do and item.left_out_by_sampler > item.rows * (1 - recipe.plan.minimum_seen_share):
         return "the sampler leaves out rows whose texts repeat too often for a batch of this size", (
-            f"Use a smaller batch size for {item.name} (training.batch_sizes), or batch_sampler: batch_sampler."
+            f"Use a smaller batch size for {item.name} (training.batch_sizes), or set "
+            f"training.batch_samplers.{item.name}: batch_sampler."
         )
     steps = batches.steps(training.epochs, training.max_steps, training.gradient_accumulation_steps)
     if training.max_steps is not None:
@@ -149,7 +168,7 @@ def _cause_and_remedy(recipe: RunConfig, batches: TrainingBatches, number: int, 
 def _left_out(recipe: RunConfig, item: Exposure) -> Finding:
     share = item.left_out_by_sampler / item.rows
     why = "an incomplete last batch"
-    if recipe.training.batch_sampler == "no_duplicates":
+    if sampler_of(item.name, recipe.training, recipe.loss_of(item.name)) == "no_duplicates":
         why += ", or texts that stand in every batch already"
     return Finding(
         severity="warning" if share >= _LEFT_OUT_SHARE else "info",

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.files import write_text_atomically
-from tasks.records import Finding, Forecast, PlanReport
+from tasks.records import Exposure, Finding, Forecast, PlanReport
 
 _MARKS = {"error": ("error", "bold red"), "warning": ("warning", "yellow"), "info": ("note", "cyan")}
 
@@ -42,12 +42,18 @@ def exposure_table(report: PlanReport) -> list[dict[str, str]]:
             "seen an epoch": f"{item.rows_seen_per_epoch:,} ({item.seen_share_per_epoch:.2%})",
             "seen again": f"{item.repeats:,}",
             "left out by the sampler": f"{item.left_out_by_sampler:,}",
-            "batches": f"{item.batches:,} x {item.batch_size}",
-            "rows in a step": f"{item.effective_batch_size:,}",
+            "batches": f"{item.batches:,} x {_as_fed(item, item.batch_size)}",
+            "rows in a step": _as_fed(item, item.effective_batch_size),
             "negatives for an anchor": f"{item.in_batch_negatives:.1f}",
         }
         for item in report.exposure
     ]
+
+
+def _as_fed(item: Exposure, rows: int) -> str:
+    """`rows` of a full batch or step; where batches are not full, the mean of what they will hold, and that."""
+    mean = rows * item.rows_seen / max(1, item.batches * item.batch_size)
+    return f"{rows:,}" if not item.batches or rows - mean < 0.05 * rows else f"{mean:,.1f} of {rows:,}"
 
 
 def forecast_rows(forecast: Forecast) -> list[tuple[str, str]]:

@@ -232,7 +232,8 @@ def trainer_arguments(
         "bf16": precision == "bf16",
         "fp16": precision == "fp16",
         "use_cpu": not cuda,
-        "batch_sampler": config.batch_sampler,
+        # A value that the library knows; the batches are stsflow's own.
+        "batch_sampler": "no_duplicates" if config.batch_sampler == "auto" else config.batch_sampler,
         "multi_dataset_batch_sampler": config.multi_dataset_batch_sampler,
         "logging_strategy": "steps",
         "logging_steps": pace.log,

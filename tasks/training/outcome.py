@@ -8,6 +8,7 @@ from typing import Any
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
 from tasks.batching.build import text_columns
+from tasks.batching.by_loss import sampler_of
 from tasks.batching.exposure import planned_exposure
 from tasks.batching.ledger import Ledger
 from tasks.environment import hardware, versions
@@ -76,7 +77,10 @@ def hyperparameters(trainer: Trainer, request: TrainingRequest) -> tuple[dict[st
     # The library is not told, because it would load the best checkpoint its own way; it is what happens all the same.
     ran["load_best_model_at_end"] = request.choose is not None
     ran["save_total_limit"] = config.keep_checkpoints
-    ran |= {"batch_sampler": config.batch_sampler, "multi_dataset_batch_sampler": config.multi_dataset_batch_sampler}
+    samplers: dict[str, str] = {name: sampler_of(name, config, loss) for name, loss in request.losses.items()}
+    one = set(samplers.values())
+    ran["batch_sampler"] = one.pop() if len(one) == 1 else samplers
+    ran["multi_dataset_batch_sampler"] = config.multi_dataset_batch_sampler
     ran.pop("output_dir")
     for secret in ("hub_token", "push_to_hub_token"):
         ran.pop(secret, None)

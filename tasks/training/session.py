@@ -126,7 +126,7 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     )
     sets = DatasetDict({prepared.name: open_set(prepared) for prepared in request.sets})
     batches = build_batches(
-        read_sets(request.sets, config, base=request.base, fixed_rows=cached(request)), config, config.processes
+        read_sets(request.sets, config, request.losses, base=request.base), config, config.processes
     )
     trainer = Trainer(
         checkpoints=folder.checkpoints,

@@ -116,8 +116,3 @@ def test_two_sets_of_one_size_are_not_drawn_alike() -> None:
 def test_a_batch_size_of_its_own() -> None:
     batches = make({"x": 40, "y": 40}, batch_size=4, batch_sizes={"y": 10})
     assert [source.batches for source in batches.sources] == [10, 4]
-
-
-def test_no_duplicates_without_text_numbers_is_a_clear_error() -> None:
-    with pytest.raises(ValueError, match="no_duplicates needs the text numbers of x"):
-        build_batches([SetForBatching("x", 4)], TrainingConfig(), 1)

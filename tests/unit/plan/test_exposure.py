@@ -12,8 +12,9 @@ import pytest
 from tasks.batching.ledger import Ledger
 from tasks.batching.trainer_route import TrainerRoute
 from tasks.config import RunConfig
-from tasks.errors import PreconditionError
+from tasks.errors import PreconditionError, RecipeError
 from tasks.plan.exposure import draw_batches, plan_exposure
+from tasks.plan.report import exposure_table
 from tasks.records import PlanReport, PreparedData
 
 Prepare = Callable[..., PreparedData]
@@ -267,3 +268,55 @@ def test_more_passes_over_the_data_than_a_recipe_may_ask_for_are_refused_before_
 ) -> None:
     with pytest.raises(PreconditionError, match=r"10,000,000 steps are 1,000,000 passes .* 10 step\(s\) in an epoch"):
         plan_exposure(recipe(SHAPES, max_steps=10_000_000, batch_size=6), toy(prepare, 42, 14), world_size=1)
+
+
+def pairs_with(prepare: Prepare, anchors: list[str]) -> PreparedData:
+    rows = len(anchors)
+    data = prepare({"nli": {"anchor": anchors, "positive": [f"positive {row}" for row in range(rows)]}})
+    return data.model_copy(update={"train": (data.train[0].model_copy(update={"shape": "pairs"}),)})
+
+
+def test_a_set_of_one_anchor_teaches_nothing_under_a_ranking_loss_and_the_plan_says_so(
+    prepare: Prepare, recipe: Recipe
+) -> None:
+    data = pairs_with(prepare, ["the same question"] * 40)
+    report = plan_exposure(recipe({"nli": "pairs"}, batch_size=8, epochs=2), data, 1)
+    (error,) = (finding for finding in report.findings if finding.severity == "error")
+    assert (error.code, error.subject) == ("exposure.no_negatives", "nli")
+    assert "every one of its 10 batches holds a single row" in error.message
+    assert "training.batch_samplers.nli: batch_sampler" in error.remedy
+    (row,) = exposure_table(report)
+    assert (row["batches"], row["rows in a step"]) == ("10 x 1.0 of 8", "1.0 of 8")
+
+
+def test_the_same_set_can_be_trained_on_with_the_other_sampler(prepare: Prepare, recipe: Recipe) -> None:
+    data = pairs_with(prepare, ["the same question"] * 40)
+    report = plan_exposure(recipe({"nli": "pairs"}, batch_size=8, batch_samplers={"nli": "batch_sampler"}), data, 1)
+    assert not any(finding.severity == "error" for finding in report.findings)
+    (row,) = exposure_table(report)
+    assert (row["batches"], row["rows in a step"], row["negatives for an anchor"]) == ("5 x 8", "8", "7.0")
+
+
+def test_pairs_one_at_a_time_teach_nothing_and_triplets_do(prepare: Prepare, recipe: Recipe) -> None:
+    pairs = pairs_with(prepare, [spelled(row) for row in range(12)])
+    alone = plan_exposure(recipe({"nli": "pairs"}, batch_size=1), pairs, 1)
+    assert "exposure.no_negatives" in [finding.code for finding in alone.findings]
+    both = plan_exposure(recipe(SHAPES, batch_size=1), toy(prepare), 1)
+    assert "exposure.no_negatives" not in [finding.code for finding in both.findings]
+
+
+def test_a_loss_without_in_batch_negatives_loses_no_row_to_repeated_texts(prepare: Prepare, recipe: Recipe) -> None:
+    data = prepare(
+        {"sts": {"sentence1": ["one"] * 30, "sentence2": [spelled(row) for row in range(30)], "score": [0.5] * 30}}
+    )
+    by_loss, apart = (
+        plan_exposure(recipe({"sts": "scored_pairs"}, batch_size=8, **sampler), data, 1).exposure[0]
+        for sampler in ({}, {"batch_samplers": {"sts": "no_duplicates"}})
+    )
+    assert (by_loss.rows_seen, by_loss.left_out_by_sampler) == (30, 0)
+    assert (apart.rows_seen, apart.left_out_by_sampler) == (4, 26)
+
+
+def test_the_sampler_of_a_set_that_is_not_there_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(RecipeError, match=r"training\.batch_samplers"):
+        recipe({"nli": "pairs"}, batch_samplers={"sts": "batch_sampler"})
