@@ -74,7 +74,8 @@ class Links:
 def equal_links(train: Sentences, evaluation: Sentences, key: Key) -> Links:
     """Links of sentences whose `key` is equal."""
     keys, rows = _keyed(evaluation, key)
-    numbers = [keys.get(key(text), -1) for block in train.blocks() for text in block]
+    # An empty text is no sentence: retrieval suites have one where nobody asks for a passage.
+    numbers = [keys.get(key(text), -1) if text else -1 for block in train.blocks() for text in block]
     there = np.fromiter(numbers, np.int64, len(numbers))
     here = np.flatnonzero(there >= 0)
     return Links(_matrix(here, there[here], len(there), len(keys)), rows)

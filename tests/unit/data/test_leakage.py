@@ -382,3 +382,8 @@ def test_korsts_repeats_six_pairs_of_its_dev_set_in_its_test_set(
     result = check_leakage([korsts["train"]], [korsts["dev"], korsts["test"]], LeakageConfig(), tmp_path)
     (overlap,) = [item for item in result.suite_overlaps if item.first == "dev"]
     assert (overlap.equal.pairs, overlap.equal.rows, overlap.equal.of_rows) == (6, 125, 1379)
+
+
+def test_the_empty_queries_of_passages_that_nobody_asks_for_are_no_shared_sentence(tmp_path: Path) -> None:
+    data = checked_suites(tmp_path, [("", "a", 0.0), ("q", "b", 1.0)], [("", "c", 0.0), ("r", "d", 1.0)])
+    assert data.suite_overlaps == ()
