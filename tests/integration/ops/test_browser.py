@@ -47,7 +47,7 @@ def log_in(page: Any, running: Up, prefect_url: str) -> None:
     page.goto(prefect_url)
     page.locator("input[type=password]").fill(":".join(running.auth))
     page.get_by_role("button", name="Login").click()
-    page.wait_for_url("**/dashboard")
+    page.wait_for_url("**/dashboard**")
 
 
 @pytest.fixture
