@@ -6,7 +6,6 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -22,7 +21,7 @@ from tasks.fingerprint import code_of, fingerprint
 from tasks.models.hardware import AskedDevice, Device, choose_device
 from tasks.models.process_environment import process_environment
 from tasks.records import BaseModelRef, EvaluationReport, PreparedData, PreparedSet, SuiteScores
-from tasks.seal import SEAL, seal, what_is_wrong
+from tasks.seal import seal, what_is_wrong
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -77,28 +76,36 @@ def evaluate_models(
 
     Leaves `<folder>/<model>/` with `report.json` and for each suite its scores (`.json`), its per-row scores
     (`.parquet`) and figure (`.png`), and `<folder>/<suite>.json` with the scores of every model in the folder. With a
-    workspace, a model that was scored before on the same data with the same settings and code is not run again
-    (`reused` is true in its report). Raises PreconditionError for a `device` that is not there, ModelError when a model
-    does not load as its files say, EvaluationFailed with the last lines of the child's log for whatever else ends it.
+    workspace, a suite on which the same model was scored before, on the same data with the same settings and code, is
+    not scored again, whatever the other suites are; a report of such suites alone says `reused`. Raises
+    PreconditionError for a `device` that is not there, ModelError when a model does not load as its files say,
+    EvaluationFailed with the last lines of the child's log for whatever else ends it.
     """
     config = config.model_copy(update={"suites": dict(suites)})
     prepared = tuple(item for item in data.evaluation if item.name in suites)
     chosen = cast("Device", choose_device(device).chosen)
-    known = {model.name: _stored(model, config, prepared, workspace, chosen) for model in models}
-    missing = [model for model in models if not _is_finished(known[model.name])]
-    if missing:
-        rows = {item.name: f"{item.name} ({item.rows:,} rows)" for item in prepared}
-        names = " and ".join(model.name for model in missing)
-        log.info("evaluating %s on %s", names, ", ".join(rows.get(name, name) for name in suites))
-        _run_worker(missing, known, config, prepared, folder, chosen)
-    reports = []
-    for model in models:
-        if model not in missing:
-            log.info("%s was scored before on the same data, by the same code: reused", model.name)
-        stored = known[model.name]
-        source = stored if stored is not None else _own_folder(folder, model)
-        reports.append(_placed(source, _own_folder(folder, model), model, reused=model not in missing))
-        log.info("%s: %s", model.name, _in_words(reports[-1]))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+        places = {
+            model.name: {
+                name: workspace.base_scores(scores_fingerprint(model, name, config, prepared, chosen))
+                if workspace
+                else Path(scratch) / model.name / name
+                for name in suites
+            }
+            for model in models
+        }
+        missing = _missing(places)
+        for model in models:
+            if reused := [name for name in suites if name not in missing[model.name]]:
+                log.info("%s was scored before on %s: reused (same data, same code)", model.name, ", ".join(reused))
+        if any(missing.values()):
+            _run_worker(models, missing, places, config, prepared, folder, chosen)
+        reports = []
+        for model in models:
+            reused_all = not missing[model.name]
+            reports.append(_placed(places[model.name], _own_folder(folder, model), model, reused=reused_all))
+            log.info("%s: %s", model.name, _in_words(reports[-1]))
     _write_summaries(folder)
     return reports
 
@@ -110,29 +117,36 @@ def _in_words(report: EvaluationReport) -> str:
 
 
 def scores_fingerprint(
-    model: ModelUnderTest, config: EvaluationConfig, data: Sequence[PreparedSet], device: Device = "cpu"
+    model: ModelUnderTest, suite: str, config: EvaluationConfig, data: Sequence[PreparedSet], device: Device = "cpu"
 ) -> str:
-    """What determines a report: weights and how they are loaded, rows, suites, settings, code, versions, device."""
+    """What determines the scores on a suite: weights and how they are loaded, rows, the suite, settings, code,
+    versions, device. Other suites do not: a model's numbers on one do not depend on which others are scored with it.
+    """
     loading = None if model.base is None else (model.base.max_seq_length, model.base.pooling)
-    rows = {item.name: (item.digest, "" if item.clean_rows is None else item.clean_rows.read_text()) for item in data}
-    settings = config.model_dump(include={"suites", "resamples", "confidence", "seed"}, mode="json")
+    rows = [
+        (item.digest, "" if item.clean_rows is None else item.clean_rows.read_text())
+        for item in data
+        if item.name == suite
+    ]
+    settings = config.model_dump(include={"resamples", "confidence", "seed"}, mode="json")
+    asked = (suite, config.suites[suite].model_dump(mode="json"))
     found = {name: version for name, version in versions().items() if name in LIBRARIES}
-    return fingerprint(model.digest, loading, rows, settings, code_of(*CODE), found, device)
+    return fingerprint(model.digest, loading, rows, asked, settings, code_of(*CODE), found, device)
 
 
-def _stored(
-    model: ModelUnderTest,
-    config: EvaluationConfig,
-    data: Sequence[PreparedSet],
-    workspace: Workspace | None,
-    device: Device,
-) -> Path | None:
-    return None if workspace is None else workspace.base_scores(scores_fingerprint(model, config, data, device))
+def _missing(places: Mapping[str, Mapping[str, Path]]) -> dict[str, list[str]]:
+    """By model, the suites without scores; of two models with the same scores only the first has to make them."""
+    asked: set[Path] = set()
+    missing: dict[str, list[str]] = {}
+    for model, by_suite in places.items():
+        missing[model] = [name for name, place in by_suite.items() if place not in asked and not _is_finished(place)]
+        asked.update(by_suite[name] for name in missing[model])
+    return missing
 
 
-def _is_finished(folder: Path | None) -> bool:
+def _is_finished(folder: Path) -> bool:
     """Whether the scores lie there, as they were written; what changed since is deleted, to be made again."""
-    if folder is None or not folder.is_dir():
+    if not folder.is_dir():
         return False
     if wrong := what_is_wrong(folder):
         log.warning("the scores in %s are made again: %s", folder, wrong)
@@ -146,21 +160,29 @@ def _own_folder(folder: Path, model: ModelUnderTest) -> Path:
 
 def _run_worker(
     models: Sequence[ModelUnderTest],
-    stored: Mapping[str, Path | None],
+    missing: Mapping[str, Sequence[str]],
+    places: Mapping[str, Mapping[str, Path]],
     config: EvaluationConfig,
     data: tuple[PreparedSet, ...],
     folder: Path,
     device: Device,
 ) -> None:
-    """Score `models` in one child; each model's folder appears whole when all of them are done."""
+    """Score each model on the suites that it lacks, all in one child; each suite's folder appears whole."""
     folder.mkdir(parents=True, exist_ok=True)
     worker_log = folder / "worker.log"
-    with ExitStack() as whole, tempfile.TemporaryDirectory() as scratch:
+    _say_what_begins(missing, data)
+    with tempfile.TemporaryDirectory(prefix=".scores.", dir=folder) as scratch:
         specs = []
         for model in models:
-            target = stored[model.name] or _own_folder(folder, model)
-            made = whole.enter_context(folder_made_whole(target))
-            specs.append(ModelSpec(name=model.name, path=model.path, digest=model.digest, folder=made, base=model.base))
+            if missing[model.name]:
+                made = Path(scratch) / model.name
+                made.mkdir()
+                specs.append(
+                    ModelSpec(
+                        name=model.name, path=model.path, digest=model.digest, folder=made, base=model.base,
+                        suites=tuple(missing[model.name]),
+                    )
+                )  # fmt: skip
         spec = EvaluationSpec(models=tuple(specs), config=config, data=data, device=device)
         ended = run_child(
             python_module("tasks.evaluation.worker", str(spec.write(Path(scratch) / "spec.json"))),
@@ -170,17 +192,34 @@ def _run_worker(
         if ended.code == Refused.exit_code:
             raise ModelError(last_lines(worker_log, 1))
         if ended.code != 0:
-            names = ", ".join(model.name for model in models)
+            names = ", ".join(one.name for one in specs)
             raise EvaluationFailed(
                 f"the evaluation of {names} ended with code {ended.code}; "
                 f"the end of {worker_log}:\n{last_lines(worker_log)}"
             )
-        for spec_of_one in specs:
-            seal(spec_of_one.folder)
-        for model in models:
-            if stored[model.name] is None:
-                # An older evaluation of this run, made by an earlier attempt or with other settings.
-                shutil.rmtree(_own_folder(folder, model), ignore_errors=True)
+        for one in specs:
+            _keep_by_suite(one.folder, places[one.name])
+
+
+def _say_what_begins(missing: Mapping[str, Sequence[str]], data: Sequence[PreparedSet]) -> None:
+    rows = {item.name: f"{item.name} ({item.rows:,} rows)" for item in data}
+    for model, suites in missing.items():
+        if suites:
+            log.info("evaluating %s on %s", model, ", ".join(rows.get(name, name) for name in suites))
+
+
+def _keep_by_suite(made: Path, places: Mapping[str, Path]) -> None:
+    """Put what the child left of one model into a sealed folder for each suite, with a report of that suite alone."""
+    whole = EvaluationReport.load(report_file(made))
+    for suite, scores in whole.suites.items():
+        with folder_made_whole(places[suite]) as target:
+            for path in sorted(made.glob(f"{suite}.*")):  # a suite's name holds no dot
+                link_or_copy(path, target / path.name)
+            moved = _moved(scores, places[suite])
+            moved.write(target / f"{suite}.json")
+            report = whole.model_copy(update={"suites": {suite: moved}, "seconds": whole.seconds / len(whole.suites)})
+            report.write(report_file(target))
+            seal(target)
 
 
 def _environment(config: EvaluationConfig) -> dict[str, str]:
@@ -191,17 +230,26 @@ def _environment(config: EvaluationConfig) -> dict[str, str]:
     return chosen
 
 
-def _placed(source: Path, target: Path, model: ModelUnderTest, *, reused: bool) -> EvaluationReport:
-    """The report in `source`, its files also at `target`, with paths and the model's name as they are there."""
-    if source != target:
-        shutil.rmtree(target, ignore_errors=True)
-        link_or_copy(source, target)
-    (target / SEAL).unlink(missing_ok=True)  # the record that a person opens names other paths than the stored one
-    found = EvaluationReport.load(report_file(source))
-    suites = {name: _moved(scores, target) for name, scores in found.suites.items()}
-    report = found.model_copy(
-        update={"model": model.name, "model_path": model.path, "suites": suites, "reused": reused}
-    )
+def _placed(sources: Mapping[str, Path], target: Path, model: ModelUnderTest, *, reused: bool) -> EvaluationReport:
+    """One report of the suites in `sources`; files at `target`, with paths and the model's name as they are there."""
+    shutil.rmtree(target, ignore_errors=True)  # an older evaluation of this run, by an earlier attempt
+    target.mkdir(parents=True)
+    found = {}
+    for suite, source in sources.items():
+        for path in sorted(source.glob(f"{suite}.*")):
+            link_or_copy(path, target / path.name)
+        found[suite] = EvaluationReport.load(report_file(source))
+    suites = {suite: _moved(report.suites[suite], target) for suite, report in found.items()}
+    measured = [report.latency for report in found.values() if report.latency is not None]
+    latency = min(measured, key=lambda one: one.milliseconds, default=None)
+    first = next(iter(found.values()))
+    report = first.model_copy(
+        update={
+            "model": model.name, "model_path": model.path, "suites": suites, "reused": reused, "latency": latency,
+            "latency_milliseconds": latency.milliseconds if latency else None,
+            "seconds": sum(one.seconds for one in found.values()),
+        }
+    )  # fmt: skip
     for name, scores in suites.items():
         scores.write(target / f"{name}.json")
     report.write(report_file(target))

@@ -37,6 +37,8 @@ class ModelSpec(Record):
     folder: Path
     base: BaseModelRef | None = None
     """Given for a base model: how the recipe wants it loaded."""
+    suites: tuple[str, ...] | None = None
+    """Suites to score this model on; None: all. The others were scored before."""
 
 
 class EvaluationSpec(Record):
@@ -61,12 +63,14 @@ def report_file(folder: Path) -> Path:
 
 
 def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
-    """Score one model on every suite; writes the suites' files and `report.json` into the model's folder."""
+    """Score one model on its suites; writes the suites' files and `report.json` into the model's folder."""
     started = time.perf_counter()
     loaded = load(model, spec.device)
     embedder = embedder_of(spec, loaded)
     scores = {}
     for name, suite in spec.config.suites.items():
+        if model.suites is not None and name not in model.suites:
+            continue
         scores[name] = suite.score(_scoring(spec, model, name, loaded, embedder))
         primary = scores[name].primary
         log.info("%s on %s: %s %.4f, n %d", model.name, name, primary, scores[name].metrics[primary], scores[name].rows)

@@ -64,11 +64,22 @@ def test_two_models_in_one_child_then_reused_then_made_again_then_compared(
     (once_more,) = evaluate_models(again, config.suites, data, config, tmp_path / "run-2", workspace=workspace)
     assert once_more == champion
 
-    stored = workspace.base_scores(scores_fingerprint(models[1], config, data.evaluation))
+    stored = workspace.base_scores(scores_fingerprint(models[1], "sts-dev", config, data.evaluation))
     whole = (stored / "sts-dev.parquet").read_bytes()
     (stored / "sts-dev.parquet").write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
     (damaged,) = evaluate_models(again, config.suites, data, config, tmp_path / "run-3", workspace=workspace)
     assert not damaged.reused and damaged.suites["sts-dev"].metrics == champion.suites["sts-dev"].metrics
+
+    # Only one suite is another now: the other one's scores are found, and the report is whole all the same.
+    changed = {**config.suites, "nli": TripletSuite(source=SOURCE, title="Another title")}
+    (partly,) = evaluate_models(again, changed, data, config, tmp_path / "run-4", workspace=workspace)
+    said = (tmp_path / "run-4" / "worker.log").read_text(encoding="utf-8")
+    assert "champion on nli" in said and "champion on sts-dev" not in said and not partly.reused
+    assert list(partly.suites) == ["sts-dev", "nli"] and partly.suites["nli"].title == "Another title"
+    assert partly.suites["sts-dev"].metrics == champion.suites["sts-dev"].metrics
+    assert partly.suites["nli"].metrics == champion.suites["nli"].metrics
+    (fewer,) = evaluate_models(again, {"nli": changed["nli"]}, data, config, tmp_path / "run-4", workspace=workspace)
+    assert fewer.reused and not (tmp_path / "run-4" / "champion" / "sts-dev.parquet").exists()
 
     differences = compare(base, tuned, config, metrics=["pearson_dot", "spearman_max", "accuracy_dot"])
     assert [(d.suite, d.metric) for d in differences] == [
@@ -133,14 +144,16 @@ def test_scores_are_found_by_what_determines_them(data: PreparedData, config: Ev
 
     def key(model: ModelUnderTest = model, config: EvaluationConfig = config, **change: Any) -> str:
         sets = [item.model_copy(update=change) for item in data.evaluation]
-        return scores_fingerprint(model, config, sets)
+        return scores_fingerprint(model, "sts-dev", config, sets)
 
     assert key() == key(ModelUnderTest("another name", tmp_path / "elsewhere", "digest-1"))
     assert key() == key(config=config.model_copy(update={"batch_size": 7}))
     assert key() != key(ModelUnderTest("base", tmp_path, "digest-2"))
     assert key() != key(config=config.model_copy(update={"resamples": 99}))
+    assert key() == key(config=config.model_copy(update={"suites": {"sts-dev": config.suites["sts-dev"]}}))
+    assert key() != key(config=config.model_copy(update={"suites": {"sts-dev": StsSuite(source=SOURCE, title="t")}}))
     assert key() != key(digest="other rows")
-    assert key() != scores_fingerprint(model, config, data.evaluation, "cuda")
+    assert key() != scores_fingerprint(model, "sts-dev", config, data.evaluation, "cuda")
     clean = tmp_path / "clean.json"
     clean.write_text("[1]", encoding="utf-8")
     assert key() != key(clean_rows=clean)
