@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from tasks.errors import CheckFailed, StsflowError
+from tasks.errors import CheckFailed, PreconditionError, StsflowError
 
 if TYPE_CHECKING:
     from tasks.config import RunConfig
@@ -316,7 +316,7 @@ def down(as_json: Json = False, verbose: Verbose = False) -> None:
     """Stop exactly what `stsflow up` started in this workspace."""
     from flows.terminal import OUT, prepare_process
 
-    prepare_process(verbose=verbose, use_services=False)
+    prepare_process(verbose=verbose, use_services=False, writes=False)
     from flows import services
     from tasks.workspace import Workspace
 
@@ -350,10 +350,10 @@ def deploy(
 
 @app.command(epilog="Example: stsflow doctor")
 def doctor(as_json: Json = False, verbose: Verbose = False) -> None:
-    """Check versions, servers, database, disk, GPU and hub; say what is wrong and what to do."""
+    """Check versions, servers, records, databases, disk, GPU and hub; say what is wrong and what to do."""
     from flows.terminal import OUT, prepare_process
 
-    prepare_process(verbose=verbose)
+    prepare_process(verbose=verbose, writes=False)
     from flows.doctor import examine, print_examination
 
     result = examine()
@@ -365,6 +365,7 @@ def doctor(as_json: Json = False, verbose: Verbose = False) -> None:
 def main() -> NoReturn:
     """Run the command; a mistake of the user is one message on standard error, never a traceback."""
     try:
+        _require_utf8(sys.argv)
         code = app(standalone_mode=False)
     except StsflowError as error:
         print(f"stsflow: {error.message}", file=sys.stderr)
@@ -374,16 +375,30 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
+        from flows.border import in_a_sentence
+        from tasks.workspace import Workspace
+
         # Typer keeps click's UsageError under a private name: it is known by `show`, which prints usage and sentence.
-        # Anything else is a fault of ours and is raised again.
-        show = getattr(error, "show", None)
-        if show is None:
+        # What the machine did is a sentence. Anything else is a fault of ours and is raised again.
+        if (show := getattr(error, "show", None)) is not None:
+            show()
+            code = getattr(error, "exit_code", 2)
+        elif (known := in_a_sentence(error, Workspace.here())) is not None:
+            print(f"stsflow: {known.message}", file=sys.stderr)
+            code = known.exit_code
+        else:
             raise
-        show()
-        code = getattr(error, "exit_code", 2)
     if code == INTERRUPTED:  # the command line's library makes this number of an interrupt by itself
         print("stsflow: stopped; what was done is kept, and the same command continues it", file=sys.stderr)
     sys.exit(code or 0)
+
+
+def _require_utf8(arguments: list[str]) -> None:
+    for argument in arguments:
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError:
+            raise PreconditionError(f"the argument {argument!a} is not UTF-8; rename what it names") from None
 
 
 def _recipe(path: Path, overrides: list[str] | None) -> RunConfig:

@@ -6,10 +6,8 @@ import importlib.metadata
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
 from typing import Literal
 
 import httpx
@@ -26,6 +24,10 @@ from tasks.addresses import without_credentials
 from tasks.child import last_lines
 from tasks.errors import PreconditionError
 from tasks.schema import Record
+from tasks.sqlite import fault_of
+from tasks.tracking.flow_runs import damaged_notes
+from tasks.tracking.journal import damage_of
+from tasks.tracking.runs import damaged_runs
 from tasks.workspace import Workspace
 
 Verdict = Literal["ok", "note", "wrong"]
@@ -69,6 +71,7 @@ def examine(workspace: Workspace | None = None, *, hub: str | None = None, timeo
         lambda: look_at_mlflow(services, timeout_seconds),
         lambda: look_at_services(workspace),
         lambda: look_at_database(workspace, services),
+        lambda: look_at_records(workspace),
         lambda: look_at_disk(workspace),
         look_at_gpu,
         lambda: look_at_hub(hub or os.environ.get("HF_ENDPOINT") or "https://huggingface.co", timeout_seconds),
@@ -157,17 +160,10 @@ def look_at_database(workspace: Workspace, services: Services | None) -> Finding
     if configured or (services and services.mlflow_database.startswith("postgresql")):
         return _look_at_postgresql(workspace, services, configured)
     for path in (workspace.mlflow_database, workspace.prefect_home / "prefect.db"):
-        if not path.is_file():
-            continue
-        try:
-            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
-                answer = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-        except sqlite3.Error as error:
-            answer = str(error)
-        if answer != "ok":
+        if fault := fault_of(path, thorough=True):
             return Finding(
-                subject="database", verdict="wrong", found=f"{path}: {answer}",
-                remedy="restore a backup: python -m flows.backup restore",
+                subject="database", verdict="wrong", found=f"{path}: {fault}",
+                remedy="restore a backup: python -m flows.backup restore; or move the file away: a new one begins",
             )  # fmt: skip
     return Finding(subject="database", verdict="ok", found=f"SQLite in {workspace.root}")
 
@@ -197,13 +193,29 @@ def _look_at_postgresql(workspace: Workspace, services: Services | None, configu
     return Finding(subject="database", verdict="ok", found=f"PostgreSQL at {without_credentials(urls[1])} answers")
 
 
+def look_at_records(workspace: Workspace) -> Finding:
+    """What the runs wrote about themselves and is read back: run.json, journals, notes of flow runs."""
+    damaged = [message for _, message in damaged_runs(workspace)]
+    damaged += [fault for path in sorted(workspace.runs.glob("*/tracking/journal.jsonl")) if (fault := damage_of(path))]
+    damaged += [f"{path} cannot be read" for path in damaged_notes(workspace)]
+    if damaged:
+        more = f"; and {len(damaged) - 3:,} more" if len(damaged) > 3 else ""
+        return Finding(
+            subject="records", verdict="note", found="; ".join(damaged[:3]) + more,
+            remedy="no other run is stopped by it; the next run here makes again what MLflow knows; the recipe run "
+            "again makes a whole record and trains nothing twice; what is left may be deleted",
+        )  # fmt: skip
+    return Finding(subject="records", verdict="ok", found=f"every record in {workspace.runs} can be read")
+
+
 def look_at_disk(workspace: Workspace) -> Finding:
     """Room where the workspace is, or will be, and whether it can be written."""
     place = next(path for path in (workspace.root, *workspace.root.parents) if path.exists())
     free = shutil.disk_usage(place).free / 2**30
-    if not os.access(place, os.W_OK):
+    if not place.is_dir() or not os.access(place, os.W_OK):
         return Finding(
-            subject="disk", verdict="wrong", found=f"{place} cannot be written",
+            subject="disk", verdict="wrong",
+            found=f"{place} cannot be written" if place.is_dir() else f"{place} is a file, and must be a folder",
             remedy="set STSFLOW_WORKSPACE to a folder of yours",
         )  # fmt: skip
     found = f"{free:.0f} GiB free at {place}"

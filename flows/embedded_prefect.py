@@ -24,6 +24,8 @@ from pathlib import Path
 
 from tasks.child import GUARD_VARIABLE, guard, last_lines, python_module
 from tasks.errors import PreconditionError
+from tasks.lease import lease
+from tasks.sqlite import require_usable
 from tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE
 from tasks.workspace import Workspace
 
@@ -43,6 +45,7 @@ def start_embedded_server() -> None:
 
     if _server is not None or names_a_prefect_server():
         return
+    require_usable(_home() / "prefect.db")
     reading, _ = os.pipe()  # the writing end stays open until this process ends, in whatever way
     # Bound here and handed over: no other process can take the port in between, and a call that comes early waits.
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening, _log().open("ab") as log:
@@ -83,6 +86,11 @@ def wait_for_embedded_server() -> None:
     )
 
 
+def _home() -> Path:
+    """Where the server keeps its database; `prepare_process` names it."""
+    return Path(os.environ.get("PREFECT_HOME") or Workspace.here().prefect_home)
+
+
 def _log() -> Path:
     return Workspace.here().prefect_home / "embedded-server.log"
 
@@ -102,8 +110,15 @@ def main() -> None:
     guard(kernel_too=False)
     import uvicorn
 
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            # The start makes the tables and registers blocks. Of two that do so at once in a new home, one would end
+            # with "table already exists" or find the database locked.
+            with lease(_home() / "start.lock", poll_seconds=0.2):
+                await super().startup(sockets)
+
     config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
+    Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
 
 if __name__ == "__main__":

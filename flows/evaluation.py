@@ -104,7 +104,6 @@ def _evaluate(
     under_test = local_model(model, revision, workspace)
     data = prepare_evaluation(config.suites, root, workspace)
     require_defined(data, headline=headline)
-    workspace.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="evaluate-", dir=workspace.root) as scratch:
         (report,) = evaluate_models(
             [under_test], config.suites, data, config, Path(scratch), device=device, workspace=workspace

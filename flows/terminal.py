@@ -21,17 +21,24 @@ from tasks.workspace import Workspace
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ROOM_FOR_RECORDS = 64 * 2**20
 """Bytes for logs, run records and the two SQLite stores of one run."""
 
 
-def prepare_process(*, verbose: bool = False, use_services: bool = True) -> None:
+def prepare_process(*, verbose: bool = False, use_services: bool = True, writes: bool = True) -> None:
     """Log our own lines to standard error, keep Prefect's to warnings, and choose the servers of this process.
 
     Those are the services that `stsflow up` keeps in the workspace, else the embedded ones. What the user has set in
-    the environment, or in the active Prefect profile, stays.
+    the environment, or in the active Prefect profile, stays. Unless the command only looks (`writes` is false), the
+    workspace is made; raises PreconditionError when that cannot be. Whatever this process and its children write is for
+    its user alone.
     """
     workspace = Workspace.here()
+    os.umask(0o077)
+    reach_loopback_directly()
+    if writes:
+        workspace.make()
     os.environ.setdefault("STSFLOW_WORKSPACE", str(workspace.root))
     own_server = names_a_prefect_server()
     if use_services and (workspace.services / "services.json").is_file():
@@ -40,7 +47,8 @@ def prepare_process(*, verbose: bool = False, use_services: bool = True) -> None
         services.connect(workspace, prefect=not own_server)
     if not own_server:
         os.environ.setdefault("PREFECT_HOME", str(workspace.prefect_home))
-        workspace.prefect_home.mkdir(parents=True, exist_ok=True)
+        if writes:
+            workspace.prefect_home.mkdir(exist_ok=True)
     defaults = {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -76,9 +84,17 @@ def prepare_process(*, verbose: bool = False, use_services: bool = True) -> None
         logging.getLogger(name).addFilter(_without_traceback)
 
 
+def reach_loopback_directly() -> None:
+    """Let no proxy of the environment stand between this process, or a child, and a server of this machine."""
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in named.split(",") if host.strip()]
+    hosts = ["*"] if "*" in hosts else list(dict.fromkeys([*hosts, *LOOPBACK]))
+    for name in ("no_proxy", "NO_PROXY"):  # libraries read the one or the other
+        os.environ[name] = ",".join(hosts)
+
+
 def require_room(workspace: Workspace) -> None:
     """Raise PreconditionError when the disk has no room even for the records: both embedded stores would fail on it."""
-    workspace.root.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(workspace.root).free
     if free < ROOM_FOR_RECORDS:
         raise PreconditionError(

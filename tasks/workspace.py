@@ -17,9 +17,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from tasks.errors import DiskFull, PreconditionError
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,32 @@ class Workspace:
     @classmethod
     def here(cls) -> Workspace:
         """The workspace of this process: `STSFLOW_WORKSPACE`, else `.stsflow` in the working directory (absolute)."""
-        return cls(Path(os.environ.get("STSFLOW_WORKSPACE") or ".stsflow").absolute())
+        try:
+            return cls(Path(os.environ.get("STSFLOW_WORKSPACE") or ".stsflow").absolute())
+        except FileNotFoundError as error:
+            raise PreconditionError("the current folder is gone; change to one that is there") from error
+
+    def make(self) -> Workspace:
+        """Make the folder where it is missing, for its owner alone; return this workspace.
+
+        Raises PreconditionError when it cannot be made or written, is a file, or has a name that a database's address
+        cannot hold: the database would be made somewhere else.
+        """
+        remedy = "set STSFLOW_WORKSPACE to a folder of yours"
+        if wrong := _not_in_an_address(str(self.root)):
+            raise PreconditionError(f"the workspace {str(self.root)!a} has {wrong} in its name; {remedy}")
+        try:
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise PreconditionError(f"{error.filename} is a file, and must be a folder; {remedy}") from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(f"the disk of {self.root} is full; make room there, or {remedy}") from error
+            raise PreconditionError(f"the workspace {self.root} cannot be made: {error.strerror}; {remedy}") from error
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise PreconditionError(f"the workspace {self.root} cannot be written; {remedy}")
+        return self
 
     @property
     def downloads(self) -> Path:
@@ -193,3 +221,16 @@ class RunFolder:
     def card(self) -> Path:
         """The model card and its figures."""
         return self.root / "card"
+
+
+def _not_in_an_address(path: str) -> str:
+    """What the path holds that an SQLite address (SQLAlchemy's) cannot; empty when it holds nothing of that."""
+    if "?" in path:
+        return "a question mark"
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        return "a control character"
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "bytes that are not UTF-8"
+    return ""

@@ -69,6 +69,11 @@ def note_of(workspace: Workspace, flow_run_id: str) -> FlowRunNote | None:
     return FlowRunNote.load_or_none(note_path(workspace, flow_run_id)) if flow_run_id else None
 
 
+def damaged_notes(workspace: Workspace) -> list[Path]:
+    """Notes that cannot be read."""
+    return [path for path in sorted(workspace.flow_runs.glob("*.json")) if FlowRunNote.load_or_none(path) is None]
+
+
 def _notes(workspace: Workspace) -> list[FlowRunNote]:
     found = (FlowRunNote.load_or_none(path) for path in sorted(workspace.flow_runs.glob("*.json")))
     return [note for note in found if note is not None]

@@ -284,7 +284,7 @@ def _new_folder(workspace: Workspace, name: str, sha256: str) -> RunFolder:
     while True:
         folder = workspace.run(f"{_stem(name, sha256)}-{number:03d}")
         try:
-            folder.root.mkdir(mode=0o755)
+            folder.root.mkdir(mode=0o700)
             return folder
         except FileExistsError:
             number += 1

@@ -18,6 +18,7 @@ from tasks.addresses import without_credentials
 from tasks.errors import PreconditionError, TrackingUnavailable
 from tasks.fingerprint import fingerprint
 from tasks.lease import lease
+from tasks.sqlite import require_usable
 from tasks.tracking.journal import Artifacts, DatasetInput, Entry, Finish, Metrics, Model, Params, Tags
 from tasks.tracking.refusals import is_refusal, refused_before_work
 from tasks.workspace import Workspace
@@ -83,13 +84,15 @@ class Store:
         for name, value in PATIENCE.items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        workspace.root.mkdir(parents=True, exist_ok=True)
+        workspace.make()
         from mlflow.tracking import MlflowClient
 
         self.workspace = workspace
         self.uri = tracking_uri(workspace)
         self.shown_uri = without_credentials(self.uri)
         self.registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
+        if self.uri == f"sqlite:///{workspace.mlflow_database}":
+            require_usable(workspace.mlflow_database)  # MLflow would try for minutes to open it
         # MLflow locks one of the two places where it makes its tables, not the registry's: of two runs that begin
         # together in a new workspace one would end with "table already exists".
         with lease(workspace.lease("mlflow-tables")):

@@ -68,6 +68,25 @@ def test_a_damaged_database_is_named(workspace: Workspace) -> None:
     assert found.verdict == "wrong" and str(workspace.mlflow_database) in found.found and "restore" in found.remedy
 
 
+def test_damaged_records_are_named_with_a_way_out(workspace: Workspace) -> None:
+    run = workspace.run("small-aaaaaaaa-001")
+    run.journal.parent.mkdir(parents=True)
+    run.state.write_bytes(b'{"name": "sm')
+    run.journal.write_bytes(b'{"kind":"tags","values":{"a":"1"}}\n{"kind":"tbgs","values":{"a":"1"}}\n')
+    workspace.flow_runs.mkdir()
+    (workspace.flow_runs / "note.json").write_bytes(b"")
+    found = finding(examine(workspace), "records")
+    assert found.verdict == "note" and "run again" in found.remedy
+    for named in (str(run.state), f"line 2 of {run.journal}", "note.json"):
+        assert named in found.found
+
+
+def test_a_workspace_that_is_a_file_is_named(workspace: Workspace) -> None:
+    workspace.root.write_text("", "utf-8")
+    found = finding(examine(workspace), "disk")
+    assert found.verdict == "wrong" and f"{workspace.root} is a file" in found.found
+
+
 def test_a_postgresql_is_asked(postgres: Postgres, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def look(url: str) -> Finding:
         monkeypatch.setenv("STSFLOW_DATABASE_URL", url)
