@@ -374,16 +374,22 @@ class Store:
             raise
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Point `alias` of registered model `name` at `version`."""
-        self.client.set_registered_model_alias(name, alias, version)
+        """Point `alias` of registered model `name` at `version`; raises PreconditionError when MLflow refuses.
+
+        It does when somebody has deleted the version since it was looked up.
+        """
+        with refused_before_work(self.shown_uri, f"the alias {alias!r} for version {version} of {name!r}"):
+            self.client.set_registered_model_alias(name, alias, version)
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Remove `alias` of registered model `name`."""
-        self.client.delete_registered_model_alias(name, alias)
+        """Remove `alias` of registered model `name`; raises PreconditionError when MLflow refuses."""
+        with refused_before_work(self.shown_uri, f"to remove the alias {alias!r} of {name!r}"):
+            self.client.delete_registered_model_alias(name, alias)
 
     def note(self, name: str, key: str, value: str) -> None:
-        """Keep a tag on registered model `name`."""
-        self.client.set_registered_model_tag(name, key, value)
+        """Keep a tag on registered model `name`; raises PreconditionError when MLflow refuses."""
+        with refused_before_work(self.shown_uri, f"a tag on {name!r}"):
+            self.client.set_registered_model_tag(name, key, value)
 
     def notes(self, name: str) -> dict[str, str]:
         """The tags of registered model `name`; none when there is no such model."""
@@ -420,12 +426,20 @@ class Store:
             ) from error
 
     def download_model(self, name: str, version: str, target: Path) -> Path:
-        """The sentence-transformers folder of a registered version, copied below `target`."""
+        """The sentence-transformers folder of a registered version, copied below `target`.
+
+        Raises PreconditionError when the version or its files are gone.
+        """
         import mlflow
 
         self._become_the_default()
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            local = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=scratch))
+            try:
+                local = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=scratch))
+            except (mlflow.MlflowException, FileNotFoundError, NotADirectoryError) as error:
+                raise PreconditionError(
+                    f"the files of version {version} of {name!r} cannot be had from {self.shown_uri}: {_reason(error)}"
+                ) from error
             folder = local / "model.sentence_transformer"
             os.rename(folder if folder.is_dir() else local, target)
         return target

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
+from tasks.errors import PreconditionError
 from tasks.tracking.journal import Model
 from tasks.tracking.registry import champion_of
 from tasks.tracking.store import Store
@@ -62,3 +63,25 @@ def test_a_model_that_was_registered_anew_is_not_taken_for_the_copy_of_the_old_o
         found.append((champion.path / "config.json").read_text(encoding="utf-8"))
         store.client.delete_registered_model("m")
     assert found == ["old", "new"]
+
+
+def test_a_version_that_is_deleted_between_two_steps_is_a_sentence(tmp_path: Path) -> None:
+    store = Store(Workspace(tmp_path / "w"))
+    (tmp_path / "model").mkdir()
+    store.client.create_registered_model("m")
+    version = store.client.create_model_version("m", (tmp_path / "model").as_uri())
+    store.set_alias("m", "candidate", version.version)
+    candidate = store.alias("m", "candidate")
+    assert candidate is not None
+    store.client.delete_model_version("m", version.version)
+    for step in (
+        lambda: store.set_alias("m", "champion", candidate.version),
+        lambda: store.model_version("m", candidate.version),
+        lambda: store.download_model("m", candidate.version, tmp_path / "target"),
+    ):
+        with pytest.raises(PreconditionError, match=r"version 1 of .m.|has no version 1"):
+            step()
+    store.client.delete_registered_model("m")
+    for gone in (lambda: store.note("m", "k", "v"), lambda: store.delete_alias("m", "candidate")):
+        with pytest.raises(PreconditionError, match="'m'"):
+            gone()
