@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -101,9 +102,10 @@ def card_with(records: Any, text: str) -> str:
     """The card with `text` in samples, widget, titles, findings, hyperparameters and the recipe's own words."""
     train = tuple(item.model_copy(update={"title": f"{text} set"}) for item in records.data.train)
     findings = tuple(item.model_copy(update={"message": text, "remedy": text}) for item in records.data.findings)
+    said = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", "", text)  # a recipe with control characters is refused
     card = records.recipe.card.model_copy(
-        update=dict.fromkeys(("description", "risks", "out_of_scope", "recommendations", "contact"), text)
-        | {"authors": (text,), "model_name": text}
+        update=dict.fromkeys(("description", "risks", "out_of_scope", "recommendations", "contact"), said)
+        | {"authors": (said,), "model_name": said}
     )
     spoiled = records.but(
         recipe=records.recipe.model_copy(update={"card": card}),
