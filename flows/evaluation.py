@@ -8,15 +8,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tasks.config import EvaluationConfig, RunConfig
+from tasks.config import EvaluationConfig, ModelConfig, RunConfig
 from tasks.data.build import prepare_evaluation
 from tasks.data.defined import require_defined
 from tasks.errors import DataError, ModelError
 from tasks.evaluation.adhoc import in_options, suite_of_file
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
-from tasks.fingerprint import sha256_of_model
+from tasks.models.fetch import fetch_base_model
 from tasks.models.hardware import AskedDevice
-from tasks.records import EvaluationReport
+from tasks.models.preflight import require_sound, sample_texts
+from tasks.models.sources import DirectoryModel, HubModel
+from tasks.names import HUB_ID, REVISION
+from tasks.records import BaseModelRef, EvaluationReport
 from tasks.workspace import Workspace
 
 
@@ -49,30 +52,35 @@ def evaluate_on_file(
         raise DataError(in_options(error.message)) from None
 
 
-def local_model(model: str, revision: str | None, workspace: Workspace) -> ModelUnderTest:
-    """The model that a person named: a folder, `models:/name@alias`, or a hub id with its revision."""
+def model_named(model: str, revision: str | None, workspace: Workspace) -> tuple[ModelUnderTest, BaseModelRef]:
+    """The model that a person named, a folder, `models:/name@alias` or a hub id with its revision, and what it is.
+
+    Raises ModelError when it is not there, is another kind of model, or is nothing that may be loaded; code of its own
+    is never run, as no recipe can allow it here.
+    """
+    label, digest = model.replace("/", "-"), None
+    source: DirectoryModel | HubModel
     if model.startswith("models:/"):
         from tasks.tracking.registry import model_by_uri
         from tasks.tracking.store import Store, check_reachable
 
         check_reachable(workspace)
         registered = model_by_uri(Store(workspace), model, workspace)
-        return ModelUnderTest(model.removeprefix("models:/").replace("/", "-"), registered.path, registered.digest)
-    folder = Path(model)
-    if folder.is_dir():
-        if not (folder / "modules.json").exists() and not (folder / "config.json").exists():
-            raise ModelError(f"{model}: not a model: the folder has neither modules.json nor config.json")
-        return ModelUnderTest(folder.name, folder.resolve(), sha256_of_model(folder))
-    if model.count("/") == 1 and not folder.suffix and not model.startswith((".", "/")):
-        if revision is None:
-            raise ModelError(f"{model}: there is no such folder; for a model on the hub, give --revision COMMIT")
-        from tasks.hub import fetch_snapshot
-
-        path = fetch_snapshot(model, revision, "model")
-        return ModelUnderTest(model.replace("/", "-"), path, sha256_of_model(path))
-    raise ModelError(
-        f"{model}: there is no such folder; give a folder, a hub id with --revision, or models:/name@alias"
-    )
+        source, digest = DirectoryModel(path=registered.path), registered.digest
+        label = model.removeprefix("models:/").replace("/", "-")
+    elif Path(model).is_dir():
+        source = DirectoryModel(path=Path(model).resolve())
+        label = source.path.name
+    elif not HUB_ID.holds(model) or "/" not in model or Path(model).suffix:
+        raise ModelError(
+            f"{model}: there is no such folder; give a folder, a hub id with --revision, or models:/name@alias"
+        )
+    elif revision is None:
+        raise ModelError(f"{model}: there is no such folder; for a model on the hub, give --revision COMMIT")
+    else:
+        source = HubModel(id=model, revision=REVISION.check("--revision", revision))
+    found = fetch_base_model(ModelConfig(source=source), workspace)
+    return ModelUnderTest(label, found.path, digest or found.digest), found
 
 
 def print_report(report: EvaluationReport, console: Console) -> None:
@@ -101,9 +109,10 @@ def _evaluate(
     device: AskedDevice = "auto",
 ) -> EvaluationReport:
     workspace = Workspace.here()
-    under_test = local_model(model, revision, workspace)
+    under_test, found = model_named(model, revision, workspace)
     data = prepare_evaluation(config.suites, root, workspace)
     require_defined(data, headline=headline)
+    require_sound(found, sample_texts(data), workspace.preflight(found.digest))
     with tempfile.TemporaryDirectory(prefix="evaluate-", dir=workspace.root) as scratch:
         (report,) = evaluate_models(
             [under_test], config.suites, data, config, Path(scratch), device=device, workspace=workspace
