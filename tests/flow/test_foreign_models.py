@@ -13,6 +13,7 @@ from small_recipe import stsflow, write_small_recipe
 
 from flows.evaluation import evaluate_on_file
 from flows.planning import plan_recipe
+from tasks.config import RunConfig
 from tasks.errors import ModelError
 from tasks.recipe import load_recipe
 from tasks.workspace import Workspace
@@ -65,7 +66,7 @@ def test_plan_and_evaluate_say_the_same(
     copy: Path, pairs: Path, workspace: Workspace, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(copy)
-    recipe = load_recipe(write_small_recipe(tmp_path / "recipe.yaml", copy))
+    recipe = load_recipe(RunConfig, write_small_recipe(tmp_path / "recipe.yaml", copy))
     with pytest.raises(ModelError, match=message):
         plan_recipe(recipe, probe=False)
     with pytest.raises(ModelError, match=message):
