@@ -317,6 +317,10 @@ class Forecast(Record):
     train_seconds: float
     train_seconds_low: float
     train_seconds_high: float
+    evaluation_seconds: float | None = None
+    """Encoding for base and tuned model on every suite that has rows here, and for the looks during the training."""
+    whole_seconds: float | None = None
+    """Training, evaluations, and the start of the processes; without downloads, resampling and the records."""
     cpu_seconds: float
     peak_memory_bytes: int
     memory_limit_bytes: int

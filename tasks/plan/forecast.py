@@ -8,6 +8,10 @@ How it is worked out:
 - To that come the run's checkpoints, at the price of the one that the probe saves.
 - The margin adds twice the standard error of the mean step and a flat 10 % for what a probe cannot see: the machine's
   other load, heat and evaluations. The true time lies between forecast / (1 + margin) and forecast x (1 + margin).
+- An evaluation encodes each distinct text once, without padding worth counting; of the time that a training step takes
+  for a token, a third is the forward pass (the backward pass has twice its products). Base and tuned model are scored
+  on every suite, and the choosing suite at each look at it during the training.
+- The whole run adds, for each process that loads the training stack, what the probe took before and after its steps.
 - Memory starts from the peak of the probe's process, which has made one optimiser and saved one checkpoint and one
   model. Two things make it grow, and the larger one counts. What lies above weights, gradients, optimiser and
   libraries grows with the tokens of the largest batch: the run's largest, against the probe's largest. And on a CPU
@@ -19,18 +23,22 @@ How it is worked out:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tasks.config import PlanConfig
-from tasks.records import SUFFICES_CUT_SHARE, BaseModelRef, Finding, Forecast, PlanReport, TokenReport
+from tasks.records import SUFFICES_CUT_SHARE, BaseModelRef, Finding, Forecast, LengthStatistics, PlanReport, TokenReport
 from tasks.schema import Record
 
 _STATE_BYTES = 16
 """For each weight: the weight, its gradient and AdamW's two moments, all float32."""
 _BLIND_MARGIN = 0.10
+_FORWARD_SHARE = 1 / 3
+_PROCESSES = 3
+"""That load the training stack in a run: the trainer, the evaluation, and the one that hands the model to MLflow."""
 _CREEP_RISE = 1.5
 _CREEP_END = 12.0
 _MEMORY_SHARE = 0.8
@@ -58,6 +66,8 @@ class ProbeResult(Record):
     checkpoint_cpu_seconds: float = 0.0
     padded: bool = True
     """Whether its batches were padded."""
+    startup_seconds: float = 0.0
+    """Wall time of its process before and after its steps."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +84,12 @@ class TokenWork:
 
 def forecast(
     probe: ProbeResult, work: TokenWork, tokens: TokenReport, plan: PlanReport, base: BaseModelRef, config: PlanConfig,
-    *, batch_size: int, checkpoints: int = 0,
+    *, batch_size: int, checkpoints: int = 0, looks: Mapping[str, int] | None = None,
 ) -> Forecast:  # fmt: skip
-    """Time, memory and suggestions for the run of `plan`, in which `checkpoints` are saved."""
+    """Time, memory and suggestions for the run of `plan`, in which `checkpoints` are saved.
+
+    `looks` says how often a suite is evaluated during the training.
+    """
     seconds, margin = _extrapolate(probe.step_seconds, work.step_tokens, plan.steps)
     cpu, _ = _extrapolate(probe.cpu_seconds, work.step_tokens, plan.steps)
     seconds += checkpoints * probe.checkpoint_seconds
@@ -86,12 +99,15 @@ def forecast(
     growth = float(work.largest_batch.max()) / max(1.0, float(work.largest_batch[:steps].max()))
     growing = max(growing * growth, growing + _creep(probe.peaks, plan.steps))
     length, cut = suggested_length(tokens)
+    evaluation = _evaluation_seconds(probe, work, tokens, looks or {})
     cost = None if config.price_per_hour is None else seconds / 3600 * config.price_per_hour
     return Forecast(
         probe_steps=steps,
         train_seconds=seconds,
         train_seconds_low=seconds / (1 + margin),
         train_seconds_high=seconds * (1 + margin),
+        evaluation_seconds=evaluation,
+        whole_seconds=seconds + evaluation + _PROCESSES * probe.startup_seconds,
         cpu_seconds=cpu,
         peak_memory_bytes=int(fixed + growing),
         memory_limit_bytes=probe.memory_limit_bytes,
@@ -155,9 +171,33 @@ def suggested_length(tokens: TokenReport, cut_share: float = SUFFICES_CUT_SHARE)
     return tokens.max_seq_length, cut(tokens.max_seq_length)
 
 
+def _evaluation_seconds(probe: ProbeResult, work: TokenWork, tokens: TokenReport, looks: Mapping[str, int]) -> float:
+    """Seconds that the run's evaluations spend on encoding."""
+    warm = _warm(probe.step_seconds)
+    probed = float(work.step_tokens[warm : len(probe.step_seconds)].sum())
+    if not probed:
+        return 0.0
+    encoded = 0.0
+    for entry in tokens.sets:
+        if entry.role == "evaluation":
+            times = 2 + looks.get(entry.name, 0)
+            encoded += times * sum(_distinct_tokens(column, tokens.max_seq_length) for column in entry.columns.values())
+    return _FORWARD_SHARE * sum(probe.step_seconds[warm:]) / probed * encoded
+
+
+def _distinct_tokens(column: LengthStatistics, limit: int) -> float:
+    fed = sum(min(length, limit) * rows for length, rows in column.histogram.items())
+    return fed * column.distinct / max(1, column.rows)
+
+
+def _warm(seconds: tuple[float, ...]) -> int:
+    """Steps at the beginning that do not count."""
+    return min(max(2, len(seconds) // 4), len(seconds) - 1)
+
+
 def _extrapolate(seconds: tuple[float, ...], tokens: npt.NDArray[np.int64], steps: int) -> tuple[float, float]:
     """Seconds of `steps` steps, and the relative margin around them."""
-    warm = min(max(2, len(seconds) // 4), len(seconds) - 1)
+    warm = _warm(seconds)
     measured = np.array(seconds[warm:])
     by_step = float(measured.mean()) * steps
     probed = float(tokens[warm : len(seconds)].sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -82,6 +83,7 @@ def probe_forecast(
     result = forecast(
         probe, work, tokens, plan, request.base, recipe.plan,
         batch_size=size, checkpoints=planned_checkpoints(recipe.training, plan.steps),
+        looks=planned_looks(recipe, plan),
     )  # fmt: skip
     return result, forecast_findings(result, size)
 
@@ -90,6 +92,14 @@ def planned_checkpoints(training: TrainingConfig, steps: int) -> int:
     """Checkpoints in a run of `steps` steps: at the recipe's pace, else ten, the last step's among them."""
     pace = training.checkpoint_steps or training.eval_steps
     return -(-steps // pace) if pace else min(steps, 10)
+
+
+def planned_looks(recipe: RunConfig, plan: PlanReport) -> dict[str, int]:
+    """How often the choosing suite is evaluated during the training: at the recipe's pace, else ten times."""
+    if recipe.choosing_suite is None:
+        return {}
+    pace = recipe.training.eval_steps
+    return {recipe.choosing_suite: plan.steps // pace if pace else min(plan.steps, 10)}
 
 
 def run_probe(
@@ -110,8 +120,10 @@ def run_probe(
         saved.update({event.step: event.values for event in events if event.kind == "checkpoint" and event.step})
 
     scratch.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="probe-", dir=scratch) as folder:
         trained = train(probe_request(request, steps), TrainingFolder(Path(folder)), on_event=note)
+    elapsed = time.monotonic() - began
     gpu = trained.environment.get("gpu_peak_memory_gib")
     peak = int(float(gpu) * 2**30) if gpu else int(trained.peak_memory_bytes)
     limit = memory_limit_bytes or memory_limit(on_gpu=gpu is not None)
@@ -119,6 +131,7 @@ def run_probe(
     result = probe_result(seen, peak, limit, padded=padded).model_copy(
         update={
             "checkpoint_seconds": saved[steps]["train_seconds"] - seen[steps]["train_seconds"],
+            "startup_seconds": max(0.0, elapsed - saved[steps]["train_seconds"]),
             "checkpoint_cpu_seconds": saved[steps]["cpu_seconds"] - seen[steps]["cpu_seconds"],
         }
     )

@@ -61,7 +61,8 @@ def forecast_rows(forecast: Forecast) -> list[tuple[str, str]]:
     low, high = duration(forecast.train_seconds_low), duration(forecast.train_seconds_high)
     rows = [
         ("training time", f"{duration(forecast.train_seconds)} ({low} to {high}), evaluations not counted"),
-        ("CPU time", duration(forecast.cpu_seconds)),
+        *_beside_training(forecast),
+        ("CPU time of the training", duration(forecast.cpu_seconds)),
         (
             "peak memory",
             f"{_gib(forecast.peak_memory_bytes)} of {_gib(forecast.memory_limit_bytes)}; may be a quarter more",
@@ -74,8 +75,20 @@ def forecast_rows(forecast: Forecast) -> list[tuple[str, str]]:
         ),
     ]
     if forecast.cost is not None:
-        rows.append(("cost", f"{forecast.cost:.2f} {forecast.currency}"))
+        rows.append(("cost of the training", f"{forecast.cost:.2f} {forecast.currency}"))
     return [*rows, ("measured on", f"{forecast.probe_steps} steps of the real trainer")]
+
+
+def _beside_training(forecast: Forecast) -> list[tuple[str, str]]:
+    if forecast.evaluation_seconds is None or forecast.whole_seconds is None:
+        return []
+    return [
+        ("evaluations", f"about {duration(forecast.evaluation_seconds)} of encoding, base and tuned model"),
+        (
+            "whole run",
+            f"about {duration(forecast.whole_seconds)} with the start of its processes, without downloads",
+        ),
+    ]
 
 
 def _length(forecast: Forecast) -> str:

@@ -109,6 +109,21 @@ def test_a_run_that_fits_has_no_finding(base: BaseModelRef) -> None:
     assert result.suggested_batch_size == 64  # eight times the present one, and no further
 
 
+def test_evaluations_and_the_start_of_processes_are_part_of_the_whole(base: BaseModelRef) -> None:
+    # 2 s for 100 tokens; the forward pass is a third. dev has 99 texts of 10 tokens and one of 80, cut at 64: 1,054
+    # tokens, encoded for base and tuned model and at 3 looks: 5 x 1,054 / 100 x 2 / 3 s.
+    probe = ProbeResult(
+        step_seconds=(2.0,) * 12, cpu_seconds=(3.0,) * 12, peak_memory_bytes=GIB, memory_limit_bytes=16 * GIB,
+        startup_seconds=5.0,
+    )  # fmt: skip
+    work = TokenWork(np.full(1000, 100), np.full(1000, 100), padding_share=0.25)
+    result = forecast(
+        probe, work, token_report({10: 99, 80: 1}), plan(1000), base, PlanConfig(), batch_size=8, looks={"dev": 3}
+    )
+    assert result.evaluation_seconds == pytest.approx(5 * 1054 / 100 * 2 / 3)
+    assert result.whole_seconds == pytest.approx(2000 + 5 * 1054 / 100 * 2 / 3 + 3 * 5)
+
+
 def test_suggested_length_cuts_at_most_one_per_cent() -> None:
     assert suggested_length(token_report({5: 50, 17: 49, 60: 1})) == (24, 0.01)
     assert suggested_length(token_report({5: 50, 17: 48, 60: 2}, limit=128)) == (64, 0.0)
