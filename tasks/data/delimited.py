@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from tasks.data.encoding import BARE_CR, Limits, lines_of, open_text, too_long
+from tasks.data.encoding import BARE_CR, Limits, check_empty_lines, lines_of, open_text, too_long
 from tasks.data.integrity import blank_lines, explain_quoting, quotes_kept
 from tasks.data.reading import FileRows, and_more, composed, cut, missing_column
 from tasks.errors import DataError
@@ -115,6 +115,7 @@ class _Reader:
                 yield number, text.split(delimiter)
             else:
                 self.blanks += 1
+                check_empty_lines(self.blanks, self.shown)
 
     def _quoted(self, stream: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
         """(first line, fields) by the csv rules, strictly: a closing quote ends its field."""
@@ -128,6 +129,7 @@ class _Reader:
                     yield before + 1, row
                 else:
                     self.blanks += 1
+                    check_empty_lines(self.blanks, self.shown)
                 before = reader.line_num
         except csv.Error as error:
             if "field limit" in str(error):

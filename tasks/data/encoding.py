@@ -21,6 +21,7 @@ from tasks.errors import DataError
 MEBI = 2**20
 MAX_UNPACKED_BYTES = 512 * MEBI
 MAX_LINE_CHARACTERS = 16 * MEBI
+MOST_EMPTY_LINES = 1_000_000
 # Codecs that Python calls text, but which write names of hosts or escapes for source code, or nothing at all.
 NOT_FOR_FILES = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"})
 BARE_CR = (
@@ -97,6 +98,12 @@ def too_long(shown: str, line: int, limits: Limits) -> DataError:
         f"{shown}, line {line}: more than {limits.line_characters:,} characters belong to one row (the source's "
         "`max_line_characters`). If it is meant to be so long, raise that limit."
     )
+
+
+def check_empty_lines(count: int, shown: str) -> None:
+    """Raise DataError when a file holds more empty lines than any data file does: half a gigabyte of them is none."""
+    if count > MOST_EMPTY_LINES:
+        raise DataError(f"{shown}: the file holds more than {MOST_EMPTY_LINES:,} empty lines; remove them.")
 
 
 def broken_text(path: Path, shown: str, encoding: str) -> str:

@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.data.delimited import BLOCK_ROWS, Dialect
-from tasks.data.encoding import BARE_CR, Limits, broken_text, check_packed, lines_of, open_text
+from tasks.data.encoding import BARE_CR, Limits, broken_text, check_empty_lines, check_packed, lines_of, open_text
 from tasks.data.parquet import read_parquet
 from tasks.data.quoting import read_by_its_quoting
 from tasks.data.reading import FileRows, composed, cut, missing_column
 from tasks.errors import DataError
 from tasks.records import Finding
 
-MOST_VALUES = 20_000_000
+MOST_VALUES = 10_000_000
 """Values of a json document, counted from above; each takes some 100 bytes of memory while the document is read."""
 DEFAULT_LIMITS = Limits()
 ENDINGS = {".tsv": "tsv", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -89,6 +89,7 @@ def byte_order_marks(rows: FileRows) -> tuple[Finding, ...]:
 
 
 def _lines(path: Path, shown: str, encoding: str, limits: Limits) -> Iterator[tuple[int, Any]]:
+    empty = 0
     with open_text(path, encoding) as stream:
         for number, line in enumerate(lines_of(stream, shown, limits), 1):
             text = line.rstrip("\r\n")
@@ -96,6 +97,9 @@ def _lines(path: Path, shown: str, encoding: str, limits: Limits) -> Iterator[tu
                 raise DataError(f"{shown}, line {number}: {BARE_CR}.")
             if text.strip():
                 yield number, _parsed(text, f"{shown}, line {number}")
+            else:
+                empty += 1
+                check_empty_lines(empty, shown)
 
 
 def _document(path: Path, shown: str, encoding: str, records_at: str | None) -> Iterator[tuple[int, Any]]:

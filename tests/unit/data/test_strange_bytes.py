@@ -143,6 +143,13 @@ def test_a_packed_file_becomes_no_larger_than_its_limit(tmp_path: Path, name: st
     assert peak < 16 * 2**20
 
 
+@pytest.mark.parametrize("name", ["a.tsv.gz", "a.csv.gz", "a.jsonl.gz"])
+def test_a_packed_file_of_empty_lines_is_refused_long_before_its_end(tmp_path: Path, name: str) -> None:
+    bomb(tmp_path / name, b"\n", 40, f"{OBJECT}\n".encode() if "json" in name else b"sentence1,sentence2,score\n")
+    options = {} if "json" in name else {"delimiter": ","}
+    assert refusal(tmp_path, name, **options) == f"{name}: the file holds more than 1,000,000 empty lines; remove them."
+
+
 def test_the_default_limit_is_stated_and_can_be_changed() -> None:
     fields = FilesSource.model_json_schema()["properties"]
     assert fields["max_unpacked_bytes"]["default"] == 512 * 2**20
@@ -206,13 +213,13 @@ def test_strange_json_is_refused(tmp_path: Path, name: str, content: str, words:
 
 
 def test_a_json_document_of_too_many_values_is_refused_before_it_is_built(tmp_path: Path) -> None:
-    content = b"[" + b"[]," * 11_000_000 + b"[]]"
+    content = b"[" + b"[]," * 5_500_000 + b"[]]"
     tracemalloc.start()
     message = refusal(tmp_path, "a.json", content)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "may hold more than 20,000,000 values; write one object a line (jsonl)." in message
-    assert peak < 200 * 2**20
+    assert "may hold more than 10,000,000 values; write one object a line (jsonl)." in message
+    assert peak < 100 * 2**20
 
 
 @pytest.mark.parametrize("score", ["NaN", "Infinity", "-Infinity", "1e999", '"nan"', '"1_0"'])
