@@ -5,17 +5,15 @@ Nothing here imports PyTorch or transformers, and nothing runs code that the fol
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from tasks.errors import ModelError
 from tasks.fingerprint import fingerprint, sha256_of_file
+from tasks.models import length
 from tasks.models.kinds import refuse_other_encoders, refuse_other_kinds
 from tasks.strict_json import MAXIMUM_BYTES, parse_json, read_json_list, read_json_object
 
@@ -30,13 +28,8 @@ TOKENIZER_FILES = (
     "tokenizer.model",
 )
 
-# Families whose position table begins at padding_idx + 1 (fairseq's numbering), so that as many rows are never used.
-POSITIONS_AFTER_PADDING = frozenset({
-    "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "roberta-prelayernorm", "xmod", "data2vec-text",
-    "ibert", "longformer", "flaubert",
-})  # fmt: skip
-
 MODULES = "modules.json"
+LIBRARY_CONFIG = "config_sentence_transformers.json"
 TRANSFORMER_SETTINGS = tuple(
     f"sentence_{name}_config.json"
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -55,9 +48,6 @@ LAYERS = (
     "num_hidden_groups",
 )  # fmt: skip
 LARGEST_NUMBER = 10**9
-
-# A tokenizer without a length of its own carries this or a larger number.
-NO_LENGTH = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class ModelFolder:
             found = "is a file" if root.exists() else "does not exist"
             raise ModelError(f"{root} {found}; a base model is a folder with config.json and {WEIGHTS}.")
         modules = _read_modules(root / MODULES)
-        library = root / "config_sentence_transformers.json"
+        library = root / LIBRARY_CONFIG
         refuse_other_kinds(root, modules, _read_library_config(library) if library.is_file() else {})
         encoder = root / modules[0]["path"] if modules else root
         if not (encoder / "config.json").is_file():
@@ -120,28 +110,13 @@ class ModelFolder:
     @property
     def position_limit(self) -> int | None:
         """Longest input, special tokens included, that the positions allow; None when nothing limits it."""
-        for name in ("max_position_embeddings", "n_positions", "max_sequence_length"):
-            rows = self.config.get(name)
-            if isinstance(rows, int) and rows > 0:
-                return rows - self._unused_positions
-        return None
-
-    @property
-    def _unused_positions(self) -> int:
-        return int(self.config.get("pad_token_id") or 0) + 1 if self.architecture in POSITIONS_AFTER_PADDING else 0
+        return length.position_limit(self.config)
 
     @property
     def own_max_seq_length(self) -> int:
-        """Longest input that the model itself asks for, never more than the positions allow."""
-        lengths = [self.position_limit or NO_LENGTH]
-        settings = self._optional_json("sentence_bert_config.json")
+        """Longest input that the model itself asks for, as the library reads its files; see `length.own_length`."""
         tokenizer = self._optional_json("tokenizer_config.json")
-        for value in (settings.get("max_seq_length"), tokenizer.get("model_max_length")):
-            if isinstance(value, int | float) and 1 < value < NO_LENGTH:
-                lengths.append(int(value))
-                break  # sentence-transformers' own setting goes before the tokenizer's
-        shortest = min(lengths)
-        return shortest if shortest < NO_LENGTH else 512
+        return length.own_length(self.config, self.transformer_settings()[1], tokenizer)
 
     def dimension(self, pooling: str) -> int:
         """Size of an embedding under `pooling` (`keep` or a fresh one)."""
@@ -152,7 +127,8 @@ class ModelFolder:
                 size *= max(1, _pooling_modes(settings))
             elif kind == "Dense":
                 size = int(settings.get("out_features", size))
-        return size
+        cut = self._library_config().get("truncate_dim")
+        return min(size, cut) if isinstance(cut, int) and cut > 0 else size
 
     def weights(self) -> tuple[Path, ...]:
         """The safetensors files, an index first where there is one; raises ModelError when there are none."""
@@ -224,6 +200,10 @@ class ModelFolder:
             raise ModelError(f"{path}: pooling_mode must be a name or a list of names, not {str(mode)[:60]!r}.")
         return settings
 
+    def _library_config(self) -> Mapping[str, Any]:
+        path = self.root / LIBRARY_CONFIG
+        return _read_library_config(path) if self.modules and path.is_file() else {}
+
     def check_tokenizer(self) -> None:
         """Raise ModelError when the folder has no tokenizer."""
         if not any((self.encoder / name).is_file() for name in TOKENIZER_FILES):
@@ -234,19 +214,9 @@ class ModelFolder:
         return read_json_object(path, ModelError) if path.is_file() else {}
 
 
-@cache
 def native_architectures() -> frozenset[str]:
     """Every `model_type` of the installed transformers, read from the table in its source without importing it."""
-    spec = find_spec("transformers")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError("transformers is not installed: `pip install stsflow` brings it.")
-    source = Path(spec.submodule_search_locations[0]) / "models" / "auto" / "auto_mappings.py"
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "CONFIG_MAPPING_NAMES":
-            pairs = (item for item in ast.walk(node.value) if isinstance(item, ast.Tuple))
-            names.update(str(item.elts[0].value) for item in pairs if isinstance(item.elts[0], ast.Constant))
-    return frozenset(names)
+    return frozenset(length.configuration_classes())
 
 
 def _pooling_modes(settings: Mapping[str, Any]) -> int:

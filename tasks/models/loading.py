@@ -12,6 +12,8 @@ from sentence_transformers.sentence_transformer.modules.pooling import PoolingMo
 
 from tasks.errors import ModelError
 from tasks.models.admission import admit
+from tasks.models.folder import ModelFolder
+from tasks.models.length import NO_LENGTH
 from tasks.models.loading_report import Loaded, check_loaded, check_reports, loading_reports
 from tasks.records import BaseModelRef
 
@@ -35,8 +37,10 @@ def load_encoder(
     model = _loaded(path, device, remote_code=code)
     if pooling != "keep":
         replace_pooling(path, model, cast("PoolingMode", pooling))
-    if max_seq_length is not None:
-        model.max_seq_length = max_seq_length
+    if max_seq_length is None:  # the library does not know of position tables whose first rows are never used
+        limit = ModelFolder.open(path).position_limit
+        max_seq_length = min(length for length in (model.max_seq_length, limit, NO_LENGTH) if length is not None)
+    model.max_seq_length = max_seq_length
     return model
 
 
