@@ -50,19 +50,26 @@ def run(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="RUN", help="Continue this unfinished run and no other.")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Train with this many seeds, as nested runs.")] = 1,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, max=1000, help="Train with this many seeds, as nested runs.")
+    ] = 1,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Train, evaluate, write the card and record all of it."""
     from flows.embedded_prefect import start_embedded_server, wait_for_embedded_server
     from flows.terminal import ERR, OUT, prepare_process, require_room
+    from tasks.schema import LARGEST_SEED
     from tasks.workspace import Workspace
 
     prepare_process(verbose=verbose)
     config = _recipe(recipe, overrides)
     if resume and (fresh or seeds > 1):
         raise typer.BadParameter("--resume continues one run; it does not go with --fresh or --seeds")
+    if config.training.seed + seeds - 1 > LARGEST_SEED:
+        raise typer.BadParameter(
+            f"--seeds {seeds}: training.seed + {seeds - 1} is above {LARGEST_SEED}, the largest seed"
+        )
     require_room(Workspace.here())
     _end_on_sigterm()
     start_embedded_server()
@@ -211,9 +218,11 @@ def promote(
     """Decide on the candidate by its recipe's rules, or say what a person decides: back, out, or in again."""
     from flows.embedded_prefect import start_embedded_server, wait_for_embedded_server
     from flows.terminal import OUT, prepare_process
+    from tasks.names import MODEL
 
     if rollback + rejected + (readmitted is not None) > 1:
         raise typer.BadParameter("give one of --rollback, --reject and --readmit")
+    MODEL.check("promote", name)
     prepare_process(verbose=verbose)
     start_embedded_server()
     from flows.promotion import let_in_again, print_promotion, promote_candidate, reject_candidate, roll_back
@@ -267,8 +276,12 @@ Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 @app.command(epilog="Example: stsflow up --pool cpu --worker-limit 2")
 def up(
     host: Host = "127.0.0.1",
-    prefect_port: Annotated[int | None, typer.Option("--prefect-port", help="Default: 4200, else a free one.")] = None,
-    mlflow_port: Annotated[int | None, typer.Option("--mlflow-port", help="Default: 5000, else a free one.")] = None,
+    prefect_port: Annotated[
+        int | None, typer.Option("--prefect-port", min=1, max=65_535, help="Default: 4200, else a free one.")
+    ] = None,
+    mlflow_port: Annotated[
+        int | None, typer.Option("--mlflow-port", min=1, max=65_535, help="Default: 5000, else a free one.")
+    ] = None,
     database_url: Annotated[
         str | None, typer.Option("--database-url", help="PostgreSQL server; default: SQLite, or STSFLOW_DATABASE_URL.")
     ] = None,
@@ -278,7 +291,9 @@ def up(
     pool: Annotated[
         list[str] | None, typer.Option("--pool", help="Work pool to start a worker for. Repeatable.")
     ] = None,
-    worker_limit: Annotated[int, typer.Option("--worker-limit", min=1, help="Runs that a worker takes at once.")] = 4,
+    worker_limit: Annotated[
+        int, typer.Option("--worker-limit", min=1, max=1000, help="Runs that a worker takes at once.")
+    ] = 4,
     allowed_host: Annotated[
         list[str] | None, typer.Option("--allowed-host", help="Further Host header. Repeatable.")
     ] = None,
@@ -330,7 +345,7 @@ def deploy(
     overrides: Overrides = None,
     name: Annotated[str | None, typer.Option("--name", help="Tell a second recipe's deployments apart.")] = None,
     pool: Annotated[str | None, typer.Option("--pool", help="Work pool, instead of the one in prefect.yaml.")] = None,
-    gpu_slots: Annotated[int, typer.Option("--gpu-slots", min=1, help="Trainings at once.")] = 1,
+    gpu_slots: Annotated[int, typer.Option("--gpu-slots", min=1, max=1000, help="Trainings at once.")] = 1,
     webhook: Annotated[str | None, typer.Option("--webhook", help="Told about failed runs and new champions.")] = None,
     prefect_file: Annotated[Path | None, typer.Option("--file", help="Deployments; default: prefect.yaml.")] = None,
     as_json: Json = False,

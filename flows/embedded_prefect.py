@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import http.client
 import os
 import secrets
 import socket
@@ -21,7 +22,9 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from tasks.addresses import without_credentials
 from tasks.child import GUARD_VARIABLE, guard, last_lines, python_module
 from tasks.errors import PreconditionError
 from tasks.lease import lease
@@ -29,6 +32,7 @@ from tasks.sqlite import require_usable
 from tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE
 from tasks.workspace import Workspace
 
+ANSWER_SECONDS = 15.0
 START_SECONDS = 180.0
 """For the first start in a workspace, which makes the database, on a busy laptop."""
 
@@ -66,8 +70,12 @@ def start_embedded_server() -> None:
 
 
 def wait_for_embedded_server() -> None:
-    """Return when the server that this process started answers; raise PreconditionError when it ended or takes long."""
+    """Return when the server that this process started answers; raise PreconditionError when it ended or takes long.
+
+    Where a server is configured none was started: then raise PreconditionError when that one does not answer.
+    """
     if _server is None:
+        _require_configured_server()
         return
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -89,6 +97,29 @@ def wait_for_embedded_server() -> None:
 def _home() -> Path:
     """Where the server keeps its database; `prepare_process` names it."""
     return Path(os.environ.get("PREFECT_HOME") or Workspace.here().prefect_home)
+
+
+def _require_configured_server() -> None:
+    """Prefect itself would end with a traceback, or try again for minutes. Any answer will do: errors are its own."""
+    from prefect.settings import PREFECT_API_URL
+
+    address = (PREFECT_API_URL.value() or "").rstrip("/")
+    try:
+        if not address.startswith(("http://", "https://")):
+            raise ValueError("an address begins with http:// or https://")
+        parts = urlsplit(address)
+        here = parts.port is not None and parts.hostname in ("127.0.0.1", "localhost", "::1")  # no proxy reaches that
+        opener = urllib.request.build_opener(*((urllib.request.ProxyHandler({}),) if here else ()))
+        with opener.open(f"{address}/health", timeout=ANSWER_SECONDS):
+            return
+    except urllib.error.HTTPError:
+        return
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise PreconditionError(
+            f"the Prefect server at {without_credentials(address)} (PREFECT_API_URL, or the active profile) does not "
+            f"answer: {getattr(error, 'reason', error)}; start it (`stsflow up`), correct the address, or unset it to "
+            "use an embedded server"
+        ) from None
 
 
 def _log() -> Path:

@@ -21,6 +21,7 @@ from tasks.lease import lease
 from tasks.sqlite import require_usable
 from tasks.tracking.journal import Artifacts, DatasetInput, Entry, Finish, Metrics, Model, Params, Tags
 from tasks.tracking.refusals import is_refusal, refused_before_work
+from tasks.tracking.store_address import check_addresses
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def tracking_uri(workspace: Workspace) -> str:
 
 def check_reachable(workspace: Workspace, *, timeout_seconds: float = 10.0) -> None:
     """Raise PreconditionError when the tracking server of this process does not answer; SQLite always passes."""
+    check_addresses()
     uri = tracking_uri(workspace)
     if not uri.startswith(("http://", "https://")):
         return
@@ -80,7 +82,11 @@ class Store:
     """MLflow, as far as stsflow needs it."""
 
     def __init__(self, workspace: Workspace) -> None:
-        """Connect to the store that `tracking_uri` names; nothing is sent yet, but a new SQLite file is migrated."""
+        """Connect to the store that `tracking_uri` names; nothing is sent yet, but a new SQLite file is migrated.
+
+        Raises PreconditionError for an address that is no store, or a database that does not answer.
+        """
+        check_addresses()
         for name, value in PATIENCE.items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
