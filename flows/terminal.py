@@ -84,11 +84,14 @@ def prepare_process(*, verbose: bool = False, use_services: bool = True, writes:
         logging.getLogger(name).addFilter(_without_traceback)
 
 
-def reach_loopback_directly() -> None:
-    """Let no proxy of the environment stand between this process, or a child, and a server of this machine."""
+def reach_loopback_directly(*addresses: str) -> None:
+    """Let no proxy of the environment stand between this process, or a child, and a server of this machine.
+
+    `addresses` are those, besides loopback, that our servers listen on.
+    """
     named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [host.strip() for host in named.split(",") if host.strip()]
-    hosts = ["*"] if "*" in hosts else list(dict.fromkeys([*hosts, *LOOPBACK]))
+    hosts = ["*"] if "*" in hosts else list(dict.fromkeys([*hosts, *LOOPBACK, *addresses]))
     for name in ("no_proxy", "NO_PROXY"):  # libraries read the one or the other
         os.environ[name] = ",".join(hosts)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -37,6 +38,7 @@ from flows.services.settings import (
     record_path,
     worker_name,
 )
+from flows.terminal import reach_loopback_directly
 from tasks.child import last_lines
 from tasks.errors import PreconditionError
 from tasks.names import SERVICE
@@ -141,6 +143,7 @@ def _start(
     for folder in (workspace.prefect_home, workspace.mlflow_artifacts):
         folder.mkdir(parents=True, exist_ok=True)
     services.write(record_path(workspace))
+    reach_loopback_directly(services.client_host)  # the workers inherit it
     inherited = {AUTH_VARIABLE: auth.pair if auth else ""}
     if databases.password:
         inherited[DATABASE_PASSWORD_VARIABLE] = databases.password
@@ -194,6 +197,8 @@ def connect(workspace: Workspace, *, prefect: bool = True) -> bool:
     belongs to, and never to a server that the person named.
     """
     found = running_environment(workspace)
+    if found:
+        reach_loopback_directly(str(urlsplit(found["PREFECT_API_URL"]).hostname))
     if prefect and found:
         os.environ.setdefault("PREFECT_API_URL", found["PREFECT_API_URL"])
     if found:

@@ -20,6 +20,8 @@ from flows.services.settings import mark_path
 from tasks.errors import PreconditionError
 from tasks.workspace import Workspace
 
+ODD_HOST = "127.0.0.2"
+
 
 def family(running: Up) -> list[psutil.Process]:
     manager = psutil.Process(int(supervisor.ask(running.workspace).getPID()))
@@ -116,14 +118,17 @@ def test_a_server_that_cannot_start_is_shown_and_nothing_stays(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_life_of_services(tmp_path: Path) -> None:
-    """A server is killed, the manager is killed, everything is ended: one start pays for all of it."""
-    running = start(tmp_path / "a workspace with an odd näme")
+    """A server is killed, the manager is killed, everything is ended: one start pays for all of it.
+
+    The address is one that the environment's proxy is not kept away from, as any other than 127.0.0.1 is.
+    """
+    running = start(tmp_path / "a workspace with an odd näme", host=ODD_HOST)
     workspace = running.workspace
 
     # A killed server is started again by its manager, and `up` waits for it.
     mlflow = json.loads(mark_path(workspace, "mlflow").read_text())["pid"]
     os.killpg(mlflow, signal.SIGKILL)
-    assert up(workspace).ready
+    assert up(workspace, host=ODD_HOST).ready
     assert json.loads(mark_path(workspace, "mlflow").read_text())["pid"] != mlflow
 
     # A killed manager leaves its servers behind, holding ports and databases. `up` ends those and starts anew.
@@ -136,7 +141,8 @@ def test_a_life_of_services(tmp_path: Path) -> None:
     assert status(workspace).services is None
     former = running.auth
     own_password_file(workspace).write_text("stsflow:another-password-now\n", encoding="utf-8")
-    again = up(workspace, prefect_port=running.services.prefect_port, mlflow_port=running.services.mlflow_port)
+    ports = {"prefect_port": running.services.prefect_port, "mlflow_port": running.services.mlflow_port}
+    again = up(workspace, host=ODD_HOST, **ports)
     assert again.ready and not again.already
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in old)
 
@@ -157,7 +163,7 @@ def test_a_life_of_services(tmp_path: Path) -> None:
     assert running_environment(workspace) == {}
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", running.services.prefect_port))
+        probe.bind((ODD_HOST, running.services.prefect_port))
 
 
 def belongs_to(process: psutil.Process, workspace: Workspace) -> bool:
