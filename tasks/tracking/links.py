@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from tasks.records import Difference, EvaluationReport
 
@@ -28,13 +30,27 @@ def run_page(experiment_id: str, run_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
+def curves_page(experiment_id: str, run_id: str, metrics: Sequence[str]) -> str:
+    """The chart of these metrics over the run's steps, below any server's address.
+
+    The run's own page sorts its charts by the names of the metrics, which begins with the scores of the base model;
+    another order of them is kept in a person's browser alone.
+    """
+    asked = {"runs": [run_id], "metric": metrics[0], "experiments": [experiment_id], "plot_metric_keys": list(metrics)}
+    texts = {name: json.dumps(value, separators=(",", ":")) for name, value in asked.items()}
+    return "#/metric?" + "&".join(f"{name}={quote(text, safe='')}" for name, text in texts.items()) + "&x_axis=step"
+
+
 def run_description(
-    text: str, flow_run_url: str | None, reports: Iterable[EvaluationReport] = (),
+    text: str, flow_run_url: str | None, curves: str, reports: Iterable[EvaluationReport] = (),
     differences: Iterable[Difference] = (),
 ) -> str:  # fmt: skip
-    """The run's description in MLflow: the recipe's own, the way to Prefect, base against tuned once measured."""
-    # The link comes first: of a longer text the UI shows the first lines only.
-    parts = [part for part in (text, f"[This run in Prefect]({flow_run_url})" if flow_run_url else "") if part]
+    """The run's description in MLflow: the recipe's own, the way to the training curves and to Prefect, base against
+    tuned once measured.
+    """
+    # The links come first: of a longer text the UI shows the first lines only.
+    links = [f"[Training curves]({curves})", f"[This run in Prefect]({flow_run_url})" if flow_run_url else ""]
+    parts = [part for part in (text, " · ".join(link for link in links if link)) if part]
     measured = tuple(reports)
     if measured:
         parts.append(_scores(measured, {(d.suite, d.metric): d for d in differences}))

@@ -31,7 +31,13 @@ from tasks.records import (
 )
 from tasks.tracking import entries, runs
 from tasks.tracking.journal import Artifacts, Finish, Model, Tags
-from tasks.tracking.links import DESCRIPTION_TAG, EMBEDDED_PREFECT_VARIABLE, mlflow_run_url, run_description
+from tasks.tracking.links import (
+    DESCRIPTION_TAG,
+    EMBEDDED_PREFECT_VARIABLE,
+    curves_page,
+    mlflow_run_url,
+    run_description,
+)
 from tasks.tracking.relay import Relay
 from tasks.tracking.store import Store, check_reachable, milliseconds
 from tasks.workspace import RunFolder, Workspace
@@ -168,7 +174,11 @@ def _describe(
     differences: Iterable[Difference] = (),
 ) -> None:  # fmt: skip
     """What stands on top of the run in MLflow: what it is, how base and tuned compare, where it is in Prefect."""
-    text = run_description(recipe.description, _flow_run_url(run.flow_run_id), reports, differences)
+    metrics = ["train/loss"]
+    if recipe.choosing_suite is not None:
+        metrics.append(f"eval/{recipe.choosing_suite}/{recipe.evaluation.choose_metric}")
+    curves = curves_page(run.experiment_id, run.mlflow_run_id, metrics)
+    text = run_description(recipe.description, _flow_run_url(run.flow_run_id), curves, reports, differences)
     if text:
         relay.journal.append_once(Tags(values={DESCRIPTION_TAG: text}))
 
