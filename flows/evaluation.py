@@ -71,7 +71,7 @@ def model_named(model: str, revision: str | None, workspace: Workspace) -> tuple
     elif Path(model).is_dir():
         source = DirectoryModel(path=Path(model).resolve())
         label = source.path.name
-    elif not HUB_ID.holds(model) or "/" not in model or Path(model).suffix:
+    elif not HUB_ID.holds(model) or "/" not in model:
         raise ModelError(
             f"{model}: there is no such folder; give a folder, a hub id with --revision, or models:/name@alias"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -62,6 +64,17 @@ def replace_pooling(path: Path, model: SentenceTransformer, mode: PoolingMode) -
         )
     model[place] = Pooling(size, mode, include_prompt=now.include_prompt)
     return now.pooling_mode if isinstance(now.pooling_mode, str) else "+".join(now.pooling_mode)
+
+
+@contextmanager
+def every_tensor_from(path: Path, *, remote_code: bool) -> Iterator[None]:
+    """A block in which a library loads the folder by itself; raises ModelError as `load_encoder` does."""
+    admit(path, remote_code=remote_code)
+    with loading_reports() as reports:
+        yield
+    if not reports:
+        raise ModelError(f"{path}: transformers does not say how its tensors were loaded.")
+    check_reports(path, reports)
 
 
 def _loaded(path: Path, device: str, *, remote_code: bool) -> SentenceTransformer:

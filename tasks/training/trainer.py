@@ -32,6 +32,7 @@ from transformers.trainer_pt_utils import nested_gather
 from tasks.batching.ledger import Ledger
 from tasks.batching.multi import TrainingBatches
 from tasks.files import write_text_atomically
+from tasks.models.loading import every_tensor_from
 from tasks.training.batches import Collator, NumberedRows, PlannedBatches
 from tasks.training.checkpoints import checkpoint_folder, prune, seal, staging_folder, steps_of
 from tasks.training.events import EventLog
@@ -218,6 +219,11 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # No card, and no pickled arguments: the request is in the training's spec.
         self.model.save_pretrained(output_dir, create_model_card=False)
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+        # A checkpoint may come with a workspace from elsewhere: it is data, as every model folder is.
+        with every_tensor_from(Path(checkpoint_path), remote_code=self.model.trust_remote_code):
+            super()._load_from_checkpoint(checkpoint_path)
 
     def mean_loss(self) -> float:
         """Mean loss over all steps, those before a resume included."""

@@ -6,13 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 
 from tasks.errors import ModelError
-from tasks.models.loading import load_encoder
+from tasks.models.loading import every_tensor_from, load_encoder
 
 Weights = dict[str, torch.Tensor]
 
@@ -100,3 +103,47 @@ def test_a_tokenizer_without_a_padding_token(copy: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token": None}))
     with pytest.raises(ModelError, match=r"no padding token, so texts of different length cannot share a batch"):
         load_encoder(copy, device="cpu")
+
+
+def test_a_checkpoint_that_the_trainer_loads_is_checked_alike(copy: Path) -> None:
+    change(copy, without_layer_1)
+    with (
+        pytest.raises(ModelError, match=r"16 are missing and would be random numbers"),
+        every_tensor_from(copy, remote_code=False),
+    ):
+        SentenceTransformer(str(copy), device="cpu", local_files_only=True)
+
+
+COMMON = {"vocab_size": 320, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+          "intermediate_size": 64, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}  # fmt: skip
+T5 = {"vocab_size": 320, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "configuration", "fields"),
+    [
+        ("BertForPreTraining", "BertConfig", COMMON),
+        ("XLMRobertaForMaskedLM", "XLMRobertaConfig", COMMON),
+        ("DebertaV2ForMaskedLM", "DebertaV2Config",
+         COMMON | {"relative_attention": True, "position_biased_input": False, "max_position_embeddings": 64}),
+        ("AlbertForMaskedLM", "AlbertConfig", COMMON | {"embedding_size": 16}),
+        ("ElectraForPreTraining", "ElectraConfig", COMMON | {"embedding_size": 16}),
+        ("T5ForConditionalGeneration", "T5Config", T5),
+        ("ModernBertForMaskedLM", "ModernBertConfig", COMMON | {"cls_token_id": 2, "sep_token_id": 3}),
+        ("Qwen3ForCausalLM", "Qwen3Config", COMMON | {"num_key_value_heads": 2, "head_dim": 8}),
+        ("LukeModel", "LukeConfig", COMMON | {"entity_vocab_size": 10, "entity_emb_size": 16}),
+    ],
+)  # fmt: skip
+def test_encoders_with_heads_for_other_tasks_are_loaded(
+    tiny_bert: Path, tmp_path: Path, name: str, configuration: str, fields: dict[str, Any]
+) -> None:
+    whole = getattr(transformers, name)(getattr(transformers, configuration)(**fields))
+    whole.save_pretrained(tmp_path / "model")
+    for file in tiny_bert.glob("tokenizer*"):
+        shutil.copy(file, tmp_path / "model" / file.name)
+    ours = load_encoder(tmp_path / "model", device="cpu")[0].model.state_dict()
+    theirs = whole.state_dict()
+    fitting = [
+        key for key in ours if any(other.endswith(key) and torch.equal(ours[key], theirs[other]) for other in theirs)
+    ]
+    assert {key for key in ours if not key.startswith("pooler.")} <= set(fitting)
