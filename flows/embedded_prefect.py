@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from tasks.addresses import without_credentials
 from tasks.child import GUARD_VARIABLE, guard, last_lines, python_module
 from tasks.errors import PreconditionError
-from tasks.lease import lease
+from tasks.lease import holder_of, lease
 from tasks.sqlite import require_usable
 from tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE
 from tasks.workspace import Workspace
@@ -35,6 +35,8 @@ from tasks.workspace import Workspace
 ANSWER_SECONDS = 15.0
 START_SECONDS = 180.0
 """For the first start in a workspace, which makes the database, on a busy laptop."""
+
+START_LOCK = "start.lock"
 
 _server: subprocess.Popen[bytes] | None = None
 
@@ -88,6 +90,8 @@ def wait_for_embedded_server() -> None:
                 f"the embedded Prefect server ended with exit code {_server.returncode} before it answered; "
                 f"{_log()} ends:\n{last_lines(_log(), 5)}"
             )
+        if holder_of(_home() / START_LOCK) not in (None, _server.pid):
+            deadline = time.monotonic() + START_SECONDS  # it waits for another server's start: its own has not begun
         time.sleep(0.05)  # it answers, but not with 200 yet: asking without a pause would take its processor
     raise PreconditionError(
         f"the embedded Prefect server did not answer in {START_SECONDS:.0f} s; {_log()} ends:\n{last_lines(_log(), 5)}"
@@ -145,7 +149,7 @@ def main() -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             # The start makes the tables and registers blocks. Of two that do so at once in a new home, one would end
             # with "table already exists" or find the database locked.
-            with lease(_home() / "start.lock", poll_seconds=0.2):
+            with lease(_home() / START_LOCK, poll_seconds=0.2):
                 await super().startup(sockets)
 
     config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")

@@ -66,6 +66,14 @@ def one_of(paths: Sequence[Path], *, on_wait: Callable[[str], None] = lambda _: 
         time.sleep(POLL_SECONDS)  # an advisory lock has no event to wait for among several
 
 
+def holder_of(path: Path) -> int | None:
+    """Id of the process that holds the lock file `path`, as its note says; None when there is no note to read."""
+    try:
+        return int(json.loads(_note(path).read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _note(path: Path) -> Path:
     return path.with_suffix(".holder")
 
@@ -74,5 +82,5 @@ def _holder(path: Path) -> str:
     try:
         note = json.loads(_note(path).read_text(encoding="utf-8"))
         return f"process {note['pid']}, since {note['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"

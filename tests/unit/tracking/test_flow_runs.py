@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tasks.lease import one_of
+from tasks.lease import holder_of, lease, one_of
 from tasks.tracking import flow_runs
 from tasks.tracking.flow_runs import FlowRunNote
 from tasks.workspace import Workspace
@@ -60,3 +61,16 @@ def test_as_many_hold_a_place_as_there_are_places(tmp_path: Path) -> None:
             pass
     with one_of(places) as again:
         assert again == places[0]
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"[]", b"{}", b'{"pid": "x"}'])
+def test_who_holds_a_lock_is_known_while_it_is_held(tmp_path: Path, damage: bytes | None) -> None:
+    lock = tmp_path / "start.lock"
+    assert holder_of(lock) is None
+    with lease(lock):
+        if damage is None:
+            assert holder_of(lock) == os.getpid()
+        else:
+            lock.with_suffix(".holder").write_bytes(damage)
+            assert holder_of(lock) is None
+    assert holder_of(lock) is None
