@@ -7,7 +7,6 @@ beside the logs names the service's own process.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sys
@@ -20,7 +19,7 @@ import psutil
 
 from flows.services.guard import HOSTS_VARIABLE, ORIGINS_VARIABLE
 from flows.services.secrets import AUTH_VARIABLE, DATABASE_PASSWORD_VARIABLE, Auth, client_environment, read_auth
-from flows.services.settings import Services, mark_path, record_path, worker_name
+from flows.services.settings import Mark, Services, mark_path, recorded, worker_name
 from tasks.child import PROJECT_ROOT
 from tasks.files import write_text_atomically
 from tasks.workspace import Workspace
@@ -73,10 +72,9 @@ def environment_of(
 def main(name: str) -> None:
     """Leave the mark, wait for what the service needs, and become it."""
     workspace = Workspace.here()
-    services = Services.load(record_path(workspace))
+    services = recorded(workspace)
     auth = read_auth() if services.user else None
-    mark = {"pid": os.getpid(), "started": psutil.Process().create_time()}
-    write_text_atomically(mark_path(workspace, name), json.dumps(mark))
+    Mark(pid=os.getpid(), started=psutil.Process().create_time()).write(mark_path(workspace, name))
     if name.startswith("worker-"):
         wait_for(services.health_urls["prefect"])
     environment = environment_of(name, services, workspace, auth, os.environ)

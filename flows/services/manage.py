@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -31,16 +30,18 @@ from flows.services.secrets import (
 )
 from flows.services.settings import (
     MARK_SUFFIX,
+    Mark,
     Services,
     ServicesReport,
     is_loopback,
     mark_path,
     record_path,
+    recorded,
     worker_name,
 )
 from flows.terminal import reach_loopback_directly
 from tasks.child import last_lines
-from tasks.errors import PreconditionError
+from tasks.errors import DamagedRecord, PreconditionError
 from tasks.names import SERVICE
 from tasks.workspace import Workspace
 
@@ -171,7 +172,7 @@ def status(workspace: Workspace) -> ServicesReport:
     manager = supervisor.ask(workspace)
     if manager is None or not record_path(workspace).is_file():
         return ServicesReport(logs=workspace.services)
-    services = Services.load(record_path(workspace))
+    services = recorded(workspace)
     states = supervisor.states(manager)
     ready = all(state == "RUNNING" for state in states.values()) and all(map(_answers, services.health_urls.values()))
     return ServicesReport(services=services, already=True, states=states, ready=ready, logs=workspace.services)
@@ -184,7 +185,7 @@ def running_environment(workspace: Workspace) -> dict[str, str]:
     """
     if supervisor.ask(workspace) is None or not record_path(workspace).is_file():
         return {}
-    services = Services.load(record_path(workspace))
+    services = recorded(workspace)
     found = {"PREFECT_API_URL": services.prefect_api_url, "MLFLOW_TRACKING_URI": services.mlflow_url}
     return found | (client_environment(read_auth(services.auth_file)) if services.user else {})
 
@@ -214,7 +215,7 @@ def connect(workspace: Workspace, *, prefect: bool = True) -> bool:
 def _up_already(
     workspace: Workspace, wanted: Mapping[str, object], auth: Auth | None, timeout_seconds: float
 ) -> ServicesReport:
-    services = Services.load(record_path(workspace))
+    services = recorded(workspace)
     differing = [key for key, value in wanted.items() if getattr(services, key) != value]
     if differing:
         found = ", ".join(f"{key} {getattr(services, key)!r} and not {wanted[key]!r}" for key in differing)
@@ -282,17 +283,22 @@ def _end_leftovers(workspace: Workspace) -> tuple[str, ...]:
     """End services whose marks name a living process with the same start time: what a killed manager left behind."""
     ended = []
     for path in sorted(workspace.services.glob(f"*{MARK_SUFFIX}")):
-        mark = json.loads(path.read_text(encoding="utf-8"))
-        try:
-            process = psutil.Process(int(mark["pid"]))
-            ours = abs(process.create_time() - float(mark["started"])) < 0.05
-        except psutil.NoSuchProcess:
-            ours = False
-        if ours and process.status() != psutil.STATUS_ZOMBIE:
+        mark = Mark.load_or_none(path)  # a damaged one names nobody
+        if mark is not None and (process := _process_of(mark)) is not None:
             _end(_family([process.pid]))
             ended.append(path.name.removesuffix(MARK_SUFFIX))
         path.unlink(missing_ok=True)
     return tuple(ended)
+
+
+def _process_of(mark: Mark) -> psutil.Process | None:
+    """The process that left the mark, while it lives."""
+    try:
+        process = psutil.Process(mark.pid)
+        ours = abs(process.create_time() - mark.started) < 0.05
+        return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # no process of that number, or no number of a process
+        return None
 
 
 def _family(pids: Iterable[int]) -> list[psutil.Process]:
@@ -328,17 +334,17 @@ def _answers(url: str) -> bool:
 def _is_online(workspace: Workspace, services: Services, pool: str, auth: Auth | None) -> bool:
     """Whether the pool's worker, this start of it, has told the Prefect server that it is there."""
     try:
-        mark = json.loads(mark_path(workspace, f"worker-{pool}").read_text(encoding="utf-8"))
+        mark = Mark.load(mark_path(workspace, f"worker-{pool}"))
         answer = httpx.post(
             f"{services.prefect_api_url}/work_pools/{pool}/workers/filter",
             json={}, timeout=5, auth=(auth.user, auth.password) if auth else None,
         )  # fmt: skip
-    except (OSError, httpx.HTTPError):
+    except (DamagedRecord, httpx.HTTPError):
         return False
     if answer.status_code != 200:
         return False
     beats = [worker["last_heartbeat_time"] for worker in answer.json() if worker["name"] == worker_name(pool)]
-    return any(beat and datetime.fromisoformat(beat).timestamp() >= mark["started"] for beat in beats)
+    return any(beat and datetime.fromisoformat(beat).timestamp() >= mark.started for beat in beats)
 
 
 def _port(host: str, given: int | None, preferred: int, option: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from tasks.errors import DamagedRecord
 from tasks.names import ServiceName
 from tasks.schema import Record
 from tasks.workspace import Workspace
@@ -92,6 +93,14 @@ class Services(Record):
         return tuple(dict.fromkeys([f"http://{host}" for host in self.hosts(port)] + list(self.allowed_origins)))
 
 
+class Mark(Record):
+    """The running process of a service, as it left it."""
+
+    pid: int
+    started: float
+    """Creation time of that process: a number is used again, the pair is not."""
+
+
 class ServicesReport(Record):
     """How the servers stand, for `stsflow up` and `stsflow down`."""
 
@@ -112,6 +121,14 @@ class ServicesReport(Record):
 def record_path(workspace: Workspace) -> Path:
     """Where the record of the running services lies."""
     return workspace.services / RECORD_NAME
+
+
+def recorded(workspace: Workspace) -> Services:
+    """The record of the running services; raises DamagedRecord, with the way out, when it cannot be read."""
+    try:
+        return Services.load(record_path(workspace))
+    except DamagedRecord as error:
+        raise DamagedRecord(f"{error.message}; `stsflow down` ends what runs, `stsflow up` starts it anew") from error
 
 
 def mark_path(workspace: Workspace, name: str) -> Path:

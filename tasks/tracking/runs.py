@@ -191,7 +191,8 @@ def _stopping_no_other(folder: RunFolder) -> Iterator[None]:
 
 
 def _mark_as_crashed(store: Store, workspace: Workspace, folder: RunFolder, state: RunState) -> RunState:
-    reason = f"the process {state.process_id} that worked on it is gone; the next run of this recipe continues it"
+    process = f"process {state.process_id}" if state.process_id else "process"
+    reason = f"the {process} that worked on it is gone; the next run of this recipe continues it"
     if store.knows_run(state.mlflow_run_id):
         store.end_run(state.mlflow_run_id, "FAILED", reason, trainer_log_lines(workspace, state))
     new = state.model_copy(update={"status": "crashed", "reason": reason, "ended": datetime.now(UTC)})

@@ -7,6 +7,7 @@ already in the file and are not written a second time.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -17,6 +18,8 @@ from typing import Literal
 from pydantic import JsonValue, ValidationError
 
 from tasks.schema import Record
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["phase", "log", "evaluation", "checkpoint", "progress", "finding", "failure", "done"]
 ONCE_A_STEP: tuple[Kind, ...] = ("log", "evaluation", "checkpoint")
@@ -127,7 +130,10 @@ def _parsed(line: bytes) -> Event | None:
     try:
         return Event.model_validate_json(line)
     except ValidationError:
-        # Only a line that a power cut left full of zeros gets here: appends are whole lines.
+        # Appends are whole lines: this one was damaged on the disk (a power cut leaves zeros).
+        logger.warning(
+            "an event of the trainer cannot be read and is passed over: %s", line[:40].decode("ascii", "replace")
+        )
         return None
 
 
