@@ -11,6 +11,7 @@ every user of the machine can reach loopback, and records are not theirs to read
 from __future__ import annotations
 
 import atexit
+import base64
 import contextlib
 import http.client
 import os
@@ -104,20 +105,27 @@ def _home() -> Path:
 
 
 def _require_configured_server() -> None:
-    """Prefect itself would end with a traceback, or try again for minutes. Any answer will do: errors are its own."""
-    from prefect.settings import PREFECT_API_URL
+    """Prefect itself would end with a traceback, or try for minutes. A refusal is said; other answers are its own."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 
-    address = (PREFECT_API_URL.value() or "").rstrip("/")
+    address, own = (PREFECT_API_URL.value() or "").rstrip("/"), (PREFECT_API_AUTH_STRING.value() or "").encode()
+    password = {"Authorization": f"Basic {base64.b64encode(own).decode()}"} if own else {}
     try:
         if not address.startswith(("http://", "https://")):
             raise ValueError("an address begins with http:// or https://")
         parts = urlsplit(address)
         here = parts.port is not None and parts.hostname in ("127.0.0.1", "localhost", "::1")  # no proxy reaches that
         opener = urllib.request.build_opener(*((urllib.request.ProxyHandler({}),) if here else ()))
-        with opener.open(f"{address}/health", timeout=ANSWER_SECONDS):
+        # Its version is, unlike its health, for those alone who know the password.
+        with opener.open(urllib.request.Request(f"{address}/admin/version", headers=password), timeout=ANSWER_SECONDS):
             return
-    except urllib.error.HTTPError:
-        return
+    except urllib.error.HTTPError as error:
+        if error.code not in (401, 403) or PREFECT_API_KEY.value():
+            return
+        raise PreconditionError(
+            f"the Prefect server at {without_credentials(address)} does not let us in (status {error.code}); set "
+            "PREFECT_API_AUTH_STRING to `user:password`, or give the command in the workspace of `stsflow up`"
+        ) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise PreconditionError(
             f"the Prefect server at {without_credentials(address)} (PREFECT_API_URL, or the active profile) does not "

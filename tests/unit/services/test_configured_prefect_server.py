@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from misbehaving_server import MisbehavingServer
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from misbehaving_server import Fault, MisbehavingServer
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.embedded_prefect import wait_for_embedded_server
 from tasks.errors import PreconditionError
@@ -27,7 +27,22 @@ def test_a_server_that_does_not_answer_is_refused(address: str, words: str) -> N
     assert caught.value.exit_code == 2 and "PLANTED" not in caught.value.message
 
 
-def test_any_answer_is_left_to_prefect(http_server: MisbehavingServer) -> None:
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_lets_nobody_in_without_its_password_is_refused(
+    http_server: MisbehavingServer, status: int
+) -> None:
+    address = http_server.serve("/admin/version", b"", Fault(status=status), Fault(status=status))
+    settings = {PREFECT_API_URL: address.removesuffix("/admin/version"), PREFECT_API_AUTH_STRING: "me:PLANTED"}
+    with (
+        temporary_settings(settings),
+        pytest.raises(PreconditionError, match=rf"status {status}.*AUTH_STRING") as caught,
+    ):
+        wait_for_embedded_server()
+    assert "PLANTED" not in caught.value.message
+    assert http_server.seen[-1].headers["authorization"] == "Basic bWU6UExBTlRFRA=="  # RFC 7617 by hand
+
+
+def test_any_other_answer_is_left_to_prefect(http_server: MisbehavingServer) -> None:
     address = http_server.serve("/elsewhere", b"")
     with temporary_settings({PREFECT_API_URL: address.removesuffix("/elsewhere")}):
         wait_for_embedded_server()
