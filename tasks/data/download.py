@@ -27,6 +27,7 @@ from filelock import FileLock
 
 from tasks.addresses import filled_in, path_in, without_credentials
 from tasks.backoff import PASSING_STATUSES, TryAgain, with_backoff
+from tasks.data.encoding import MAX_UNPACKED_BYTES
 from tasks.errors import DataError, DiskFull, PreconditionError
 from tasks.files import write_text_atomically
 from tasks.fingerprint import fingerprint, git_blob_id, sha256_of_file
@@ -75,6 +76,7 @@ class Download:
     git_blob: str | None
     timeout_seconds: float
     on_progress: Progress | None
+    max_unpacked_bytes: int
 
     @property
     def shown(self) -> str:
@@ -126,6 +128,7 @@ def fetch_url(
     timeout_seconds: float = 60.0,
     retries: int = 5,
     on_progress: Progress | None = None,
+    max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
 ) -> Path:
     """The file at `url`, below `folder`, whole and with the expected hash. `${NAME}` stands for the environment's NAME.
 
@@ -135,7 +138,7 @@ def fetch_url(
     tried again `retries` times. Raises `DataError` (no such file, no access, wrong hash), `DownloadFailed` (gave up),
     `DiskFull`. User, password, query and what the environment fills in never appear in a message.
     """
-    download = Download(url, folder, sha256, git_blob, timeout_seconds, on_progress)
+    download = Download(url, folder, sha256, git_blob, timeout_seconds, on_progress, max_unpacked_bytes)
     for path in (download.memory, download.partial):
         path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(download.lock):
@@ -203,6 +206,13 @@ def _receive(download: Download, response: httpx.Response, offset: int) -> None:
         for block in response.iter_bytes():
             stream.write(block)
             done += len(block)
+            if not plain and done > download.max_unpacked_bytes:
+                _forget_partial(download)
+                raise DataError(
+                    f"{download.shown}: the server packs the file on its way, and unpacked it is larger than "
+                    f"{download.max_unpacked_bytes:,} bytes (the source's `max_unpacked_bytes`). If it is meant to be, "
+                    "raise that limit."
+                )
             if download.on_progress is not None:
                 download.on_progress(done, total)
         stream.truncate()

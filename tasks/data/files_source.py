@@ -29,7 +29,7 @@ def fetch_files(source: FilesSource, access: Access) -> SourceRef:
             path = fetch_url(
                 entry, access.downloads, sha256=_expected(source.sha256, entry),
                 git_blob=_expected(source.git_blob, entry), timeout_seconds=access.timeout_seconds,
-                retries=access.retries,
+                retries=access.retries, max_unpacked_bytes=source.max_unpacked_bytes,
             )  # fmt: skip
             files.append(file_ref(without_credentials(entry), path))
             continue

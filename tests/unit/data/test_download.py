@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import subprocess
 import sys
@@ -191,3 +192,16 @@ def test_three_processes_fetch_once(http_server: MisbehavingServer, tmp_path: Pa
     workers = [subprocess.Popen(command, cwd=CHECKOUT) for _ in range(3)]
     assert [worker.wait(patience(60)) for worker in workers] == [0, 0, 0]
     assert http_server.count("/words.tsv") == 1
+
+
+def test_a_file_that_the_server_packs_on_its_way_becomes_no_larger_than_its_limit(
+    http_server: MisbehavingServer, tmp_path: Path
+) -> None:
+    content = gzip.compress(b"x" * 2_000_000)
+    url = http_server.serve("/a.tsv", content, Content_Encoding="gzip")
+    with pytest.raises(
+        DataError, match=r"/a\.tsv: the server packs the file on its way, and unpacked it is larger than"
+    ):
+        fetch_url(url, tmp_path, max_unpacked_bytes=1_000_000)
+    assert list((tmp_path / "partial").iterdir()) == []
+    assert fetch_url(url, tmp_path).read_bytes() == b"x" * 2_000_000
