@@ -251,7 +251,7 @@ class CardConfig(Section):
     model_name: str = ""
     """Title of the card; default: SentenceTransformer based on the base model."""
     model_id: Place = ""
-    """Where the model will be found, such as a hub id; default: the recipe's name."""
+    """Where the model will be found, such as a hub id; default: the card's code loads the folder that it lies in."""
     language: tuple[Language, ...] = ()
     """Language codes; default: those of the training data."""
     license: Licence = ""

@@ -258,7 +258,7 @@ def _usage(
     widget: tuple[tuple[str, ...], ...],
     modules: ModelModules,
 ) -> Usage:
-    model_id = recipe.card.model_id or recipe.name
+    model_id = recipe.card.model_id or "."  # a name that nobody gave would load nothing, or a folder that is in the way
     texts = (widget[0] if widget else ("The weather is lovely today.", "It is sunny outside.", "He drove away."))[:3]
     length, remote = trained.max_seq_length or base.max_seq_length, base.trust_remote_code
     source = FactSource(record="RunRef", mlflow_run_id=run.mlflow_run_id)

@@ -7,7 +7,9 @@ file is the child.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 from tasks.child import guard, last_lines, python_module, run_child
@@ -85,6 +87,10 @@ def log_model(run_id: str, model: Path, digest: str, dimension: int, example: li
         encoder = load_encoder(model, device="cpu")
     except Exception as error:  # whatever a model's files make the library raise, they are no other the next time
         raise RecordRefused(f"the model does not load for MLflow: {in_short(error)}") from error
+    encoder.__dict__["save"] = partial(_ship, model)
+    for module in encoder.modules():
+        if hasattr(module, "name_or_path"):  # MLflow publishes it as the model's source: the folder of this machine
+            module.name_or_path = model.name
     client = mlflow.MlflowClient()
     experiment = client.get_run(run_id).info.experiment_id
     mlflow.set_experiment(experiment_id=experiment)
@@ -96,6 +102,12 @@ def log_model(run_id: str, model: Path, digest: str, dimension: int, example: li
         client.set_logged_model_tags(info.model_id, {"stsflow.model_digest": digest})
     # Leaving the block ended the run; whether it has ended is for the flow to say.
     client.update_run(run_id, status=before.status)
+
+
+def _ship(model: Path, target: str, **_: object) -> None:
+    """What MLflow calls to save the model: the folder as it was measured, with all of its card. Saved anew by the
+    library it would have other bytes, and a card without facts and figures."""
+    shutil.copytree(model, target)
 
 
 def main() -> None:

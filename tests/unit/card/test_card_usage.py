@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from models import SENTENCES, build_tiny_model
 
+from tasks.card.render import write_card
 from tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
 
 
@@ -42,6 +46,24 @@ def test_both_ways_give_the_same_embeddings(card_model: Path, mode: str | list[s
     together = run_code(sentence_transformers_code(str(folder), SENTENCES, dimension, False))
     assert together.shape == (len(SENTENCES), dimension)
     np.testing.assert_allclose(run_code(alone), together, atol=2e-6)
+
+
+@pytest.mark.parametrize("folder_in_the_way", ["kornlu-small", "model"])
+def test_the_code_runs_as_the_card_prints_it_in_the_folder_where_the_card_lies(
+    records: Any, card_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder_in_the_way: str
+) -> None:
+    folder = tmp_path / "somewhere"
+    shutil.copytree(card_model, folder)
+    trained = records.trained.model_copy(update={"dimension": 32, "max_seq_length": 128})
+    content = records.but(trained=trained, modules=read_modules(folder)).content()
+    write_card(content, tmp_path / "card", folder)
+    codes = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(codes) == 2
+    (folder / folder_in_the_way).mkdir()  # the name of the recipe, as a data folder beside it once was
+    monkeypatch.chdir(folder)
+    first, second = (run_code(code) for code in codes)
+    assert first.shape == (3, 32)
+    np.testing.assert_allclose(second, first, atol=2e-6)
 
 
 def test_older_pooling_settings_are_read(tmp_path: Path) -> None:
