@@ -15,7 +15,7 @@ from tasks.config import EvaluationConfig, RunConfig
 from tasks.errors import StsflowError
 from tasks.evaluation.suites import MtebSuite, Suite
 from tasks.fingerprint import sha256_of_file, sha256_of_model
-from tasks.models.folder import ModelFolder
+from tasks.models.admission import admit
 from tasks.models.sources import ModelSource
 from tasks.records import BaseModelRef, Difference, EvaluationReport, PreparedData, PreparedSet, TokenReport
 
@@ -99,7 +99,7 @@ class MeasuredAgain:
         self.findings = 0
         """How many of the first findings were made again."""
         self.suites: frozenset[str] = frozenset()
-        self.has_training = self.has_tokens = self.has_base = False
+        self.has_training = self.has_tokens = self.has_base = self.is_admitted = False
         self._model()
         base = self._base()
         rows = self._rows()
@@ -134,11 +134,12 @@ class MeasuredAgain:
             found["weights_sha256"] = sha256_of_file(weights[0])
             self.covered.add("model.weights_sha256")
         try:
-            folder = ModelFolder.open(self.model)
+            folder = admit(self.model)
+            self.is_admitted = True
             found |= {"dimension": folder.dimension("keep"), "max_seq_length": folder.own_max_seq_length}
             self.covered |= {"model.dimension", "model.max_seq_length"}
         except StsflowError as error:
-            self._problem("model", f"It cannot be read as a model: {error}")
+            self._problem("model", f"It is not measured: {error}")
         trained = self.shipped.trained.model_copy(update=found)
         self.evidence = self.evidence.model_copy(update={"trained": trained})
 
@@ -156,10 +157,13 @@ class MeasuredAgain:
                 f"Scores of the base model: {stated.name} needs code of its own, which is never run here."
             )
             return None
-        folder = ModelFolder.open(base.path)
-        measured = stated.model_copy(
-            update={"weights_sha256": folder.weights_sha256(), "parameters": folder.parameters()}
-        )
+        try:
+            folder = admit(base.path)
+            found = {"weights_sha256": folder.weights_sha256(), "parameters": folder.parameters()}
+        except StsflowError as error:
+            self.not_compared.append(f"Scores of the base model: {error}")
+            return None
+        measured = stated.model_copy(update=found)
         self.covered |= {"base.weights_sha256", "model.parameters"}
         self.evidence = self.evidence.model_copy(update={"base": measured})
         return base
@@ -221,7 +225,7 @@ class MeasuredAgain:
         left_out = [name for name, suite in config.suites.items() if isinstance(suite, MtebSuite)]
         if left_out:
             self.not_compared.append(f"Scores on {', '.join(left_out)}: such a task fetches its own data.")
-        if not suites:
+        if not suites or not self.is_admitted:
             return
         try:
             tuned = self._evaluated("tuned", self.model, suites, data, config, None)

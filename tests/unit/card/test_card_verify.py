@@ -35,6 +35,15 @@ def change(path: Path, old: str, new: str, count: int = 1) -> None:
     path.write_text(text.replace(old, new, count), encoding="utf-8")
 
 
+def exchange_weights(finished: Finished) -> Path:
+    """One byte of one number, in place."""
+    weights = finished.model / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    return weights
+
+
 def vouch(finished: Finished, text: str) -> None:
     """What a forger does: the card as wanted, in both folders, and its digest in facts.json."""
     for folder in (finished.card, finished.model):
@@ -127,17 +136,13 @@ def test_one_digit_changed_in_the_card_is_named_with_its_line(finished: Finished
 
 
 def test_one_byte_of_the_weights_is_found(finished: Finished) -> None:
-    weights = finished.model / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(bytes(content))
+    exchange_weights(finished)
     found = {"model.weights_sha256", "model.digest", "tuned.sts-test.spearman_cosine"}
     assert found <= set(finished.places(record=False))
 
 
 def test_weights_changed_together_with_their_digest_are_found_by_their_scores(finished: Finished) -> None:
-    weights = finished.model / "model.safetensors"
-    weights.write_bytes(weights.read_bytes() + b"\0")
+    weights = exchange_weights(finished)
     digests = {"weights_sha256": sha256_of_file(weights), "model_digest": sha256_of_model(finished.model)}
     finished.write_card(finished.records.but(trained=finished.records.trained.model_copy(update=digests)))
     places = finished.places(record=False)
@@ -177,8 +182,7 @@ def verdict_changed(finished: Finished) -> None:
 
 
 def facts_and_pairs_dropped_for_other_weights(finished: Finished) -> None:
-    weights = finished.model / "model.safetensors"
-    weights.write_bytes(weights.read_bytes() + b"\0")
+    exchange_weights(finished)
     for folder in (finished.card, finished.model):
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         facts["facts"], facts["evidence"]["pairs"] = [], {}
