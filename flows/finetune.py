@@ -81,8 +81,9 @@ def finetune(
         require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
         checked = check_model(base, data, workspace)
         tokens = profile_tokens(
-            data, base, batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh
-        )
+            data, base, batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh,
+            recipe.prompts,
+        )  # fmt: skip
         plan = plan_run(recipe, base, data, tokens, checked, workspace)
         request = training_request(recipe, data, base)
         if needs_trial(request):

@@ -41,8 +41,9 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     checked = require_loadable(base, sample_texts(data), workspace.preflight(base.digest))
     sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
     tokens = measure_tokens(
-        data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share
-    )
+        data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share,
+        prompts=recipe.prompts,
+    )  # fmt: skip
     plan = plan_exposure(recipe, data, recipe.training.processes, base)
     request = training_request(recipe, data, base)
     if not any(finding.severity == "error" for finding in (*plan.findings, *checked)):

@@ -337,6 +337,15 @@ class RunConfig(Section):
         return CosineSimilarity() if self.data.train[name].shape.kind == "scored_pairs" else MultipleNegativesRanking()
 
     @property
+    def prompts(self) -> dict[str, dict[str, str]]:
+        """What the trainer puts before the texts of each column, by training set and column; see tasks/prompts.py."""
+        from tasks.prompts import prompts_of
+
+        sets = {name: [c for c in item.shape.columns if c != "score"] for name, item in self.data.train.items()}
+        found = {name: prompts_of(self.training.arguments, name, columns) for name, columns in sets.items()}
+        return {name: texts for name, texts in found.items() if texts}
+
+    @property
     def choosing_suite(self) -> str | None:
         """Name of the suite that chooses the checkpoint, or None."""
         if self.evaluation.choose_on:

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from tasks.addresses import fit_to_show, path_in
 from tasks.errors import RecipeError
 from tasks.fingerprint import fingerprint
+from tasks.prompts import check_prompts
 from tasks.yaml_text import DEEPEST, LARGEST_TEXT, load_yaml
 
 if TYPE_CHECKING:
@@ -131,6 +132,10 @@ def check_parts_fit(recipe: RunConfig) -> None:
 
     _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
     check_arguments(recipe.training.arguments)
+    texts = {
+        name: [column for column in item.shape.columns if column != "score"] for name, item in recipe.data.train.items()
+    }
+    check_prompts(recipe.training.arguments, texts)
     compiled = [name for name in COMPILES if recipe.training.arguments.get(name)]
     if compiled and recipe.training.padding_free != "off":
         raise RecipeError(

@@ -13,6 +13,7 @@ from tasks.batching.no_duplicates import NoDuplicateBatches
 from tasks.batching.plain import RandomBatches, TokenBudgetBatches
 from tasks.batching.texts import open_table, text_numbers
 from tasks.config import TrainingConfig
+from tasks.prompts import prompts_of
 from tasks.records import BaseModelRef, PreparedSet
 from tasks.training.losses import Loss
 
@@ -54,7 +55,7 @@ def read_sets(
         if training.batch_tokens is not None and not keeps_row_count(losses[item.name]):
             if base is None:
                 raise ValueError("batch_tokens needs the base model: its tokenizer and its length limit")
-            row_tokens = set_tokens(item, base).sum(axis=1)
+            row_tokens = set_tokens(item, base, prompts_of(training.arguments, item.name, columns)).sum(axis=1)
         sets.append(SetForBatching(item.name, table.num_rows, texts, row_tokens))
     return sets
 
@@ -64,10 +65,11 @@ def text_columns(prepared: PreparedSet) -> list[str]:
     return [name for name in prepared.columns if name in TEXT_COLUMNS]
 
 
-def set_tokens(prepared: PreparedSet, base: BaseModelRef) -> IntArray:
-    """(rows, text columns) estimated token counts of a set, each cut at the model's limit."""
+def set_tokens(prepared: PreparedSet, base: BaseModelRef, prompts: Mapping[str, str] | None = None) -> IntArray:
+    """(rows, text columns) estimated token counts of a set, prompts by column included, cut at the model's limit."""
     tokenizer = base.path / "tokenizer.json"
-    return estimate_tokens(open_table(prepared.path), text_columns(prepared), tokenizer, base.max_seq_length)
+    table = open_table(prepared.path)
+    return estimate_tokens(table, text_columns(prepared), tokenizer, base.max_seq_length, prompts)
 
 
 def build_batches(sets: Sequence[SetForBatching], training: TrainingConfig, world_size: int) -> TrainingBatches:

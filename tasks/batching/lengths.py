@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,13 @@ _CHARACTERS_PER_TOKEN = 2.0
 
 
 def estimate_tokens(
-    table: pa.Table, columns: Sequence[str], tokenizer: Path, max_seq_length: int
+    table: pa.Table,
+    columns: Sequence[str],
+    tokenizer: Path,
+    max_seq_length: int,
+    prompts: Mapping[str, str] | None = None,
 ) -> npt.NDArray[np.int32]:
-    """A (rows, columns) matrix of token counts, special tokens included, each cut at `max_seq_length`.
+    """A (rows, columns) matrix of token counts, special tokens and prompts included, each cut at `max_seq_length`.
 
     A line (special tokens + tokens per character x characters) is fitted to evenly spaced rows that are tokenised with
     the file `tokenizer` (a tokenizer.json). Sums over many rows are right within a few per cent, a single text is off
@@ -29,7 +33,8 @@ def estimate_tokens(
         texts = table.column(name)
         characters = pc.fill_null(pc.utf8_length(texts), 0).to_numpy().astype(np.float64)
         special, per_character = _fit(texts, characters, tokenizer)
-        counts[:, number] = np.clip(np.rint(special + per_character * characters), 1, max_seq_length)
+        read = characters + len((prompts or {}).get(name, ""))
+        counts[:, number] = np.clip(np.rint(special + per_character * read), 1, max_seq_length)
     return counts
 
 

@@ -78,6 +78,8 @@ class Usage(Record):
     other_modules: tuple[str, ...]
     prompts: str
     """JSON of the model's prompts; empty when it has none."""
+    training_prompts: str
+    """JSON of what the trainer put before the texts, by training set and column; empty when there was nothing."""
     command: str
     recipe: str
     """The locked recipe (YAML), folders of the machine left out."""
@@ -268,6 +270,7 @@ def _usage(
         transformers=transformers_code(model_id, texts, length, modules, remote),
         other_modules=modules.others,
         prompts=json.dumps(modules.prompts, ensure_ascii=False, indent=2) if any(modules.prompts.values()) else "",
+        training_prompts=json.dumps(recipe.prompts, ensure_ascii=False, indent=2) if recipe.prompts else "",
         command="stsflow run recipe.yaml",
         recipe=portable_yaml(recipe),
         recipe_digest=source.fact("run.recipe_sha256", run.recipe_sha256),

@@ -78,7 +78,9 @@ def probe_forecast(
     data = PreparedData(fingerprint="", train=request.sets, evaluation=())
     batches = draw_batches(recipe, data, recipe.training.processes, request.base)
     accumulation = recipe.training.gradient_accumulation_steps
-    work = token_work(batches, request.sets, request.base, plan.steps, accumulation, padded=probe.padded)
+    work = token_work(
+        batches, request.sets, request.base, plan.steps, accumulation, padded=probe.padded, prompts=recipe.prompts
+    )
     size = max(source.batch_size for source in batches.sources)
     result = forecast(
         probe, work, tokens, plan, request.base, recipe.plan,

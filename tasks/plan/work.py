@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,13 @@ def token_work(
     accumulation: int,
     *,
     padded: bool,
+    prompts: Mapping[str, Mapping[str, str]] | None = None,
 ) -> TokenWork:
-    """Tokens of every step of a run of `steps` steps on the first process; with `padded`, padding counts too."""
-    lengths = [set_tokens(item, base) for item in prepared]
+    """Tokens of every step of a run of `steps` steps on the first process; with `padded`, padding counts too.
+
+    `prompts` are what the trainer puts before the texts, by training set and column.
+    """
+    lengths = [set_tokens(item, base, (prompts or {}).get(item.name)) for item in prepared]
     step_tokens, largest, real_total, padded_total = [], [], 0, 0
     for order, fed in batches.fed(steps, accumulation):
         real, full = _batch_tokens(order, lengths)

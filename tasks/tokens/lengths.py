@@ -45,6 +45,8 @@ class TokenRequest(Record):
     batch_sizes: dict[str, int]
     maximum_truncated_share: float
     workers: int
+    prompts: dict[str, dict[str, str]] = {}
+    """Text before every text of a column, by training set and column."""
 
 
 def measure_tokens(
@@ -55,15 +57,17 @@ def measure_tokens(
     config: TokensConfig,
     *,
     maximum_truncated_share: float,
+    prompts: Mapping[str, Mapping[str, str]] | None = None,
     fresh: bool = False,
 ) -> TokenReport:
     """Token statistics of all sets under the base model's tokenizer, exact over every row; found again by content.
 
-    `batch_sizes` are by training set; evaluation sets are stated for 32 rows. A column of which more than
-    `maximum_truncated_share` of the rows is cut gives a finding. Writes the report into the workspace; `fresh` measures
-    again. Raises ModelError when the folder has no tokenizer that can be read.
+    `batch_sizes` are by training set; evaluation sets are stated for 32 rows. `prompts` are those that the trainer puts
+    before the texts of a column, by training set and column; they count as part of each text. A column of which more
+    than `maximum_truncated_share` of the rows is cut gives a finding. Writes the report into the workspace; `fresh`
+    measures again. Raises ModelError when the folder has no tokenizer that can be read.
     """
-    request = _request(data, base, batch_sizes, config, maximum_truncated_share)
+    request = _request(data, base, batch_sizes, config, maximum_truncated_share, prompts or {})
     path = workspace.tokens(request.fingerprint)
     if not fresh and (known := TokenReport.load_or_none(path)) is not None:
         return known
@@ -76,8 +80,9 @@ def measure_tokens(
 
 
 def _request(
-    data: PreparedData, base: BaseModelRef, batch_sizes: Mapping[str, int], config: TokensConfig, share: float
-) -> TokenRequest:
+    data: PreparedData, base: BaseModelRef, batch_sizes: Mapping[str, int], config: TokensConfig, share: float,
+    prompts: Mapping[str, Mapping[str, str]],
+) -> TokenRequest:  # fmt: skip
     sets = (*data.train, *data.evaluation)
     file = tokenizer_file(base.path)
     key = fingerprint(
@@ -88,12 +93,13 @@ def _request(
         base.position_limit,
         dict(batch_sizes),
         share,
+        {name: dict(texts) for name, texts in prompts.items()},
         code_of(*CODE),
     )
     return TokenRequest(
         fingerprint=key, sets=sets, folder=base.path, max_seq_length=base.max_seq_length,
         position_limit=base.position_limit, batch_sizes=dict(batch_sizes), maximum_truncated_share=share,
-        workers=config.workers,
+        workers=config.workers, prompts={name: dict(texts) for name, texts in prompts.items()},
     )  # fmt: skip
 
 
@@ -164,11 +170,13 @@ def _measure_set(data: PreparedSet, request: TokenRequest, remembered: _Remember
     rows = load_from_disk(str(data.path)).with_format("arrow")
     columns = text_columns(data, rows)
     tallies = {name: _Tally() for name in columns}
+    prompts = request.prompts.get(data.name, {}) if data.role == "train" else {}
     for batch in rows.iter(batch_size=ROWS_AT_A_TIME):
         for name in columns:
             encoded = batch[name].cast(pa.large_string()).combine_chunks().dictionary_encode()
             standing = np.bincount(encoded.indices.to_numpy(), minlength=len(encoded.dictionary))
-            tallies[name].add(*remembered.count(encoded.dictionary.to_pylist()), standing)
+            texts = [prompts.get(name, "") + text for text in encoded.dictionary.to_pylist()]
+            tallies[name].add(*remembered.count(texts), standing)
     batch_size = request.batch_sizes.get(data.name, EVALUATION_BATCH_SIZE)
     if data.role == "evaluation":
         batch_size = EVALUATION_BATCH_SIZE

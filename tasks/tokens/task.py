@@ -31,11 +31,13 @@ def profile_tokens(
     maximum_truncated_share: float,
     workspace: Workspace,
     fresh: bool,
+    prompts: Mapping[str, Mapping[str, str]],
 ) -> TokenReport:
     """Token statistics of every row of every set, as a record and as a table in Prefect."""
     report = measure_tokens(
-        data, base, batch_sizes, workspace, config, maximum_truncated_share=maximum_truncated_share, fresh=fresh
-    )
+        data, base, batch_sizes, workspace, config, maximum_truncated_share=maximum_truncated_share, prompts=prompts,
+        fresh=fresh,
+    )  # fmt: skip
     publish(
         create_table_artifact,
         key="tokens",

@@ -175,3 +175,12 @@ def test_the_card_says_what_the_headline_shares_with_the_choosing_suite_and_why(
         "KorSTS test holds 6 pairs of KorSTS development too, so that the choice has seen them; the recipe says: "
         "published like this." in card
     )
+
+
+def test_prompts_of_the_training_are_said_in_the_usage(records: Any) -> None:
+    training = records.recipe.training.model_copy(update={"arguments": {"prompts": {"anchor": "query: "}}})
+    card = render_card(records.but(recipe=records.recipe.model_copy(update={"training": training})).content())
+    said = "In training these texts were put before those of each training set's columns"
+    usage = card[card.index("## Usage") : card.index("### Direct Usage (Transformers)")]
+    assert said in usage and '"anchor": "query: "' in usage
+    assert said not in render_card(records.content())

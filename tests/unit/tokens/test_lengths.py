@@ -92,6 +92,20 @@ def test_counts_by_hand(word_model: Path, tmp_path: Path) -> None:
     assert (report.vocabulary, report.tokenizer, report.max_seq_length) == (6, "WordLevel", 5)
 
 
+def test_a_prompt_counts_as_part_of_each_text_of_its_column_and_of_no_other(word_model: Path, tmp_path: Path) -> None:
+    data, same = prepared(tmp_path, "pairs", ROWS), prepared(tmp_path, "same", ROWS, role="evaluation")
+    report = measure_tokens(
+        data_of(data, same), base_of(word_model), {}, Workspace(tmp_path / "workspace"), TokensConfig(),
+        maximum_truncated_share=1.0, prompts={"pairs": {"anchor": "a b "}},
+    )  # fmt: skip
+    plain = measure(tmp_path, word_model, data, same)
+    anchor = report.sets[0].columns["anchor"]
+    assert anchor.histogram == {5: 2, 6: 1, 8: 1}  # two words more than without
+    assert (anchor.truncated_rows, anchor.rows, anchor.distinct) == (2, 4, 3)
+    assert report.sets[0].columns["positive"] == plain.sets[0].columns["positive"]
+    assert report.sets[1] == plain.sets[1]
+
+
 def test_a_cut_column_is_found_with_its_remedy(word_model: Path, tmp_path: Path) -> None:
     data = prepared(tmp_path, "pairs", ROWS)
     (found,) = measure(tmp_path, word_model, data, bound=0.2).findings  # one limit, one warning
