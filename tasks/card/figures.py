@@ -58,9 +58,11 @@ def draw_comparison(evaluation: EvaluationSection, path: Path) -> Path:
     blocks = evaluation.suites
     figure = Figure(figsize=(7.5, 1.6 + 0.75 * len(blocks)), dpi=144, layout="constrained")
     axes = figure.subplots()
+    labelled = False
     for height, block in enumerate(reversed(blocks)):
         row = block.primary_row
-        label = height == 0
+        label = not labelled and row.base is not None and row.base.number is not None
+        labelled = labelled or label
         _draw_model(axes, height + 0.14, row.base, (row.base_low, row.base_high), _BASE, "base" if label else None)
         _draw_model(axes, height - 0.14, row.tuned, (row.low, row.high), _TUNED, "tuned" if label else None)
     axes.set_yticks(

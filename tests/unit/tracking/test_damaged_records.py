@@ -191,3 +191,15 @@ def test_a_damaged_note_of_a_flow_run_stops_nobody(workspace: Workspace) -> None
         assert FlowRunNote.load(flow_runs.note_path(workspace, "mine")).slot == "lease"
         assert [note.flow_run_id for note in flow_runs.own(workspace)] == ["mine"]
         assert flow_runs.left_behind(workspace) == []
+
+
+def test_runs_whose_database_was_deleted_stop_nothing_and_are_begun_anew(store: Store, place: Workspace) -> None:
+    ended, killed = finished_unsent(store, place), opened(store, place, sha="b" * 64)
+    left_by_a_dead_process(killed)
+    for run in (ended, killed):
+        state = RunState.load(RunFolder(run.folder).state)
+        state.model_copy(update={"mlflow_run_id": "0" * 32}).write(RunFolder(run.folder).state)
+    (crashed,) = runs.reconcile(store, place)
+    assert crashed.name == killed.name
+    again = opened(store, place, sha="b" * 64)
+    assert (again.name, again.attempt) == ("small-bbbbbbbb-002", 1)
