@@ -118,7 +118,8 @@ def look_at_mlflow(services: Services | None, timeout_seconds: float) -> Finding
     """The MLflow store that a run would use."""
     url = os.environ.get("MLFLOW_TRACKING_URI") or (services.mlflow_url if services else None)
     if url is None or not url.startswith("http"):
-        return Finding(subject="MLflow server", verdict="note", found=f"none; runs use {url or 'the embedded store'}")
+        used = without_credentials(url) if url else "the embedded store"
+        return Finding(subject="MLflow server", verdict="note", found=f"none; runs use {used}")
     user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
     auth = (user, password) if user and password else None
     search = f"{url.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1"

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from tasks.addresses import without_credentials
 from tasks.records import Difference, EvaluationReport
 
 PUBLIC_URL_VARIABLE = "STSFLOW_MLFLOW_PUBLIC_URL"
@@ -19,7 +20,7 @@ DESCRIPTION_TAG = "mlflow.note.content"
 
 def mlflow_run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
     """The run's page in the MLflow UI; None for a store that no server shows."""
-    base = os.environ.get(PUBLIC_URL_VARIABLE) or tracking_uri
+    base = without_credentials(os.environ.get(PUBLIC_URL_VARIABLE) or tracking_uri)
     if not base.startswith(("http://", "https://")):
         return None
     return f"{base.rstrip('/')}/{run_page(experiment_id, run_id)}"

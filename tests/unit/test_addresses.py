@@ -11,12 +11,14 @@ from misbehaving_server import Fault, MisbehavingServer
 from pydantic import ValidationError
 from small_recipe import write_small_recipe
 
+from flows.doctor import look_at_mlflow
 from tasks.addresses import fit_to_show, without_credentials
 from tasks.config import RunConfig
 from tasks.data.build import prepare_evaluation
 from tasks.data.sources import Access, FilesSource
 from tasks.errors import DataError, DownloadFailed, RecipeError
 from tasks.evaluation.suites import StsSuite
+from tasks.tracking.links import mlflow_run_url
 from tasks.workspace import Workspace
 
 SECRET = "PLANTED4d1f"
@@ -140,3 +142,10 @@ def test_a_name_that_the_environment_lacks_is_refused(tmp_path: Path) -> None:
         DataError, match=r"a\.tsv: the address refers to \$\{NO_SUCH_NAME\}, but the environment has no"
     ):
         source.fetch(Access(None, tmp_path, retries=0))
+
+
+def test_the_address_of_a_tracking_store_is_shown_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://team:{SECRET}@database/mlflow?sslpassword={SECRET}")
+    assert look_at_mlflow(None, 1.0).found == "none; runs use postgresql://database/mlflow"
+    monkeypatch.setenv("STSFLOW_MLFLOW_PUBLIC_URL", f"https://team:{SECRET}@mlflow.example.org")
+    assert (mlflow_run_url("sqlite:///x.db", "1", "2") or "").startswith("https://mlflow.example.org/#/experiments/1/")
