@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from flows.services import Services, supervisor, up
+from flows.services import Services, ServicesReport, print_report, supervisor, up
 from flows.services.launch import environment_of
 from flows.services.secrets import Auth, own_password_file, read_auth
 from tasks.errors import PreconditionError, Refused
@@ -108,3 +110,18 @@ def test_a_path_that_would_become_another_setting_is_refused(tmp_path: Path, nam
 def test_a_pool_in_the_record_is_a_name_too(workspace: Workspace) -> None:
     with pytest.raises(ValueError, match="pools"):
         services(workspace, pools=("cpu\n[program:evil]",))
+
+
+def test_what_up_prints_says_where_the_password_is_or_that_there_is_none(workspace: Workspace) -> None:
+    def printed(**more: object) -> str:
+        console = Console(file=StringIO(), width=80)
+        print_report(ServicesReport(services=services(workspace, **more), logs=workspace.services), console)
+        assert isinstance(console.file, StringIO)
+        return console.file.getvalue()
+
+    path = workspace.services / "a folder with a long name" / "password"
+    assert f"password    {path}\n" in printed(auth_file=path)  # in one line, however narrow the window
+    assert "password    the one in STSFLOW_AUTH" in printed()
+    assert "no password (--no-auth): every user and program of this machine can read and change all" in printed(
+        user=None
+    )
