@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -42,8 +41,8 @@ def verify(named: str, *, data: Path | None = None, recipe: RunConfig | None = N
     """
     workspace = Workspace.here()
     folder = _folder_of(named, workspace)
-    with _scratch_beside(workspace) as scratch:
-        places = _Places(folder, workspace, scratch, data, recipe)
+    with tempfile.TemporaryDirectory(prefix="verify-card-") as temporary:
+        places = _Places(folder, workspace, Path(temporary), data, recipe)
         tools = Tools(
             evaluate=evaluate_model,
             compare=compare,
@@ -64,51 +63,61 @@ def _folder_of(named: str, workspace: Workspace) -> Path:
     return model_by_uri(Store(workspace), named, workspace).path
 
 
-@contextmanager
-def _scratch_beside(workspace: Workspace) -> Iterator[Workspace]:
-    """The workspace where there is one, for what it has prepared; else one that is gone afterwards."""
-    if workspace.root.is_dir():
-        yield workspace
-        return
-    with tempfile.TemporaryDirectory(prefix="verify-card-") as temporary:
-        yield Workspace(Path(temporary))
-
-
 class _Places:
     """Where this person's machine has data, base model and record of a card's run."""
 
     def __init__(
-        self, folder: Path, workspace: Workspace, scratch: Workspace, data: Path | None, recipe: RunConfig | None
+        self, folder: Path, workspace: Workspace, temporary: Path, data: Path | None, recipe: RunConfig | None
     ) -> None:
-        self.folder, self.workspace, self.scratch, self.data, self.recipe = folder, workspace, scratch, data, recipe
-        self.record: RunRecord | None = None
+        self.folder, self.workspace, self.temporary, self.data, self.recipe = folder, workspace, temporary, data, recipe
+        # What the workspace has prepared is found again; without a workspace none is made.
+        self.scratch = workspace if workspace.root.is_dir() else Workspace(temporary)
+        self.own_run: RunFolder | None = None
+        """The run's folder, where it is one of this workspace: only then its record says where data and base lie."""
 
     def find_record(self, shipped: Evidence) -> RunRecord | None:
-        """The folder that the card lies in, where it is a run of this workspace; else the run that the card names."""
+        """The folder that the card lies in, where it is a run of this workspace; else the run that the card names, here
+        or in MLflow."""
         inside = self.folder.resolve().is_relative_to(self.workspace.runs.resolve())
         name = self.folder.resolve().relative_to(self.workspace.runs.resolve()).parts[0] if inside else shipped.run.name
         if not re.fullmatch(r"[\w-]+", name):
-            return None
+            return self._record_in_mlflow(shipped)
         run = self.workspace.run(name)
+        state = RunState.load_or_none(run.state)
+        if state is None or (not inside and state.mlflow_run_id != shipped.run.mlflow_run_id):
+            return self._record_in_mlflow(shipped)
+        self.own_run = run
+        return RunRecord(where=f"the folder of the run {name}", folder=run.root, run=reference(run, state))
+
+    def _record_in_mlflow(self, shipped: Evidence) -> RunRecord | None:
+        """The record that the person's MLflow has of the run, where there is one and it answers."""
+        run_id = shipped.run.mlflow_run_id
+        has_tracker = bool(os.environ.get("MLFLOW_TRACKING_URI")) or self.workspace.mlflow_database.is_file()
+        if not has_tracker or not re.fullmatch(r"[0-9a-f]{32}", run_id):
+            return None
+        from tasks.tracking.store import Store, check_reachable
+
         try:
-            state = RunState.load(run.state)
-        except (OSError, ValueError):
+            check_reachable(self.workspace)
+            store = Store(self.workspace)
+            folder = store.download_record(run_id, self.temporary / "record")
+        except StsflowError as error:
+            logger.info("MLflow was not asked for the run's record: %s", error)
             return None
-        if not inside and state.mlflow_run_id != shipped.run.mlflow_run_id:
+        if folder is None:
             return None
-        self.record = RunRecord(where=f"the folder of the run {name}", folder=run.root, run=reference(run, state))
-        return self.record
+        sha256 = str(store.run(run_id).data.tags.get("stsflow.recipe_sha256", ""))
+        run = shipped.run.model_copy(update={"recipe_sha256": sha256})
+        return RunRecord(where=f"MLflow run {run_id}", folder=folder, run=run)
 
     def find_base(self, stated: BaseModelRef, source: ModelSource) -> BaseModelRef | None:
         """The base by its digest: named by the person's recipe or the record, in the hub's cache, or in a package."""
         own = []
         if self.recipe is not None and isinstance(self.recipe.model.source, DirectoryModel):
             own.append(self.recipe.model.source.path)
-        if self.record is not None:
-            try:
-                own.append(BaseModelRef.load(self.record.folder / "data" / "base-model.json").path)
-            except (OSError, ValueError):
-                logger.info("the record of the base model in %s cannot be read", self.record.folder)
+        if self.own_run is not None:
+            recorded = BaseModelRef.load_or_none(self.own_run.data / "base-model.json")
+            own += [recorded.path] if recorded is not None else []
         return base_at_hand(stated, source, own)
 
     def read_rows(self, recipe: RunConfig) -> Rows:
@@ -155,9 +164,9 @@ class _Places:
         Hashes and counts that it is locked to are left out: other rows are found by their digest, and named.
         """
         reading, own = self.recipe, True
-        if reading is None and self.record is not None:
+        if reading is None and self.own_run is not None:
             try:
-                reading = RunConfig.from_recipe(RunFolder(self.record.folder).recipe)
+                reading = RunConfig.from_recipe(self.own_run.recipe)
             except StsflowError:
                 reading = None
         if reading is None:

@@ -7,6 +7,7 @@ submitted task.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -76,6 +77,9 @@ def check_reachable(workspace: Workspace, *, timeout_seconds: float = 10.0) -> N
             f"the MLflow server at {shown} (MLFLOW_TRACKING_URI) answers /health with {answer.status_code}; "
             "expected 200: is this an MLflow server, and are user name and password right?"
         )
+
+
+logger = logging.getLogger(__name__)
 
 
 class Store:
@@ -193,6 +197,23 @@ class Store:
                 return False
             raise
         return True
+
+    def download_record(self, run_id: str, target: Path) -> Path | None:
+        """What the run recorded of itself, below `target` as in a run's folder; None when this store has no such run
+        or not all of it."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if not self.knows_run(run_id):
+                return None
+            target.mkdir(parents=True, exist_ok=True)
+            for name in ("recipe", "data", "tokens", "training", "evaluation", "plan"):
+                self.client.download_artifacts(run_id, name, str(target))
+            (target / "recipe" / "recipe.yaml").rename(target / "recipe.yaml")
+        except (MlflowException, OSError) as error:
+            logger.info("the record of the run %s is not at hand in MLflow: %s", run_id, error)
+            return None
+        return target
 
     def end_run(
         self, run_id: str, status: str, reason: str = "", log_lines: str = "", end_time: int | None = None

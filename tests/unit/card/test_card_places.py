@@ -14,11 +14,13 @@ from finished_card import Finished, finish
 from flows.verification import _Places
 from tasks.card.content import content_of
 from tasks.card.evidence import CardFacts
+from tasks.card.run_record import recorded
 from tasks.config import RunConfig
 from tasks.data.build import prepare_data
 from tasks.errors import DataError
 from tasks.recipe import lock_recipe
 from tasks.records import BaseModelRef, PreparedData, RunState
+from tasks.tracking.store import Store
 from tasks.workspace import Workspace
 
 ROWS = "sentence1\tsentence2\tscore\nA man eats.\tA man is eating.\t4.5\nA dog runs.\tThe sky is blue.\t0.5\n"
@@ -54,7 +56,7 @@ def data(tmp_path: Path) -> Path:
 
 def places(tmp_path: Path, data: Path | None = None, recipe: RunConfig | None = None) -> _Places:
     workspace = Workspace(tmp_path / "workspace")
-    return _Places(tmp_path / "model", workspace, workspace, data, recipe)
+    return _Places(tmp_path / "model", workspace, tmp_path / "temporary", data, recipe)
 
 
 HERE = {"train": ["train.tsv"], "test": ["test.tsv"]}
@@ -111,6 +113,30 @@ def test_a_run_is_looked_up_by_its_name_among_the_workspaces_runs(
         ).write(folder / "run.json")  # fmt: skip
     shipped = evidence.model_copy(update={"run": evidence.run.model_copy(update={"name": name})})
     assert (places(tmp_path).find_record(shipped) is not None) == is_found
+
+
+def test_the_record_of_a_run_made_elsewhere_comes_from_mlflow_and_names_no_place_here(
+    make_records: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    made: Finished = finish(make_records(tmp_path))
+    workspace = Workspace(tmp_path / "mine")
+    store = Store(workspace)
+    run_id, _ = store.open_run("e", "run", {"stsflow.recipe_sha256": "5e" * 32}, "", datetime.now(UTC))
+    for name in ("data", "tokens", "training", "evaluation", "plan"):
+        store.client.log_artifacts(run_id, str(made.run.root / name), name)
+    store.client.log_artifact(run_id, str(made.run.recipe), "recipe")
+    (tmp_path / "temporary").mkdir()
+    looking = _Places(made.model, workspace, tmp_path / "temporary", None, None)
+    shipped = CardFacts.load(made.model / "facts.json").evidence
+    run = shipped.run.model_copy(update={"mlflow_run_id": run_id})
+    record = looking.find_record(shipped.model_copy(update={"run": run}))
+    assert record is not None
+    assert record.where == f"MLflow run {run_id}"
+    assert recorded(record, shipped) is not None
+    assert looking.own_run is None
+    assert not looking.read_rows(shipped.recipe).has_training
+    assert looking.find_record(shipped) is None  # a run that this MLflow does not know
 
 
 def test_the_cards_recipe_is_the_locked_one_and_refuses_a_changed_test_score(tmp_path: Path, data: Path) -> None:
