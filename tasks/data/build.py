@@ -93,7 +93,7 @@ def _prepare(
         logger.info("%s: %s", item.name, _in_words(item))
     for finding in prepared.findings:
         if finding.code in SAID:
-            logger.info("%s: %s", finding.subject, " ".join((finding.message, finding.remedy)))
+            logger.info("%s %s", finding.message, finding.remedy)
     return prepared
 
 

@@ -78,7 +78,7 @@ def byte_order_marks(rows: FileRows) -> tuple[Finding, ...]:
     return (
         Finding(
             severity="warning", code="integrity.byte_order_mark", subject=rows.shown,
-            message=f"{count:,} fields hold a byte order mark (U+FEFF), which was kept as part of the text.",
+            message=f"{count:,} fields of {rows.shown} hold a byte order mark (U+FEFF), which was kept as text.",
             remedy="Files that were joined have one where the next file began: remove it and the repeated header.",
             numbers={"fields": count},
         ),

@@ -36,9 +36,10 @@ def explain_quoting(path: Path, shown: str, delimiter: str, encoding: str, colum
     )
     where = f"; quotes inside the text join fields or lines, first in line {first}" if first else ""
     if plain:
+        lost = data_lines - right
+        damage = f"{lost:,} rows would be lost or damaged" if lost else "quotes that belong to the text would be lost"
         return DataError(
-            f"{found}: {data_lines - right:,} rows would be lost or damaged{where}. Read as plain text every line has "
-            f"{width} fields: set `quoting: none`."
+            f"{found}: {damage}{where}. Read as plain text every line has {width} fields: set `quoting: none`."
         )
     return DataError(
         f"{found}{where}. The quotes are not well-formed csv (a quoted field ends with a quote and a delimiter, and a "
@@ -83,7 +84,7 @@ def quotes_kept(shown: str, fields: int, of: int) -> Finding:
     share = fields / of
     return Finding(
         severity="warning" if share > 0.5 else "info", code="integrity.quotes_kept", subject=shown,
-        message=f"{fields:,} of {of:,} fields are wrapped in quotes, which were kept as part of the text.",
+        message=f"{fields:,} of {of:,} fields of {shown} are wrapped in quotes, which were kept as part of the text.",
         remedy="If the file was written with quoted fields, set `quoting: minimal`." if share > 0.5 else "",
         numbers={"fields": fields, "of": of},
     )  # fmt: skip

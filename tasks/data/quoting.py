@@ -17,7 +17,7 @@ from tasks.data.reading import FileRows, cut
 from tasks.errors import DataError
 from tasks.records import Finding
 
-WAYS: dict[Quoting, str] = {"minimal": "by RFC 4180 (quoted fields)", "none": "as plain text (quotes are characters)"}
+WAYS: dict[Quoting, str] = {"minimal": "with quoted fields (RFC 4180)", "none": "as plain text, quotes and all"}
 
 
 def read_by_its_quoting(path: Path, shown: str, dialect: Dialect, wanted: Sequence[str], limits: Limits) -> FileRows:
@@ -39,7 +39,11 @@ def read_by_its_quoting(path: Path, shown: str, dialect: Dialect, wanted: Sequen
     if len(found) == 2:
         return _of_two(found, expected, shown, wanted)
     way, rows = next(iter(found.items()))
-    return rows if way == expected else _said(rows, way, f"Read the other way it fails: {faults[0].message}")
+    return (
+        rows
+        if way == expected
+        else _said(rows, way, f"{WAYS[expected][0].upper()}{WAYS[expected][1:]} its rows are not whole.")
+    )
 
 
 def _both(dialect: Dialect) -> tuple[Quoting, Quoting]:
@@ -90,7 +94,7 @@ def _shown_row(rows: FileRows, line: int, wanted: Sequence[str]) -> str:
 def _said(rows: FileRows, way: Quoting, why: str) -> FileRows:
     finding = Finding(
         severity="info", code="integrity.quoting", subject=rows.shown,
-        message=f"The file was read {WAYS[way]}. {why}",
+        message=f"{rows.shown} was read {WAYS[way]}. {why}",
         remedy=f"Set `quoting: {way}` to say that it is meant.",
     )  # fmt: skip
     return replace(rows, findings=(*rows.findings, finding))

@@ -39,9 +39,7 @@ def test_quoted_fields_are_read_as_such_without_being_asked_for(tmp_path: Path, 
     reading = read(tmp_path, name)
     assert rows(reading) == QUOTED
     (*_, why) = said(reading) or [""]
-    assert name == "a.csv" or why.startswith(
-        "The file was read by RFC 4180 (quoted fields). Read the other way it fails:"
-    )
+    assert name == "a.csv" or why.startswith("a.tsv was read with quoted")
 
 
 @pytest.mark.parametrize(("name", "mark"), [("a.csv", ","), ("a.tsv", "\t")])
@@ -49,7 +47,7 @@ def test_bare_quotes_are_read_as_text_without_being_asked_for(tmp_path: Path, na
     text = "\n".join(mark.join(row) for row in [COLUMNS, ('"Hi" he said', "b", "1"), ('a "c" "', '"d" e', "2")])
     reading = read(tmp_path, name, text)
     assert rows(reading) == [('"Hi" he said', "b", "1"), ('a "c" "', '"d" e', "2")]
-    assert name == "a.tsv" or said(reading)[0].startswith("The file was read as plain text (quotes are characters).")
+    assert name == "a.tsv" or said(reading)[0].startswith("a.csv was read as plain text, quotes and all.")
 
 
 def test_quotes_around_every_field_of_a_csv_file_are_taken_off(tmp_path: Path) -> None:
@@ -61,7 +59,7 @@ def test_quotes_around_every_field_of_a_csv_file_are_taken_off(tmp_path: Path) -
     reading = read(tmp_path, "b.csv", text)
     assert rows(reading) == [("a", "b", "1"), ("c", "d", "2")]
     assert said(reading) == [
-        "The file was read by RFC 4180 (quoted fields). Quotes around fields were taken off, first in line 3."
+        "b.csv was read with quoted fields (RFC 4180). Quotes around fields were taken off, first in line 3."
     ]
 
 
@@ -69,8 +67,8 @@ def test_two_readings_with_whole_and_other_rows_are_refused_with_one_row_both_wa
     with pytest.raises(DataError) as caught:
         read(tmp_path, "a.tsv", 'sentence1\tsentence2\tscore\na\tb\t1\nc\t"d"\t2\n')
     assert caught.value.message == (
-        "a.tsv, line 3: the file can be read in two ways that give other rows: by RFC 4180 (quoted fields) it is "
-        "sentence1 'c', sentence2 'd', score '2'; as plain text (quotes are characters) it is sentence1 'c', sentence2 "
+        "a.tsv, line 3: the file can be read in two ways that give other rows: with quoted fields (RFC 4180) it is "
+        "sentence1 'c', sentence2 'd', score '2'; as plain text, quotes and all it is sentence1 'c', sentence2 "
         "'\"d\"', score '2'. Set `quoting` to `minimal` for the first or `none` for the second."
     )
     joined = 'sentence1,sentence2,score\na,b,1\n"c,d,2\ne",f,3\n'

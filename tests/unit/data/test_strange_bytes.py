@@ -106,7 +106,7 @@ def test_a_byte_order_mark_inside_a_file_is_text_and_is_said(tmp_path: Path) -> 
     assert reading.texts("sentence1").to_pylist() == ["\ufeffa", "c"]
     (finding,) = reading.findings
     assert (finding.code, finding.severity) == ("integrity.byte_order_mark", "warning")
-    assert finding.message.startswith("1 fields hold a byte order mark (U+FEFF), which was kept")
+    assert finding.message.startswith("1 fields of a.tsv hold a byte order mark (U+FEFF), which was kept")
 
 
 # ---------------------------------------------------------------------------------------------------- packed files

@@ -32,7 +32,10 @@ def test_how_it_was_read_is_logged(tmp_path: Path, workspace: Workspace, caplog:
     file.write_text('sentence1,sentence2,score\n"Hi" he said,b,3\nc,d,4\n', "utf-8")
     with caplog.at_level("INFO"):
         prepare_evaluation(suite_of_file(file), None, workspace)
-    assert "The file was read as plain text (quotes are characters)." in caplog.text
+    assert (
+        "pairs.csv was read as plain text, quotes and all. With quoted fields (RFC 4180) its rows are not whole."
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize(
