@@ -15,6 +15,7 @@ from prefect.states import Cancelled, Crashed
 
 from tasks.lease import lease
 from tasks.tracking import flow_runs
+from tasks.tracking.runs import flow_runs_left_behind
 from tasks.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -33,11 +34,11 @@ def settle_dead_flow_runs(workspace: Workspace) -> list[str]:
 
     A run that this server does not know (it was another server's) keeps its note.
     """
-    if not flow_runs.left_behind(workspace):
+    if not flow_runs_left_behind(workspace):
         return []
     settled = []
     with lease(workspace.lease("flow-runs")), get_client(sync_client=True) as client:
-        for note in flow_runs.left_behind(workspace):
+        for note in flow_runs_left_behind(workspace):
             try:
                 _crash(client, UUID(note.flow_run_id), note.process_id)
             except ObjectNotFound:

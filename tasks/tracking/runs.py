@@ -17,6 +17,7 @@ from tasks.errors import DamagedRecord, RecipeError
 from tasks.holder import is_alive, this_process
 from tasks.records import RunRef, RunState
 from tasks.tracking import flow_runs
+from tasks.tracking.flow_runs import FlowRunNote
 from tasks.tracking.journal import Finish, Journal, Tags
 from tasks.tracking.relay import DAMAGED, Relay
 from tasks.tracking.store import REASON, Store
@@ -55,6 +56,20 @@ def damaged_runs(workspace: Workspace) -> Iterator[tuple[RunFolder, str]]:
 def holder_is_alive(state: RunState) -> bool:
     """Whether the process that works on the run still exists. A run on another host counts as alive."""
     return is_alive(state.process_id, state.process_started, state.host)
+
+
+def flow_runs_left_behind(workspace: Workspace) -> list[FlowRunNote]:
+    """Notes of flow runs whose process is gone; where a note is damaged, by what run.json says of the flow run.
+
+    A damaged note whose flow run came to no run.json yet is left: nobody can tell whether it is at work.
+    """
+    found = flow_runs.left_behind(workspace)
+    damaged = flow_runs.damaged_notes(workspace)
+    for _, state in known_runs(workspace) if damaged else ():
+        gone = [path.stem for path in damaged if path.stem in state.flow_run_ids and not holder_is_alive(state)]
+        holder = state.model_dump(include={"process_id", "process_started", "host"})
+        found += [FlowRunNote(flow_run_id=flow_run_id, **holder) for flow_run_id in gone]
+    return found
 
 
 def unfinished_run(workspace: Workspace, sha256: str, name: str | None = None) -> tuple[RunFolder, RunState] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +45,6 @@ def test_eight_starts_at_once_in_a_new_workspace(tmp_path: Path, time: int) -> N
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.skipif(not os.environ.get("STSFLOW_LONG_TESTS"), reason="an hour on two cores (set STSFLOW_LONG_TESTS)")
 def test_eight_runs_at_once_in_a_new_workspace(tmp_path: Path, tiny_bert: Path) -> None:
     recipe = write_small_recipe(tmp_path / "small.yaml", tiny_bert)
     run = [sys.executable, "-m", "flows", "run", str(recipe), "--set", "training.max_steps=4", "--set"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tracked_runs import left_by_a_dead_process, opened
 
 from tasks.records import RunRef, RunState
@@ -203,3 +206,38 @@ def test_runs_whose_database_was_deleted_stop_nothing_and_are_begun_anew(store: 
     assert crashed.name == killed.name
     again = opened(store, place, sha="b" * 64)
     assert (again.name, again.attempt) == ("small-bbbbbbbb-002", 1)
+
+
+def test_a_damaged_note_of_a_killed_flow_run_is_made_up_for_by_the_run(store: Store, place: Workspace) -> None:
+    run = opened(store, place)
+    place.flow_runs.mkdir()
+    for name in ("f", "unknown"):
+        flow_runs.note_path(place, name).write_bytes(b"{")
+    assert runs.flow_runs_left_behind(place) == []
+    left_by_a_dead_process(run)
+    assert [note.flow_run_id for note in runs.flow_runs_left_behind(place)] == ["f"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    which=st.sampled_from(["run.json", "journal.jsonl", "journal.sent"]),
+    content=st.binary(max_size=80),
+    keep=st.booleans(),
+)
+def test_no_bytes_in_the_record_of_a_run_stop_another(
+    store: Store, place: Workspace, which: str, content: bytes, keep: bool
+) -> None:
+    """The bytes stand in the place of the file, or behind what it held."""
+    stranger = place.run("small-cccccccc-001")
+    if not stranger.state.exists() or which == "run.json":
+        RunState(
+            name=stranger.root.name, recipe_name="small", recipe_sha256="c" * 64, status="failed",
+            mlflow_run_id="0" * 32, experiment_id="0", tracking_uri="", process_id=0, process_started=0.0,
+            host=socket.gethostname(), started=datetime.now(UTC),
+        ).write(stranger.state)  # fmt: skip
+    path = {"run.json": stranger.state}.get(which, stranger.journal.parent / which)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes((path.read_bytes() if keep and path.exists() else b"") + content)
+    assert runs.reconcile(store, place) == []
+    list(runs.known_runs(place))
+    damage_of(stranger.journal)
