@@ -255,17 +255,20 @@ def _findings(request: TokenRequest, sets: tuple[SetTokens, ...]) -> tuple[Findi
     }
     if not cut:
         return ()
-    listed = "; ".join(
-        f"{name} {column.truncated_rows:,} of {column.rows:,} ({column.truncated_share:.1%}), the longest with "
-        f"{column.maximum:,} tokens"
+    listed = ", ".join(
+        f"{name} {column.truncated_rows:,} of {column.rows:,} ({column.truncated_share:.1%})"
         for name, column in cut.items()
     )
+    longest = max(column.maximum for column in cut.values())
     return (
         Finding(
             severity="warning",
             code="tokens.truncated",
             subject=", ".join(dict.fromkeys(name.partition(".")[0] for name in cut)),
-            message=f"Texts longer than max_seq_length {request.max_seq_length} are cut: {listed}.",
+            message=(
+                f"Texts longer than max_seq_length {request.max_seq_length} are cut, the longest of {longest:,} "
+                f"tokens: {listed}."
+            ),
             remedy=_longer(request, max(int(np.ceil(column.p99)) for column in cut.values())),
             numbers={
                 f"{name}/{key}": float(value)

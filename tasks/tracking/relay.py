@@ -41,6 +41,7 @@ class Relay:
         self._pause = 0.0
         self._next_try = 0.0
         self._lock = threading.Lock()
+        self._tried_again: set[int] = set()
         self._refused_file = journal.path.with_suffix(".refused")
         self.last_error = ""
         self.no_access = False
@@ -88,14 +89,16 @@ class Relay:
             return {}
 
     def _try_refused_again(self) -> bool:
-        """Try what was set aside once more; False when the tracker went away meanwhile."""
-        again = self.refused
+        """Try what was set aside once more, and no further time in this process; False when the tracker went away."""
+        again = set(self.refused) - self._tried_again
         if not again:
             return True
         with self._lock:
             for number, entry in self.journal.after(min(again) - 1):
-                if number in again and not self._try(number, entry):
-                    return False
+                if number in again:
+                    if not self._try(number, entry):
+                        return False
+                    self._tried_again.add(number)
         return True
 
     def _try(self, number: int, entry: Entry | None) -> bool:

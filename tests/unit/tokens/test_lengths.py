@@ -111,8 +111,8 @@ def test_a_cut_column_is_found_with_its_remedy(word_model: Path, tmp_path: Path)
     (found,) = measure(tmp_path, word_model, data, bound=0.2).findings  # one limit, one warning
     assert found.subject == "pairs" and found.severity == "warning" and found.code == "tokens.truncated"
     assert found.message == (
-        "Texts longer than max_seq_length 5 are cut: pairs.anchor 1 of 4 (25.0%), the longest with 6 tokens; "
-        "pairs.positive 1 of 4 (25.0%), the longest with 8 tokens."
+        "Texts longer than max_seq_length 5 are cut, the longest of 8 tokens: pairs.anchor 1 of 4 (25.0%), "
+        "pairs.positive 1 of 4 (25.0%)."
     )
     assert "model.max_seq_length: 8 to keep 99 %" in found.remedy
     assert found.numbers["pairs.anchor/truncated_rows"] == 1

@@ -151,6 +151,19 @@ def test_a_refused_part_is_named_and_holds_up_nothing_behind_it(store: Store, ru
     assert Relay(store, run_id, journal, tmp_path).flush()  # another run's look at it asks for nothing again
 
 
+@pytest.mark.slow
+def test_a_model_that_does_not_load_is_refused_and_not_waited_for(store: Store, run_id: str, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "no such architecture"}', encoding="utf-8")
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append(Model(path="model", digest="e" * 64, dimension=2, example=("x",)), Tags(values={"behind": "yes"}))
+    relay = Relay(store, run_id, journal, tmp_path)
+    assert relay.finish(patience_seconds=600.0) is False
+    assert "model: the model does not load for MLflow" in relay.refused[1]
+    assert store.run(run_id).data.tags["behind"] == "yes"
+
+
 def test_what_was_refused_is_sent_once_the_cause_is_mended(store: Store, run_id: str, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append(Metrics(points=(("late", 0.5, 1000, 1),)), Tags(values={"late": "yes"}))
