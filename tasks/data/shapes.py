@@ -168,7 +168,7 @@ class JudgedPairs(ScoredPairs):
     """Column of the passage."""
     score: str = "relevance"
     """Column of the relevance."""
-    score_range: tuple[float, float] = (0.0, 1.0)
+    score_range: tuple[Score, Score] = (0.0, 1.0)
     """Lowest relevance, which is none, and highest; a row outside is refused."""
 
     def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
