@@ -11,6 +11,7 @@ from tasks.card.card_text import Problem
 from tasks.card.evidence import Evidence
 from tasks.card.facts import Fact
 from tasks.card.samples import read_samples
+from tasks.card.usage import read_modules
 from tasks.config import EvaluationConfig, RunConfig
 from tasks.errors import StsflowError
 from tasks.evaluation.suites import MtebSuite, Suite
@@ -136,6 +137,7 @@ class MeasuredAgain:
         try:
             folder = admit(self.model)
             self.is_admitted = True
+            self.evidence = self.evidence.model_copy(update={"modules": read_modules(self.model)})
             found |= {"dimension": folder.dimension("keep"), "max_seq_length": folder.own_max_seq_length}
             self.covered |= {"model.dimension", "model.max_seq_length"}
         except StsflowError as error:

@@ -187,7 +187,10 @@ class _Verification:
         again = MeasuredAgain(self.shipped, self.model, tools, scratch)
         self.problems += again.problems
         self.not_compared += again.not_compared
-        found = facts_in(content_of(portable(again.evidence)))
+        made = content_of(portable(again.evidence))
+        found = facts_in(made)
+        if again.is_admitted and _code(made) != _code(self.content):
+            self._problem("Usage", "The code and prompts do not fit the modules of the model folder.")
         allowed = self._tolerance() if tolerance is None else tolerance
         for name in self.by_name.keys() | found.keys():
             mine, theirs = self.by_name.get(name), found.get(name)
@@ -261,6 +264,7 @@ class _Verification:
 
 TEXTS = (
     "title, description, authors, contact, languages, licences of base model and data",
+    "titles, splits and sources of data sets and suites",
     "out-of-scope use, risks and recommendations of the recipe",
     "recipe, hyperparameters, losses, architecture text, training log and speed levers",
 )
@@ -314,6 +318,10 @@ def _agree(shipped: Fact, measured: Fact, allowed: float) -> bool:
     if shipped.id.endswith(".rows_needed"):
         return abs(then - now) <= max(1.0, 0.05 * then)
     return then == now
+
+
+def _code(content: CardContent) -> tuple[str | None, ...]:
+    return content.usage.sentence_transformers, content.usage.transformers, content.usage.prompts
 
 
 def _text(fact: Fact | None) -> str:

@@ -13,6 +13,7 @@ import pyarrow.parquet as parquet
 import pytest
 from finished_card import Finished, finish
 
+from tasks.card.usage import ModelModules
 from tasks.card.verify import VerifyResult, verify_card
 from tasks.errors import PreconditionError
 from tasks.fingerprint import sha256_of_file, sha256_of_model
@@ -224,7 +225,6 @@ def file_added_to_the_figures(finished: Finished) -> None:
 
 
 def readme_added_below(finished: Finished) -> None:
-    (finished.model / "1_Pooling").mkdir()
     (finished.model / "1_Pooling" / "README.md").write_text("added")
 
 
@@ -274,6 +274,14 @@ def suite_left_out_of_the_scores(finished: Finished) -> None:
     finished.write_card(finished.records.but(tuned_scores=report.model_copy(update={"suites": suites})))
 
 
+def prompts_that_the_model_does_not_know(finished: Finished) -> None:
+    finished.write_card(finished.records.but(modules=ModelModules(prompts={"query": "query: "})))
+
+
+def text_without_end(finished: Finished) -> None:
+    vouch(finished, finished.card_text + "A further line.\n" * 100_000)
+
+
 FORGERIES: dict[Callable[[Finished], None], str] = {
     licence_in_the_header: "README.md, line",
     section_on_limits_deleted: "README.md, line",
@@ -296,6 +304,8 @@ FORGERIES: dict[Callable[[Finished], None], str] = {
     parameters_changed_in_every_record: "model.parameters",
     dimension_changed_in_every_record: "model.dimension",
     suite_left_out_of_the_scores: "tuned.sts-dev.spearman_cosine",
+    prompts_that_the_model_does_not_know: "Usage",
+    text_without_end: "README.md",
 }
 SEEN_BY_THE_RECORD_ALONE = frozenset({
     "evaluation/tuned/sts-test.parquet",  # the record is where these files lie; they are not shipped with the model
