@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=BaseModel)
 
 LONGEST_SHOWN = 80
+LONGEST_SENTENCE = 1_200  # of which most is the names that are allowed
+COMPARE_MODELS = ("beats_base", "beats_champion", "not_worse")
 COMPILES = ("torch_compile", "torch_compile_backend", "torch_compile_mode")  # each of them alone turns it on
 # Paths given on the command line start from the working directory; in the file, from the file's own folder.
 PATH_FIELDS = (("data", "root"), ("model", "source", "path"), ("evaluation", "suites", "*", "folder"))
@@ -123,6 +125,8 @@ def check_parts_fit(recipe: RunConfig) -> None:
         named = [getattr(rule, "suite", None), *getattr(rule, "suites", ())]
         _check_names(f"release.rules[{index}]", [name for name in named if name], suites, "suite")
         _check_names(f"release.rules[{index}].explained", getattr(rule, "explained", ()), suites, "suite")
+        if rule.kind in COMPARE_MODELS:
+            _check_comparable(recipe, f"release.rules[{index}]", [name for name in named if name])
         if (metric := getattr(rule, "metric", None)) is not None:
             for name in [name for name in named if name] or [recipe.headline_suite]:
                 what = f"metric of the suite {name!r} called"
@@ -142,6 +146,18 @@ def check_parts_fit(recipe: RunConfig) -> None:
             f"training.arguments.{compiled[0]}: a compiled model cannot run batches without padding; "
             "set training.padding_free: off with it"
         )
+
+
+def _check_comparable(recipe: RunConfig, where: str, named: Sequence[str]) -> None:
+    """A comparison needs a paired interval: scores of single rows, and resamples of them. Else it can never hold."""
+    if recipe.evaluation.resamples == 0:
+        raise RecipeError(f"{where}: models are compared by intervals, and evaluation.resamples is 0")
+    for name in named or [recipe.headline_suite]:
+        if recipe.evaluation.suites[name].kind == "mteb":
+            raise RecipeError(
+                f"{where}: the suite {name!r} is of kind 'mteb', whose package gives no scores of single rows to compare "
+                "models by; name another suite, or use minimum_score"
+            )
 
 
 def _check_remote_code(recipe: RunConfig) -> None:
@@ -245,7 +261,7 @@ def _anchored(where: str, path: str, folder: Path) -> str:
 def explain(error: ValidationError, kind: type[BaseModel], where: str) -> str:
     """One line for each fault: file, dotted field, what was found, what is allowed, the nearest right name."""
     faults = error.errors(include_url=False)
-    lines = [f"{where}: {_sentence(fault, kind)}" for fault in faults[:10]]
+    lines = [f"{where}: {_cut(_sentence(fault, kind), LONGEST_SENTENCE)}" for fault in faults[:10]]
     if len(faults) > len(lines):
         lines.append(f"{where}: and {len(faults) - len(lines)} more")
     return str(fit_to_show("\n".join(lines)))
@@ -268,7 +284,7 @@ def _sentence(fault: ErrorDetails, kind: type[BaseModel]) -> str:
             if context.get("expected_tags")
             else _kinds_at(kind, fault["loc"])
         )
-        return f"{field}.kind: found {found!r}; allowed: {', '.join(names)}{_nearest(str(found), names)}"
+        return f"{field}.kind: found {_shown(found)}; allowed: {', '.join(names)}{_nearest(str(found), names)}"
     found = _shown(fault["input"])
     allowed = _literals_at(kind, fault["loc"])
     if fault["type"] == "literal_error" and allowed:
@@ -277,13 +293,17 @@ def _sentence(fault: ErrorDetails, kind: type[BaseModel]) -> str:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:LONGEST_SHOWN], list(names), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _shown(value: Any) -> str:
-    text = repr(fit_to_show(value))  # before it is cut: a cut address may no longer look like one
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+    # Made fit to show before it is cut: a cut address may no longer look like one.
+    return _cut(repr(fit_to_show(value)), LONGEST_SHOWN)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _steps(kind: type[BaseModel], location: Sequence[int | str]) -> list[tuple[int | str, Any, bool]]:

@@ -95,6 +95,9 @@ HARMLESS_VALUES: dict[str, tuple[JsonValue, ...]] = {
     "fsdp_config": (None,), "deepspeed": (None,), "ddp_backend": (None,), "run_name": (None,),
 }  # fmt: skip
 
+MOST = {"dataloader_num_workers": 64, "dataloader_prefetch_factor": 1_000}
+"""Arguments that start something for each one, before anything could say that they are too many."""
+
 NO_SUCCESSOR = "transformers 5 removed it and nothing takes its place"
 REMOVED = {
     "overwrite_output_dir": f"{NO_SUCCESSOR}: a training lies in a folder of its own",
@@ -156,6 +159,8 @@ def check_arguments(arguments: Mapping[str, JsonValue]) -> None:
             raise RecipeError(f"{where}: the trainer has no argument of this name.{hint}")
         if _changes_nothing(name, value):
             continue
+        if name in MOST and isinstance(value, int) and value > MOST[name]:
+            raise RecipeError(f"{where}: found {value}; at most {MOST[name]:,} are allowed.")
         if _not_finite(value):
             raise RecipeError(f"{where}: found {value!r}; every number must be finite.")
         if name in REPLACED_BY_FIELD:

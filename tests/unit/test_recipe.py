@@ -129,6 +129,7 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
             "evaluation={choose_on: board, suites: {board: {kind: mteb, task: KorSTS}}}",
             ["evaluation.choose_on", "is of kind 'mteb'", "only a suite of kind 'sts' can choose"],
         ),
+        ("training.arguments.dataloader_num_workers=100000", ["dataloader_num_workers: found 100000; at most 64"]),
         (
             "release.rules=[{kind: beats_base, metric: ndcg_at_10}]",
             ["release.rules[0].metric: there is no metric of the suite 'sts-test' called 'ndcg_at_10'"],
@@ -187,6 +188,22 @@ def test_what_does_not_fit_is_named(recipe: Path, override: str, expected: list[
     for part in expected:
         assert part in message
     assert "Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "words"),
+    [
+        ("evaluation.resamples=0", "models are compared by intervals, and evaluation.resamples is 0"),
+        (
+            "evaluation.suites={board: {kind: mteb, task: KorSTS}}",
+            "the suite 'board' is of kind 'mteb', whose package gives no scores of single rows",
+        ),
+    ],
+)
+def test_a_comparison_that_can_never_hold_is_refused(recipe: Path, evaluation: str, words: str) -> None:
+    for rule in ("{kind: beats_base}", "{kind: beats_champion}"):
+        assert f"release.rules[0]: {words}" in refusal(recipe, evaluation, f"release.rules=[{rule}]")
+    RunConfig.from_recipe(recipe, (evaluation, "release.rules=[{kind: minimum_score, score: 0.5}]"))
 
 
 def test_a_missing_section_is_named(tmp_path: Path) -> None:
