@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tasks.errors import ModelError
-from tasks.models.folder import ModelFolder, weights_of_modules
+from tasks.models.folder import ModelFolder, objects_within, weights_of_modules
 from tasks.strict_json import read_json_object
 
 PACKAGES = r"sentence_transformers\.(models|sentence_transformer\.modules|base\.modules)"
@@ -131,9 +130,10 @@ def _refuse_what_lies_elsewhere(folder: ModelFolder) -> None:
                 f"{path} has the weights of its {module} module in pytorch_model.bin only, a pickle, which can run "
                 "code when it is opened; load it where you trust it and save it again, as model.safetensors."
             )
-    for inner, key in _keys(folder.config):
-        if key in ELSEWHERE and inner[key] not in (None, False):
-            raise ModelError(f"{encoder / 'config.json'}: {key} {ELSEWHERE[key]}: {_shown(inner[key])}.")
+    for inner in objects_within(folder.config):
+        for key in ELSEWHERE.keys() & inner.keys():
+            if inner[key] not in (None, False):
+                raise ModelError(f"{encoder / 'config.json'}: {key} {ELSEWHERE[key]}: {_shown(inner[key])}.")
 
 
 def _refuse_code(folder: ModelFolder) -> None:
@@ -157,9 +157,9 @@ def _refuse_code(folder: ModelFolder) -> None:
         name = read_json_object(path, ModelError).get("tokenizer_class") if path.is_file() else None
         if name is not None and not (isinstance(name, str) and TOKENIZER.fullmatch(name)):
             raise ModelError(f"{path}: the tokenizer class {_shown(name)} is no tokenizer of transformers.")
-    for inner, key in _keys(folder.config):
-        if key in ("attn_implementation", "_attn_implementation"):
-            _check_attention(folder.encoder / "config.json", inner[key])
+    for inner in objects_within(folder.config):
+        for key in ("attn_implementation", "_attn_implementation"):
+            _check_attention(folder.encoder / "config.json", inner.get(key))
 
 
 def _refuse_arguments(folder: ModelFolder) -> None:
@@ -194,14 +194,6 @@ def _check_attention(path: Path, name: object) -> None:
         raise ModelError(
             f"{path}: the attention {_shown(name)} is none of transformers' own; its code would be fetched."
         )
-
-
-def _keys(config: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Every object within the configuration with each of its keys."""
-    for key, value in config.items():
-        yield config, key
-        if isinstance(value, dict):
-            yield from _keys(value)
 
 
 def _shown(value: object) -> str:

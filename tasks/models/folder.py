@@ -166,8 +166,7 @@ class ModelFolder:
         and layers that share theirs are few.
         """
         tensors = len(self._tensors())
-        for name in LAYERS:
-            layers = self.config.get(name)
+        for name, layers in ((name, inner.get(name)) for inner in objects_within(self.config) for name in LAYERS):
             if isinstance(layers, int) and layers > max(tensors, 1):
                 raise ModelError(
                     f"{self.encoder / 'config.json'}: {name} is {layers:,}, but the weights have {tensors:,} tensors: "
@@ -297,9 +296,18 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         raise ModelError(f"{path} has no model_type: the architecture is not known.")
     if not _is_text(config["model_type"]):
         raise ModelError(f"{path}: model_type must be a text, not {str(config['model_type'])[:60]!r}.")
-    for name in NUMBERS:
-        _check_number(path, config, name)
+    for inner in objects_within(config):
+        for name in NUMBERS:
+            _check_number(path, inner, name)
     return config
+
+
+def objects_within(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The configuration and every object in it: those of a model's parts."""
+    yield config
+    for value in config.values():
+        if isinstance(value, dict):
+            yield from objects_within(value)
 
 
 def _read_library_config(path: Path) -> Mapping[str, Any]:

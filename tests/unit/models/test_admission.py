@@ -111,6 +111,9 @@ CODE = {
     ),
     "a setting": (set_in(SETTINGS, trust_remote_code=True), r"'trust_remote_code' is none of the settings"),
     "a kernel": (set_in("config.json", attn_implementation="someone/kernel"), r"attention 'someone/kernel' is none of"),
+    "a kernel of a part": (
+        set_in("config.json", text_config={"_attn_implementation": "a/b"}), r"attention 'a/b' is none of transformers'"
+    ),
     "a kernel by arguments": (
         set_in(SETTINGS, model_kwargs={"attn_implementation": "a/b"}), r"attention 'a/b' is none of"
     ),
@@ -156,6 +159,9 @@ DAMAGE = {
     ),
     "a million layers": (
         set_in("config.json", num_hidden_layers=1_000_000), r"num_hidden_layers is 1,000,000, but the weights have 39"
+    ),
+    "a million layers of a part": (
+        set_in("config.json", encoder={"num_hidden_layers": 1_000_000}), r"num_hidden_layers is 1,000,000, but"
     ),
     "a text for a number": (set_in("config.json", hidden_size="32"), r"hidden_size must be a whole number"),
     "a number of 5,000 digits": (write("config.json", '{"a": ' + "9" * 5000 + "}"), r"cannot be read as JSON"),
