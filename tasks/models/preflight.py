@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 900.0
 LEAST_MEMORY = 4 * 2**30
 NOT_LOADED = ("model.does_not_load", "model.memory", "model.check_died")
+LOADED = "loaded"
+"""The file that the child leaves as soon as the model is loaded."""
 TEXTS_OF_A_COLUMN = 64
 CODE = ("models",)
 """The modules that decide: an answer that older ones gave does not count."""
@@ -67,16 +69,19 @@ def require_sound(ref: BaseModelRef, sample_texts: Sequence[str], folder: Path) 
 
 
 def check_base_model(
-    ref: BaseModelRef, sample_texts: Sequence[str], folder: Path, *, memory_bytes: int | None = None
-) -> tuple[Finding, ...]:
+    ref: BaseModelRef, sample_texts: Sequence[str], folder: Path, *, memory_bytes: int | None = None,
+    load_seconds: float | None = None,
+) -> tuple[Finding, ...]:  # fmt: skip
     """What is wrong with the base model, errors first; empty when it is sound.
 
     A child process loads it and checks: buffers that no file holds (positions, rotary frequencies) are sane; embeddings
     are finite, not all alike, and the same alone, in a batch and in another order; saving and loading changes nothing;
     the tokenizer knows the words of `sample_texts` and puts its special tokens. Log and result stay in `folder`; the
-    same question is not answered twice. The child may take `memory_bytes` (default: far more than a model of that many
-    weights needs) and 900 s: a configuration can ask for any amount of both.
+    same question is not answered twice. The child may take `memory_bytes`, `load_seconds` until the model is loaded
+    (default: far more of both than a model of that many weights needs) and 900 s in all: a configuration can ask for
+    any amount.
     """
+    patience = load_seconds or 240.0 + ref.parameters / 10e6
     memory = memory_bytes or memory_limit(ref.parameters)
     key = fingerprint(ref, list(sample_texts), versions(), code_of(*CODE))
     result = folder / "findings.json"
@@ -84,7 +89,9 @@ def check_base_model(
     if known is not None and not any(finding.code == "model.memory" for finding in known):  # the machine may have more
         return known
     log = folder / "preflight.log"
-    log.unlink(missing_ok=True)
+    loaded = folder / LOADED
+    for old in (log, loaded):
+        old.unlink(missing_ok=True)
     request = CheckRequest(model=ref, texts=tuple(sample_texts), key=key, result=result, memory_bytes=memory)
     spec_file = request.write(folder / "spec.json")
     seconds = 0.0
@@ -92,6 +99,8 @@ def check_base_model(
     def too_long() -> str | None:
         nonlocal seconds
         seconds += 0.5
+        if seconds > patience and not loaded.exists():
+            return f"its {ref.parameters:,} weights were not loaded within {patience:.1f} s"
         return f"no answer after {TIMEOUT_SECONDS:.0f} s" if seconds > TIMEOUT_SECONDS else None
 
     ended = run_child(

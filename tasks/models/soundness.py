@@ -15,6 +15,7 @@ from sentence_transformers.sentence_transformer.modules.pooling import PoolingMo
 
 from tasks.errors import ModelError
 from tasks.models.loading import load_encoder, replace_pooling
+from tasks.models.preflight import LOADED
 from tasks.records import BaseModelRef, Finding
 
 # Distances of unit-length embeddings in float32. Rounding stays below 1e-6; a wrong mask or position is off by 1e-2.
@@ -41,7 +42,10 @@ NATIVE_REMEDY = (
 
 
 def find_faults(ref: BaseModelRef, sample: Sequence[str], folder: Path) -> tuple[Finding, ...]:
-    """Findings about the model at `ref`, errors first. `folder` takes a temporary copy for the save-and-load check."""
+    """Findings about the model at `ref`, errors first.
+
+    `folder` takes a temporary copy for the save-and-load check, and a file that says that the model was loaded.
+    """
     try:
         model = load_encoder(ref, device="cpu").eval()
         before = None if ref.pooling == "keep" else replace_pooling(ref.path, model, cast("PoolingMode", ref.pooling))
@@ -52,6 +56,7 @@ def find_faults(ref: BaseModelRef, sample: Sequence[str], folder: Path) -> tuple
     except Exception as error:  # whatever a foreign folder, or the code it carries, raises
         said = error.message if isinstance(error, ModelError) else f"The model does not load: {_said(error)}"
         return (_error("model.does_not_load", ref, said, _load_remedy(ref)),)
+    (folder / LOADED).touch()
     faults = [*faulty_buffers(ref, model)]
     if faults:
         return tuple(faults)  # anything computed with such buffers says nothing more

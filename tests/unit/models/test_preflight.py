@@ -190,3 +190,10 @@ def test_the_check_may_take_so_much_memory_and_no_more(tiny_bert: Path, tmp_path
     (fault,) = check_base_model(reference(tiny_bert), SENTENCES, tmp_path, memory_bytes=2**29)
     assert (fault.severity, fault.code) == ("error", "model.check_died")
     assert "The check may take 0.5 GiB of memory" in fault.remedy
+
+
+def test_loading_may_take_so_long_and_no_longer(tiny_bert: Path, tmp_path: Path) -> None:
+    # No machine imports the libraries within a tick of the clock.
+    (fault,) = check_base_model(reference(tiny_bert), SENTENCES, tmp_path, load_seconds=0.1)
+    assert (fault.severity, fault.code) == ("error", "model.check_died")
+    assert "weights were not loaded within 0.1 s" in fault.message
