@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -11,11 +12,12 @@ from rich.table import Table
 from tasks.config import EvaluationConfig, ModelConfig, RunConfig
 from tasks.data.build import prepare_evaluation
 from tasks.data.defined import require_defined
-from tasks.errors import DataError, ModelError
+from tasks.errors import DataError, DownloadFailed, ModelError
 from tasks.evaluation.adhoc import in_options, suite_of_file
 from tasks.evaluation.run import ModelUnderTest, evaluate_models
 from tasks.models.fetch import fetch_base_model
 from tasks.models.hardware import AskedDevice
+from tasks.models.length import NO_LENGTH
 from tasks.models.preflight import require_sound, sample_texts
 from tasks.models.sources import DirectoryModel, HubModel
 from tasks.names import HUB_ID, REVISION
@@ -24,10 +26,15 @@ from tasks.workspace import Workspace
 
 
 def evaluate_on_recipe(model: str, recipe: RunConfig, *, revision: str | None = None) -> EvaluationReport:
-    """Scores of `model` on every suite of the recipe."""
+    """Scores of `model` on every suite of the recipe.
+
+    The recipe's own base model is read as the recipe reads it (length, pooling), so that it scores here what it scores
+    in a run; any other model is read as its files say.
+    """
     return _evaluate(
-        model, revision, recipe.evaluation, recipe.data.root, recipe.headline_suite, recipe.training.device
-    )
+        model, revision, recipe.evaluation, recipe.data.root, recipe.headline_suite, recipe.training.device,
+        recipe.model,
+    )  # fmt: skip
 
 
 def evaluate_on_file(
@@ -85,6 +92,9 @@ def model_named(model: str, revision: str | None, workspace: Workspace) -> tuple
 
 def print_report(report: EvaluationReport, console: Console) -> None:
     """The scores of one model for a person."""
+    if report.max_seq_length is not None:
+        cut = f"texts are cut at {report.max_seq_length:,} tokens" if report.max_seq_length < NO_LENGTH else "no cut"
+        console.print(f"{report.model}: {cut}", highlight=False, markup=False)
     for name, suite in report.suites.items():
         table = Table(title=f"{suite.title or name}: {suite.rows:,} rows", title_justify="left", show_edge=False)
         table.add_column("metric")
@@ -100,6 +110,17 @@ def print_report(report: EvaluationReport, console: Console) -> None:
         console.print()
 
 
+def _as_base(recipe: ModelConfig, named: str, found: BaseModelRef, workspace: Workspace) -> BaseModelRef | None:
+    """The recipe's base model, where that is what was named; None where it is another model, or not at hand."""
+    if isinstance(recipe.source, HubModel) and recipe.source.id != named:
+        return None  # it would have to be fetched to be told apart
+    try:
+        base = fetch_base_model(recipe, workspace)
+    except (ModelError, DownloadFailed):
+        return None
+    return base if base.digest == found.digest else None
+
+
 def _evaluate(
     model: str,
     revision: str | None,
@@ -107,9 +128,12 @@ def _evaluate(
     root: Path | None,
     headline: str,
     device: AskedDevice = "auto",
+    of_recipe: ModelConfig | None = None,
 ) -> EvaluationReport:
     workspace = Workspace.here()
     under_test, found = model_named(model, revision, workspace)
+    if of_recipe is not None:
+        under_test = replace(under_test, base=_as_base(of_recipe, model, found, workspace))
     data = prepare_evaluation(config.suites, root, workspace)
     require_defined(data, headline=headline)
     require_sound(found, sample_texts(data), workspace.preflight(found.digest))

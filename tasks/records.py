@@ -478,6 +478,8 @@ class EvaluationReport(Record):
     """To encode one text alone, on the machine and device of the evaluation (see `latency`)."""
     latency: Latency | None = None
     """How that was measured; reports of earlier releases do not say."""
+    max_seq_length: int | None = None
+    """Tokens at which the model cut the texts; reports of earlier releases do not say."""
     reused: bool = False
 
 

@@ -81,6 +81,7 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
         model_path=model.path,
         model_digest=model.digest,
         suites=scores,
+        max_seq_length=loaded.max_seq_length,
         seconds=time.perf_counter() - started,
         model_bytes=sum(path.stat().st_size for path in model.path.rglob("*") if path.is_file()),
         latency_milliseconds=latency.milliseconds if latency else None,
