@@ -155,8 +155,8 @@ def _check_comparable(recipe: RunConfig, where: str, named: Sequence[str]) -> No
     for name in named or [recipe.headline_suite]:
         if recipe.evaluation.suites[name].kind == "mteb":
             raise RecipeError(
-                f"{where}: the suite {name!r} is of kind 'mteb', whose package gives no scores of single rows to compare "
-                "models by; name another suite, or use minimum_score"
+                f"{where}: the suite {name!r} is of kind 'mteb', whose package gives no scores of single rows to "
+                "compare models by; name another suite, or use minimum_score"
             )
 
 
