@@ -111,9 +111,13 @@ def _unknown_id(tokenizer: Tokenizer) -> int | None:
 
 
 def _lower_cases(folder: Path) -> bool:
-    """Whether sentence-transformers lower-cases texts itself before this tokenizer."""
-    path = folder / "sentence_bert_config.json"
-    return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8")).get("do_lower_case", False))
+    """Whether sentence-transformers lower-cases texts itself before this tokenizer.
+
+    It says so in sentence_bert_config.json or, where that says nothing, in an older name of the same file.
+    """
+    files = sorted(folder.glob("sentence_*_config.json"), key=lambda path: path.name != "sentence_bert_config.json")
+    settings = next(filter(None, (json.loads(path.read_text(encoding="utf-8")) for path in files)), {})
+    return bool(settings.get("do_lower_case", False))
 
 
 def _class_name(path: Path) -> str:

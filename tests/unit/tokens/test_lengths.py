@@ -158,11 +158,12 @@ def test_scores_and_carried_columns_are_not_texts(word_model: Path, tmp_path: Pa
     assert report.sets[0].batch_size == 32
 
 
-def test_lower_casing_of_sentence_transformers_counts(word_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", ["sentence_bert_config.json", "sentence_distilbert_config.json"])
+def test_lower_casing_of_sentence_transformers_counts(word_model: Path, tmp_path: Path, settings: str) -> None:
     folder = tmp_path / "lower"
     shutil.copytree(word_model, folder)
     assert FastCounter(folder).count(["A b"])[1].tolist() == [1]
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"do_lower_case": True}))
+    (folder / settings).write_text(json.dumps({"do_lower_case": True}))
     assert FastCounter(folder).count(["A b"])[1].tolist() == [0]
 
 
