@@ -74,8 +74,8 @@ class EventLog:
     ) -> Event | None:
         """Append an event and return it; None when this step already has one of this kind (see ONCE_A_STEP).
 
-        Values that are not finite are left out: JSON has no way to write them. Everything but progress is on the disk
-        (fsync) when this returns.
+        Values that are not finite are left out: at that step nothing defined was measured. Everything but progress is
+        on the disk (fsync) when this returns.
         """
         if step is not None and kind in ONCE_A_STEP:
             if step <= self.last_step.get(kind, -1):
