@@ -141,10 +141,10 @@ def check_parts_fit(recipe: RunConfig) -> None:
     }
     check_prompts(recipe.training.arguments, texts)
     compiled = [name for name in COMPILES if recipe.training.arguments.get(name)]
-    if compiled and recipe.training.padding_free != "off":
+    if compiled and {recipe.training.padding_free, recipe.training.word_dropout} != {"off"}:
         raise RecipeError(
-            f"training.arguments.{compiled[0]}: a compiled model cannot run batches without padding; "
-            "set training.padding_free: off with it"
+            f"training.arguments.{compiled[0]}: a compiled model runs neither batches without padding nor masks cut "
+            "from words; set training.padding_free: off and training.word_dropout: off with it"
         )
 
 
