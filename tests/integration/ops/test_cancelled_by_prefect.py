@@ -42,7 +42,7 @@ def test_a_cancelled_run_ends_its_trainer_frees_its_slot_and_keeps_its_checkpoin
 ) -> None:
     workspace = servers.workspace
     recipe = write_small_recipe(tmp_path / "small.yaml", tiny_bert)
-    arguments = ("--set", "training.max_steps=4000", "--set", "training.epochs=2000", "--set", "training.eval_steps=20")
+    arguments = ("--set", "training.max_steps=4000", "--set", "training.epochs=1000", "--set", "training.eval_steps=20")
     result_of(stsflow(workspace.root, "deploy", str(recipe), *arguments, "--json", **servers.environment))
     with servers.used_here(), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("finetune/finetune")
