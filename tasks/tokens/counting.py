@@ -116,8 +116,8 @@ def _lower_cases(folder: Path) -> bool:
     It says so in sentence_bert_config.json or, where that says nothing, in an older name of the same file.
     """
     files = sorted(folder.glob("sentence_*_config.json"), key=lambda path: path.name != "sentence_bert_config.json")
-    settings = next(filter(None, (json.loads(path.read_text(encoding="utf-8")) for path in files)), {})
-    return bool(settings.get("do_lower_case", False))
+    found = (dict(json.loads(path.read_text(encoding="utf-8"))) for path in files)
+    return bool(next(filter(None, found), {}).get("do_lower_case", False))
 
 
 def _class_name(path: Path) -> str:
