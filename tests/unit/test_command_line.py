@@ -16,7 +16,7 @@ IMPOSSIBLE = [
     (["up", "--worker-limit", "0"], "--worker-limit"),
     (["run", "x.yaml", "--seeds", "0"], "--seeds"),
     (["evaluate", "m", "--data", "rows.tsv", "--score-range", "nan", "nan"], "--score-range nan nan"),
-    (["evaluate", "a/b", "--data", "rows.tsv", "--revision", "../../x"], "revision of a/b: found '../../x'; allowed"),
+    (["evaluate", "a/b", "--data", "rows.tsv", "--revision", "../../x"], "--revision: found '../../x'; allowed"),
     (["promote", "it's"], 'promote: found "it\'s"; allowed: letters'),
     (["promote", "a/b"], "promote: found 'a/b'"),
 ]
