@@ -19,7 +19,8 @@ from tasks.errors import DataError
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}", re.ASCII)
 # name=${VARIABLE} or ${VARIABLE}, joined with &: nothing in it is a value.
 _QUERY_OF_REFERENCES = re.compile(r"(?:[\w.~-]+=)?\$\{[A-Za-z_]\w*\}(?:&(?:[\w.~-]+=)?\$\{[A-Za-z_]\w*\})*", re.ASCII)
-_INSIDE_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}[^\s'\"`<>]+")
+# The scheme is bounded: otherwise each letter of a long word would be tried as its beginning.
+_INSIDE_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:/{1,2}[^\s'\"`<>]+")
 _ADDRESS = re.compile(r"(?P<scheme>\s*[A-Za-z][A-Za-z0-9+.-]*:/*)(?P<authority>[^/?#]*)(?P<path>[^?#]*)", re.DOTALL)
 
 LOCAL = ("sqlite:///", "file:///")
