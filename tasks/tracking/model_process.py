@@ -116,7 +116,7 @@ def main() -> None:
     spec = LoggingSpec.load(Path(sys.argv[1]))
     try:
         log_model(spec.run_id, spec.model, spec.digest, spec.dimension, list(spec.example))
-    except Exception as error:
+    except Exception as error:  # raised again: only whether MLflow refused it is told to the parent, by a file
         if is_refusal(error):
             write_text_atomically(spec.refusal, in_short(error))
         raise
