@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from tasks.environment import hardware, versions
-from tasks.statistics.bootstrap import bootstrap_correlations, resample_counts
-from tasks.statistics.permutation import paired_permutation_p
+from stsflow.tasks.ground.environment import hardware, versions
+from stsflow.tasks.statistics.bootstrap import bootstrap_correlations, resample_counts
+from stsflow.tasks.statistics.permutation import paired_permutation_p
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tasks.environment import hardware, versions
+from stsflow.tasks.ground.environment import hardware, versions
 
 Pairs = tuple[list[str], list[str], list[float]]
 WORDS = ("man", "woman", "dog", "horse", "river", "book", "train", "rain", "city", "stage", "game", "market", "water",
@@ -54,7 +54,7 @@ def measure(folder: Path, pairs: Pairs, batch: int, rounds: int) -> dict[str, An
     """CPU seconds of both ways in alternating rounds, and how far their metrics are apart."""
     from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
-    from tasks.models.loading import load_encoder
+    from stsflow.tasks.models.loading import load_encoder
 
     model = load_encoder(folder, device="cpu")
     evaluator = EmbeddingSimilarityEvaluator(
@@ -83,8 +83,8 @@ def measure(folder: Path, pairs: Pairs, batch: int, rounds: int) -> dict[str, An
 
 def score(model: Any, pairs: Pairs, batch: int) -> dict[str, float]:
     """The ten metrics as the evaluation worker works them out."""
-    from tasks.evaluation.embedded import embed
-    from tasks.statistics.similarity import pair_similarities, sts_metrics
+    from stsflow.tasks.evaluation.embedded import embed
+    from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
 
     first, second, gold = pairs
     embedded = embed(model, [*first, *second], batch)

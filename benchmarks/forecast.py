@@ -17,17 +17,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.config import RunConfig
-from tasks.data.build import prepare_data
-from tasks.models.fetch import fetch_base_model
-from tasks.plan.exposure import plan_exposure
-from tasks.plan.probe import probe_forecast
-from tasks.records import TrainedModel
-from tasks.tokens.lengths import measure_tokens
-from tasks.training.events import Event
-from tasks.training.request import TrainingRequest, training_request
-from tasks.training.run import train
-from tasks.workspace import Workspace
+from stsflow.tasks.data.build import prepare_data
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models.fetch import fetch_base_model
+from stsflow.tasks.plan.exposure import plan_exposure
+from stsflow.tasks.plan.probe import probe_forecast
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.tokens.statistics import measure_tokens
+from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.request import TrainingRequest, training_request
+from stsflow.tasks.training.run import train
 
 RECIPE = Path(__file__).parents[1] / "flows" / "recipes" / "kornlu-minilm.yaml"
 

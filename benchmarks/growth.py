@@ -28,8 +28,8 @@ import numpy as np
 import psutil
 from datasets import disable_progress_bars
 
-from tasks.environment import hardware, versions
-from tasks.records import PreparedSet
+from stsflow.tasks.ground.environment import hardware, versions
+from stsflow.tasks.records.data import PreparedSet
 
 SIZES = (10_000, 100_000, 568_640)
 FEW = 1_000
@@ -165,8 +165,8 @@ def training_and_test(folder: Path, rows: int) -> tuple[PreparedSet, PreparedSet
 
 def near_duplicates(made: tuple[PreparedSet, PreparedSet]) -> None:
     """Leakage, near-duplicates included."""
-    from tasks.config import LeakageConfig
-    from tasks.data.leakage import check_leakage
+    from stsflow.tasks.leakage.policies import check_leakage
+    from stsflow.tasks.recipe.sections import LeakageConfig
 
     training, evaluation = made
     check_leakage([training], [evaluation], LeakageConfig(near_duplicates="report"), training.path.parent / "out")

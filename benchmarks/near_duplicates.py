@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, disable_progress_bars
 
-from tasks.config import LeakageConfig
-from tasks.data.leakage import check_leakage
-from tasks.data.overlap import near_links, read_sentences
-from tasks.data.sentence_keys import normalised
-from tasks.environment import hardware, versions
-from tasks.records import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.ground.environment import hardware, versions
+from stsflow.tasks.leakage.overlap import near_links, read_sentences
+from stsflow.tasks.leakage.policies import check_leakage
+from stsflow.tasks.leakage.sentence_keys import normalised
+from stsflow.tasks.recipe.sections import LeakageConfig
+from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
 
 EDITS = ("case", "spacing", "word replaced", "word added", "word left out")
 PLANTED = 200

@@ -22,11 +22,11 @@ from pathlib import Path
 
 import psutil
 
-from tasks.environment import hardware, versions
+from stsflow.tasks.ground.environment import hardware, versions
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAINER = "tasks.training.worker"
-SERVER = "flows.embedded_prefect"
+TRAINER = "stsflow.tasks.training.worker"
+SERVER = "stsflow.flows.ops.embedded_prefect"
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def watched(arguments: list[str], workspace: Path) -> dict[str, dict[str, float]
     """Wall seconds of each part of the run, and the CPU seconds of command and server in it."""
     environment = os.environ | {"STSFLOW_WORKSPACE": str(workspace), "HF_HUB_OFFLINE": "1"}
     command = psutil.Popen(
-        [sys.executable, "-m", "flows", *arguments], env=environment, stdout=subprocess.DEVNULL, cwd=Path.cwd()
+        [sys.executable, "-m", "stsflow.flows", *arguments], env=environment, stdout=subprocess.DEVNULL, cwd=Path.cwd()
     )
     started, part = time.monotonic(), "before training"
     marks = {}

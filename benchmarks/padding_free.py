@@ -56,9 +56,9 @@ def measure(folder: Path, size: int, precisions: list[str], steps: int, rounds: 
     import torch
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-    from tasks.models.loading import load_encoder
-    from tasks.models.merge_columns import merge_columns
-    from tasks.models.padding_free import autocast, counters, enable_padding_free
+    from stsflow.tasks.models.loading import load_encoder
+    from stsflow.tasks.models.merge_columns import merge_columns
+    from stsflow.tasks.models.padding_free import autocast, counters, enable_padding_free
 
     torch.manual_seed(0)
     plain, flat, merged = (load_encoder(folder, device="cpu", max_seq_length=128).train() for _ in range(3))

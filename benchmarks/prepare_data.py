@@ -22,10 +22,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from tasks.config import DataConfig
-from tasks.data.build import prepare_data
-from tasks.evaluation.suites import Suite
-from tasks.workspace import Workspace
+from stsflow.tasks.data.build import prepare_data
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import DataConfig
+from stsflow.tasks.suites import Suite
 
 KORNLI_ROWS = 942_854
 SYLLABLES = "가나다라마바사아자차카타파하거너더러머버서어저처커터퍼허고노도로모보소오조초코토포호"

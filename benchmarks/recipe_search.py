@@ -18,13 +18,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tasks.config import RunConfig
-from tasks.data.build import prepare_data
-from tasks.environment import hardware, versions
-from tasks.models.fetch import fetch_base_model
-from tasks.training.request import training_request
-from tasks.training.run import train
-from tasks.workspace import TrainingFolder, Workspace
+from stsflow.tasks.data.build import prepare_data
+from stsflow.tasks.ground.environment import hardware, versions
+from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
+from stsflow.tasks.models.fetch import fetch_base_model
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.training.request import training_request
+from stsflow.tasks.training.run import train
 
 RECIPE = Path(__file__).resolve().parents[1] / "flows/recipes/kornlu-minilm.yaml"
 

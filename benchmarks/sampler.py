@@ -78,9 +78,9 @@ def measure(path: Path, kind: str, batch_size: int) -> dict[str, Any]:
 
 def ours(path: Path, _kind: str) -> Any:
     """A function of the batch size: an epoch of our sampler; (batches, rows used, further figures)."""
-    from tasks.batching.no_duplicates import NoDuplicateBatches
-    from tasks.batching.plain import RandomBatches
-    from tasks.batching.texts import text_numbers
+    from stsflow.tasks.batching.no_duplicates import NoDuplicateBatches
+    from stsflow.tasks.batching.plain import RandomBatches
+    from stsflow.tasks.batching.texts import text_numbers
 
     text_numbers(pa.table({"anchor": ["a", "b"]}), ["anchor"])  # imports that Arrow puts off
 

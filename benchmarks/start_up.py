@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tasks.environment import hardware, versions
+from stsflow.tasks.ground.environment import hardware, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,7 +55,7 @@ def timed(arguments: list[str], workspace: Path) -> dict[str, float]:
     workspace.mkdir(parents=True, exist_ok=True)
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(
-        [sys.executable, "-m", "flows", *arguments], check=True, capture_output=True, cwd=ROOT,
+        [sys.executable, "-m", "stsflow.flows", *arguments], check=True, capture_output=True, cwd=ROOT,
         env=os.environ | {"STSFLOW_WORKSPACE": str(workspace), "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, disable_progress_bars, load_from_disk
 
-from tasks.environment import hardware, versions
-from tasks.records import PreparedSet, RowCounts, SourceRef
-from tasks.tokens.counting import FastCounter
-from tasks.tokens.lengths import TokenRequest, measure
+from stsflow.tasks.ground.environment import hardware, versions
+from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.tokens.counting import FastCounter
+from stsflow.tasks.tokens.statistics import TokenRequest, measure
 
 COLUMNS = ("anchor", "positive", "negative")
 WORDS = (

@@ -25,17 +25,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.padding_free import packaged_model
-from tasks.config import RunConfig
-from tasks.data.build import prepare_data
-from tasks.data.synthetic import generate
-from tasks.environment import hardware, versions
-from tasks.models.fetch import fetch_base_model
-from tasks.models.hardware import cpu_flags
-from tasks.models.process_environment import SETTINGS
-from tasks.training.events import Event
-from tasks.training.request import TrainingRequest, training_request
-from tasks.training.run import train
-from tasks.workspace import TrainingFolder, Workspace
+from stsflow.tasks.data.build import prepare_data
+from stsflow.tasks.data.scenes.rows import generate
+from stsflow.tasks.ground.environment import hardware, versions
+from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
+from stsflow.tasks.models.fetch import fetch_base_model
+from stsflow.tasks.models.hardware import cpu_flags
+from stsflow.tasks.models.process_environment import SETTINGS
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.request import TrainingRequest, training_request
+from stsflow.tasks.training.run import train
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "flows/recipes/kornlu-minilm.yaml"

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.padding_free import packaged_model
-from tasks.config import RunConfig
-from tasks.environment import hardware, versions
+from stsflow.tasks.ground.environment import hardware, versions
+from stsflow.tasks.recipe.sections import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "flows/recipes/kornlu-minilm.yaml"
@@ -78,7 +78,7 @@ def plain(folder: Path, settings: tuple[str, ...], data: Path) -> dict[str, Any]
 def ours(folder: Path, settings: tuple[str, ...]) -> dict[str, Any]:
     """`stsflow run` in an empty workspace."""
     changes = [part for setting in settings for part in ("--set", setting)]
-    printed, spent = timed([sys.executable, "-m", "flows", "run", str(RECIPE), "--json", *changes], folder)
+    printed, spent = timed([sys.executable, "-m", "stsflow.flows", "run", str(RECIPE), "--json", *changes], folder)
     metrics = json.loads(printed)["metrics"]
     return {**spent, "spearman_cosine": {s: metrics[f"tuned/sts-{s}/spearman_cosine"] for s in ("dev", "test")}}
 

@@ -65,9 +65,9 @@ def prepared(folder: Path, asked: Literal["on", "off"], precision: Literal["floa
     """The loss of a padding-free model in training mode with the asked kind of masks."""
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-    from tasks.models.dropout import quicken_dropout
-    from tasks.models.loading import load_encoder
-    from tasks.models.padding_free import enable_padding_free
+    from stsflow.tasks.models.dropout import quicken_dropout
+    from stsflow.tasks.models.loading import load_encoder
+    from stsflow.tasks.models.padding_free import enable_padding_free
 
     model = load_encoder(folder, device="cpu", max_seq_length=128).train()
     enable_padding_free(model, "on", "cpu", precision)
@@ -79,7 +79,7 @@ def one_draw(loss: Any, columns: list[list[str]], precision: Literal["float32", 
     """The loss of the batch and its gradient, one flat tensor."""
     import torch
 
-    from tasks.models.padding_free import autocast
+    from stsflow.tasks.models.padding_free import autocast
 
     model = loss.model
     with autocast("cpu", precision):

@@ -3,5 +3,4 @@
 import logging
 
 # What our own modules say at INFO belongs into a run's log. Prefect copies its handlers to them, but not its level.
-for _name in ("flows", "tasks"):
-    logging.getLogger(_name).setLevel(logging.INFO)
+logging.getLogger("stsflow").setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""The command `stsflow` (also `python -m flows`).
+"""The command `stsflow` (also `python -m stsflow.flows`).
 
 Every heavy import is inside a command, so that `--help` answers at once.
 """
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from tasks.errors import CheckFailed, PreconditionError, StsflowError
+from stsflow.tasks.ground.errors import CheckFailed, PreconditionError, StsflowError
 
 if TYPE_CHECKING:
-    from tasks.config import RunConfig
+    from stsflow.tasks.recipe.sections import RunConfig
 
 INTERRUPTED = 130
 
@@ -57,10 +57,10 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Train, evaluate, write the card and record all of it."""
-    from flows.embedded_prefect import start_embedded_server, wait_for_embedded_server
-    from flows.terminal import ERR, OUT, prepare_process, require_room
-    from tasks.schema import LARGEST_SEED
-    from tasks.workspace import Workspace
+    from stsflow.flows.command.terminal import ERR, OUT, prepare_process, require_room
+    from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
+    from stsflow.tasks.ground.schema import LARGEST_SEED
+    from stsflow.tasks.ground.workspace import Workspace
 
     prepare_process(verbose=verbose)
     config = _recipe(recipe, overrides)
@@ -74,21 +74,21 @@ def run(
     _end_on_sigterm()
     start_embedded_server()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
-    from flows.left_running import cancelled_when_stopped
-    from tasks.tracking.store import Store
+    from stsflow.flows.left_running import cancelled_when_stopped
+    from stsflow.tasks.tracking.store import Store
 
     Store(Workspace.here())  # MLflow keeps what it opens: done here, it costs nothing while Prefect's server gets ready
 
     with cancelled_when_stopped(Workspace.here()):
         if seeds > 1:
-            from flows.seeds import finetune_with_seeds
+            from stsflow.flows.seeds import finetune_with_seeds
 
             wait_for_embedded_server()
             study = finetune_with_seeds(config, seeds=seeds, fresh=fresh)
             _print(study.model_dump(mode="json"), as_json, lambda: study.show(OUT))
             return
-        from flows.finetune import finetune
-        from flows.summary import print_summary
+        from stsflow.flows.command.summary import print_summary
+        from stsflow.flows.finetune import finetune
 
         wait_for_embedded_server()
         summary = finetune(config, fresh=fresh, resume=resume)
@@ -107,12 +107,12 @@ def plan(
     verbose: Verbose = False,
 ) -> None:
     """Say what a recipe will really do, before anything is trained."""
-    from flows.terminal import OUT, prepare_process
+    from stsflow.flows.command.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose)
     config = _recipe(recipe, overrides)
-    from flows.planning import plan_recipe
-    from tasks.plan.report import print_plan
+    from stsflow.flows.plan import plan_recipe
+    from stsflow.tasks.plan.report import print_plan
 
     report = plan_recipe(config, probe=probe)
     _print(report.model_dump(mode="json"), as_json, lambda: print_plan(report, OUT))
@@ -151,12 +151,12 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Measure a finished model on suites or on a file."""
-    from flows.terminal import OUT, prepare_process
+    from stsflow.flows.command.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose)
     if (recipe is None) == (data is None):
         raise typer.BadParameter("give either --recipe RECIPE or --data FILE")
-    from flows.evaluation import evaluate_on_file, evaluate_on_recipe, print_report
+    from stsflow.flows.evaluate import evaluate_on_file, evaluate_on_recipe, print_report
 
     if recipe is not None:
         report = evaluate_on_recipe(model, _recipe(recipe, overrides), revision=revision)
@@ -185,12 +185,12 @@ def verify_card(
     verbose: Verbose = False,
 ) -> None:
     """Check a model card: its text against its records, its numbers against the weights, the data and the run."""
-    from flows.terminal import OUT, prepare_process
+    from stsflow.flows.command.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose)
     if data is not None and not data.is_dir():
         raise typer.BadParameter(f"--data {data}: there is no such folder")
-    from flows.verification import print_verification, verify
+    from stsflow.flows.verify_card import print_verification, verify
 
     result = verify(folder, data=data, recipe=_recipe(recipe, None) if recipe is not None else None)
     _print(result.model_dump(mode="json"), as_json, lambda: print_verification(result, OUT))
@@ -216,16 +216,16 @@ def promote(
     verbose: Verbose = False,
 ) -> None:
     """Decide on the candidate by its recipe's rules, or say what a person decides: back, out, or in again."""
-    from flows.embedded_prefect import start_embedded_server, wait_for_embedded_server
-    from flows.terminal import OUT, prepare_process
-    from tasks.names import MODEL
+    from stsflow.flows.command.terminal import OUT, prepare_process
+    from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
+    from stsflow.tasks.ground.names import MODEL
 
     if rollback + rejected + (readmitted is not None) > 1:
         raise typer.BadParameter("give one of --rollback, --reject and --readmit")
     MODEL.check("promote", name)
     prepare_process(verbose=verbose)
     start_embedded_server()
-    from flows.promotion import let_in_again, print_promotion, promote_candidate, reject_candidate, roll_back
+    from stsflow.flows.promote import let_in_again, print_promotion, promote_candidate, reject_candidate, roll_back
 
     wait_for_embedded_server()
     if rollback:
@@ -249,10 +249,10 @@ def sync(
     verbose: Verbose = False,
 ) -> None:
     """Complete the MLflow record of a run whose tracker was away."""
-    from flows.terminal import OUT, prepare_process
+    from stsflow.flows.command.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose)
-    from flows.sync import sync_run
+    from stsflow.flows.sync import sync_run
 
     result = sync_run(name)
     _print(
@@ -265,7 +265,7 @@ def sync(
 @app.command(epilog="Example: stsflow schema > recipe.schema.json")
 def schema() -> None:
     """Print the JSON Schema of recipes."""
-    from tasks.config import RunConfig
+    from stsflow.tasks.recipe.sections import RunConfig
 
     print(json.dumps(RunConfig.model_json_schema(), indent=2, ensure_ascii=False))
 
@@ -311,11 +311,11 @@ def up(
     verbose: Verbose = False,
 ) -> None:
     """Start Prefect, MLflow and a worker for each pool on this machine."""
-    from flows.terminal import OUT, prepare_process
+    from stsflow.flows.command.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose, use_services=False)
-    from flows import services
-    from tasks.workspace import Workspace
+    from stsflow.flows.ops import services
+    from stsflow.tasks.ground.workspace import Workspace
 
     report = services.up(
         Workspace.here(), host=host, prefect_port=prefect_port, mlflow_port=mlflow_port, database_url=database_url,
@@ -329,11 +329,11 @@ def up(
 @app.command(epilog="Example: stsflow down")
 def down(as_json: Json = False, verbose: Verbose = False) -> None:
     """Stop exactly what `stsflow up` started in this workspace."""
-    from flows.terminal import OUT, prepare_process
+    from stsflow.flows.command.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose, use_services=False, writes=False)
-    from flows import services
-    from tasks.workspace import Workspace
+    from stsflow.flows.ops import services
+    from stsflow.tasks.ground.workspace import Workspace
 
     report = services.down(Workspace.here())
     _print(report.model_dump(mode="json"), as_json, lambda: services.print_report(report, OUT))
@@ -352,12 +352,12 @@ def deploy(
     verbose: Verbose = False,
 ) -> None:
     """Put deployments, schedules, pools, limits and automations on the Prefect server. Safe to repeat."""
-    from flows.terminal import OUT, prepare_process
+    from stsflow.flows.command.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose)
     config = _recipe(recipe, overrides)
-    from flows.deploy import deploy as put
-    from flows.deploy import print_deployments
+    from stsflow.flows.ops.deploy import deploy as put
+    from stsflow.flows.ops.deploy import print_deployments
 
     report = put(config, prefect_file=prefect_file, name=name, pool=pool, gpu_slots=gpu_slots, webhook_url=webhook)
     _print(report.model_dump(mode="json"), as_json, lambda: print_deployments(report, OUT))
@@ -366,10 +366,10 @@ def deploy(
 @app.command(epilog="Example: stsflow doctor")
 def doctor(as_json: Json = False, verbose: Verbose = False) -> None:
     """Check versions, servers, records, databases, disk, GPU and hub; say what is wrong and what to do."""
-    from flows.terminal import OUT, prepare_process
+    from stsflow.flows.command.terminal import OUT, prepare_process
 
     prepare_process(verbose=verbose, writes=False)
-    from flows.doctor import examine, print_examination
+    from stsflow.flows.ops.doctor import examine, print_examination
 
     result = examine()
     _print(result.model_dump(mode="json"), as_json, lambda: print_examination(result, OUT))
@@ -390,8 +390,8 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        from flows.border import in_a_sentence
-        from tasks.workspace import Workspace
+        from stsflow.flows.command.border import in_a_sentence
+        from stsflow.tasks.ground.workspace import Workspace
 
         # Typer keeps click's UsageError under a private name: it is known by `show`, which prints usage and sentence.
         # What the machine did is a sentence. Anything else is a fault of ours and is raised again.
@@ -417,7 +417,7 @@ def _require_utf8(arguments: list[str]) -> None:
 
 
 def _recipe(path: Path, overrides: list[str] | None) -> RunConfig:
-    from tasks.config import RunConfig
+    from stsflow.tasks.recipe.sections import RunConfig
 
     return RunConfig.from_recipe(path, tuple(overrides or ()))
 

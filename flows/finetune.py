@@ -8,32 +8,34 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.left_running import truthful_in_prefect
-from flows.promotion import release_model
-from flows.summary import RunSummary, summarise
-from tasks.card.task import write_model_card
-from tasks.config import RunConfig
-from tasks.data.defined import require_defined
-from tasks.data.suites_apart import check_suites_apart
-from tasks.data.task import prepare_data
-from tasks.evaluation.readiness import check_suites
-from tasks.evaluation.run import ModelUnderTest
-from tasks.evaluation.task import compare_scores, evaluate
-from tasks.lease import lease
-from tasks.models.task import check_model, fetch_model
-from tasks.plan.report import write_plan_page
-from tasks.plan.task import plan_run, probe_run
-from tasks.recipe import recipe_sha256
-from tasks.records import BaseModelRef, SeedSummary, TrainedModel
-from tasks.tokens.task import profile_tokens
-from tasks.tracking.relay import require_sent
-from tasks.tracking.runs import relay_of
-from tasks.tracking.task import connect_tracking, ended_truthfully, open_run, record_preparation, record_results
-from tasks.training.request import training_request
-from tasks.training.run import train as train_in_child
-from tasks.training.task import train, try_training
-from tasks.training.trial import check_hardware, needs_trial
-from tasks.workspace import RunFolder, Workspace
+from stsflow.flows.command.summary import RunSummary, summarise
+from stsflow.flows.left_running import truthful_in_prefect
+from stsflow.flows.promote import release_model
+from stsflow.tasks.card.task import write_model_card
+from stsflow.tasks.data.defined import require_defined
+from stsflow.tasks.data.task import prepare_data
+from stsflow.tasks.evaluation.readiness import check_suites
+from stsflow.tasks.evaluation.run import ModelUnderTest
+from stsflow.tasks.evaluation.task import compare_scores, evaluate
+from stsflow.tasks.ground.lease import lease
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
+from stsflow.tasks.leakage.suites_apart import check_suites_apart
+from stsflow.tasks.models.task import check_model, fetch_model
+from stsflow.tasks.plan.report import write_plan_page
+from stsflow.tasks.plan.task import plan_run, probe_run
+from stsflow.tasks.recipe.reading import recipe_sha256
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.evaluation import SeedSummary
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.tokens.task import profile_tokens
+from stsflow.tasks.tracking.relay import require_sent
+from stsflow.tasks.tracking.runs import relay_of
+from stsflow.tasks.tracking.task import connect_tracking, ended_truthfully, open_run, record_preparation, record_results
+from stsflow.tasks.training.request import training_request
+from stsflow.tasks.training.run import train as train_in_child
+from stsflow.tasks.training.task import train, try_training
+from stsflow.tasks.training.trial import check_hardware, needs_trial
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from tasks.lease import lease
-from tasks.tracking import flow_runs
-from tasks.tracking.runs import flow_runs_left_behind
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.lease import lease
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking import flow_runs
+from stsflow.tasks.tracking.runs import flow_runs_left_behind
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.variables import Variable
 
-from flows.finetune import finetune
-from tasks.config import RunConfig
-from tasks.data.sources import Access
-from tasks.fingerprint import fingerprint
-from tasks.schema import Record
-from tasks.workspace import Workspace
+from stsflow.flows.finetune import finetune
+from stsflow.tasks.ground.fingerprint import fingerprint
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.sources import Access
 
 
 class Seen(Record):

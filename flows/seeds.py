@@ -15,14 +15,14 @@ from prefect.runtime import flow_run
 from rich.console import Console
 from rich.table import Table
 
-from flows.finetune import finetune
-from flows.summary import RunSummary, print_summary
-from tasks.config import ReleaseConfig, RunConfig
-from tasks.records import SeedSummary
-from tasks.schema import Record
-from tasks.tracking.store import Store
-from tasks.tracking.task import connect_tracking
-from tasks.workspace import Workspace
+from stsflow.flows.command.summary import RunSummary, print_summary
+from stsflow.flows.finetune import finetune
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import ReleaseConfig, RunConfig
+from stsflow.tasks.records.evaluation import SeedSummary
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.tracking.task import connect_tracking
 
 
 class SeedStudy(Record):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.tracking import runs
-from tasks.tracking.relay import require_sent
-from tasks.tracking.store import Store, check_reachable
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking import runs
+from stsflow.tasks.tracking.relay import require_sent
+from stsflow.tasks.tracking.store import Store, check_reachable
 
 PATIENCE_SECONDS = 60.0
 

@@ -7,7 +7,7 @@ directory="${1:?name the folder that backups go to}"
 keep="${2:-7}"
 mkdir -p "$directory"
 target="$directory/$(date -u +%Y%m%dT%H%M%SZ)"
-python -m flows.backup create "$target" ${STSFLOW_ARTIFACTS:+--artifacts "$STSFLOW_ARTIFACTS"}
-python -m flows.backup check "$target"
+python -m stsflow.flows.ops.backup create "$target" ${STSFLOW_ARTIFACTS:+--artifacts "$STSFLOW_ARTIFACTS"}
+python -m stsflow.flows.ops.backup check "$target"
 find "$directory" -mindepth 1 -maxdepth 1 -type d -name '20??????T??????Z' | sort -r | tail -n "+$((keep + 1))" |
     while IFS= read -r old; do rm -r -- "$old"; done

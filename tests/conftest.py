@@ -23,7 +23,7 @@ import pytest
 from hub_stand_in import HubStandIn
 from misbehaving_server import MisbehavingServer
 
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a connection is refused at once

@@ -125,8 +125,8 @@ def train(shape: Shape, way: Way, size: int, steps: int, device: str) -> dict[st
     from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
     from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
-    from tasks.models.merge_columns import merge_columns
-    from tasks.models.padding_free import counters, enable_padding_free
+    from stsflow.tasks.models.merge_columns import merge_columns
+    from stsflow.tasks.models.padding_free import counters, enable_padding_free
 
     rows = size * (steps // 2 + 1)
     sets = DatasetDict(

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.batching.by_loss import keeps_row_count, sampler_of
-from tasks.batching.epoch import BatchSource, IntArray
-from tasks.batching.lengths import estimate_tokens
-from tasks.batching.multi import TrainingBatches
-from tasks.batching.no_duplicates import NoDuplicateBatches
-from tasks.batching.plain import RandomBatches, TokenBudgetBatches
-from tasks.batching.texts import open_table, text_numbers
-from tasks.config import TrainingConfig
-from tasks.prompts import prompts_of
-from tasks.records import BaseModelRef, PreparedSet
-from tasks.training.losses import Loss
+from stsflow.tasks.batching.by_loss import keeps_row_count, sampler_of
+from stsflow.tasks.batching.epoch import BatchSource, IntArray
+from stsflow.tasks.batching.lengths import estimate_tokens
+from stsflow.tasks.batching.multi import TrainingBatches
+from stsflow.tasks.batching.no_duplicates import NoDuplicateBatches
+from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches
+from stsflow.tasks.batching.texts import open_table, text_numbers
+from stsflow.tasks.losses import Loss
+from stsflow.tasks.recipe.prompts import prompts_of
+from stsflow.tasks.recipe.sections import TrainingConfig
+from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.records.models import BaseModelRef
 
 TEXT_COLUMNS = ("anchor", "positive", "negative", "sentence1", "sentence2")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tasks.config import TrainingConfig
-from tasks.training.losses import CachedMultipleNegativesRanking, Loss, Matryoshka, MultipleNegativesRanking
+from stsflow.tasks.losses import CachedMultipleNegativesRanking, Loss, Matryoshka, MultipleNegativesRanking
+from stsflow.tasks.recipe.sections import TrainingConfig
 
 Sampler = Literal["batch_sampler", "no_duplicates"]
 

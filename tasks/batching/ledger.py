@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.batching.epoch import IntArray
-from tasks.files import write_bytes_atomically
-from tasks.records import Exposure, Finding
+from stsflow.tasks.batching.epoch import IntArray
+from stsflow.tasks.ground.files import write_bytes_atomically
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.plan import Exposure
 
 
 class Ledger:

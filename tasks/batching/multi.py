@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tasks.batching.epoch import BatchSource, EpochBatches, IntArray, generator
+from stsflow.tasks.batching.epoch import BatchSource, EpochBatches, IntArray, generator
 
 Order = Literal["round_robin", "proportional"]
 _ORDER_STREAM = 1_000_003

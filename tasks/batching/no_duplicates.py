@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.batching.epoch import EpochBatches, IntArray, generator
-from tasks.batching.plain import RandomBatches, TokenBudgetBatches
+from stsflow.tasks.batching.epoch import EpochBatches, IntArray, generator
+from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches
 
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tasks.batching.epoch import EpochBatches, IntArray, count_batches, generator
+from stsflow.tasks.batching.epoch import EpochBatches, IntArray, count_batches, generator
 
 
 class RandomBatches:

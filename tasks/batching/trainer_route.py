@@ -17,7 +17,7 @@ from sentence_transformers.base.sampler import DefaultBatchSampler, MultiDataset
 from torch.utils.data import ConcatDataset
 from transformers import TrainerCallback
 
-from tasks.batching.multi import TrainingBatches
+from stsflow.tasks.batching.multi import TrainingBatches
 
 
 class TrainerRoute:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tasks.errors import StsflowError
-from tasks.fingerprint import sha256_of_model
-from tasks.hub import cached_snapshot
-from tasks.models.sources import NEEDED_FILES, HubModel, ModelSource, PackageModel
-from tasks.records import BaseModelRef
+from stsflow.tasks.ground.errors import StsflowError
+from stsflow.tasks.ground.fingerprint import sha256_of_model
+from stsflow.tasks.ground.hub import cached_snapshot
+from stsflow.tasks.models.sources import NEEDED_FILES, HubModel, ModelSource, PackageModel
+from stsflow.tasks.records.models import BaseModelRef
 
 
 def base_at_hand(stated: BaseModelRef, source: ModelSource, own: Iterable[Path] = ()) -> BaseModelRef | None:

@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.card.evidence import CardFacts, PlacedFact
-from tasks.fingerprint import sha256_of_file
-from tasks.schema import Record
+from stsflow.tasks.card.evidence import CardFacts, PlacedFact
+from stsflow.tasks.ground.fingerprint import sha256_of_file
+from stsflow.tasks.ground.schema import Record
 
 Places = Mapping[str, Sequence[tuple[int, int, str]]]
 """Where each fact stands: line from 1, column from 0, text there."""

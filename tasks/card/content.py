@@ -9,31 +9,27 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.card.escape import clean, shorten
-from tasks.card.evaluation_section import EvaluationSection, evaluation_section
-from tasks.card.evidence import Evidence, portable, portable_yaml
-from tasks.card.facts import Fact, FactSource
-from tasks.card.header import card_header
-from tasks.card.licences import LicenceConclusion, LicensedPart, conclude_licence
-from tasks.card.limits_section import LimitsSection, limits_section
-from tasks.card.samples import SetSamples, read_samples
-from tasks.card.training_section import TrainingSection, training_section
-from tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
-from tasks.config import RunConfig
-from tasks.fingerprint import sha256_of_file
-from tasks.recipe import lock_recipe
-from tasks.records import (
-    BaseModelRef,
-    Difference,
-    EvaluationReport,
-    PlanReport,
-    PreparedData,
-    RunRef,
-    SeedSummary,
-    TokenReport,
-    TrainedModel,
-)
-from tasks.schema import Record
+from stsflow.tasks.card.escape import clean, shorten
+from stsflow.tasks.card.evaluation_section import EvaluationSection, evaluation_section
+from stsflow.tasks.card.evidence import Evidence, portable, portable_yaml
+from stsflow.tasks.card.facts import Fact, FactSource
+from stsflow.tasks.card.header import card_header
+from stsflow.tasks.card.licences import LicenceConclusion, LicensedPart, conclude_licence
+from stsflow.tasks.card.limits_section import LimitsSection, limits_section
+from stsflow.tasks.card.samples import SetSamples, read_samples
+from stsflow.tasks.card.training_section import TrainingSection, training_section
+from stsflow.tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
+from stsflow.tasks.ground.fingerprint import sha256_of_file
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.recipe.reading import lock_recipe
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import PlanReport
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.records.training import TrainedModel
 
 _SIMILARITIES = {
     "cosine": "Cosine Similarity", "dot": "Dot Product", "euclidean": "Euclidean Distance",

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.card.facts import Fact, FactSource, Sentence, sentence
-from tasks.config import RunConfig
-from tasks.records import (
-    Difference,
-    EvaluationReport,
-    Interval,
-    PreparedData,
-    PreparedSet,
-    RunRef,
-    SuiteScores,
-    TrainedModel,
-)
-from tasks.schema import Record
+from stsflow.tasks.card.facts import Fact, FactSource, Sentence, sentence
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SuiteScores
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.training import TrainedModel
 
 _KIND_TITLES = {
     "sts": "Semantic Similarity", "matryoshka": "Semantic Similarity by Embedding Size", "triplets": "Triplet Accuracy",

@@ -6,27 +6,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Literal
 
-from tasks.addresses import is_url, without_credentials
-from tasks.card.facts import Fact
-from tasks.card.samples import SetSamples
-from tasks.card.usage import ModelModules
-from tasks.config import RunConfig
-from tasks.recipe import recipe_yaml
-from tasks.records import (
-    BaseModelRef,
-    Difference,
-    EvaluationReport,
-    Finding,
-    PlanReport,
-    PreparedData,
-    PreparedSet,
-    RunRef,
-    SeedSummary,
-    SourceRef,
-    TokenReport,
-    TrainedModel,
-)
-from tasks.schema import Record
+from stsflow.tasks.card.facts import Fact
+from stsflow.tasks.card.samples import SetSamples
+from stsflow.tasks.card.usage import ModelModules
+from stsflow.tasks.ground.addresses import is_url, without_credentials
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.recipe.reading import recipe_yaml
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet, SourceRef
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import PlanReport
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.records.training import TrainedModel
 
 
 class Evidence(Record):

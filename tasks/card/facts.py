@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 
-from tasks.schema import Record
+from stsflow.tasks.ground.schema import Record
 
 Form = Literal[
     "text", "count", "score", "change", "share", "percent", "decimal", "rate", "p_value", "duration", "bytes"

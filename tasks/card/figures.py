@@ -6,10 +6,10 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.card.evaluation_section import EvaluationSection
-from tasks.card.facts import Fact
-from tasks.card.training_section import TrainingSection
-from tasks.files import write_bytes_atomically
+from stsflow.tasks.card.evaluation_section import EvaluationSection
+from stsflow.tasks.card.facts import Fact
+from stsflow.tasks.card.training_section import TrainingSection
+from stsflow.tasks.ground.files import write_bytes_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from tasks.card.card_text import Problem
-from tasks.yaml_text import load_yaml
+from stsflow.tasks.card.card_text import Problem
+from stsflow.tasks.ground.yaml_text import load_yaml
 
 _HEADER = re.compile(r"\A\s*---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from tasks.card.escape import clean
-from tasks.card.evaluation_section import EvaluationSection, SuiteBlock
-from tasks.card.facts import Fact
-from tasks.card.training_section import TrainingSection
-from tasks.records import BaseModelRef, PreparedData
+from stsflow.tasks.card.escape import clean
+from stsflow.tasks.card.evaluation_section import EvaluationSection, SuiteBlock
+from stsflow.tasks.card.facts import Fact
+from stsflow.tasks.card.training_section import TrainingSection
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.models import BaseModelRef
 
 
 def card_header(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from tasks.schema import Record
+from stsflow.tasks.ground.schema import Record
 
 Terms = Literal[
     "permissive", "attribution", "share-alike", "non-commercial", "no-derivatives", "copyleft", "unclassified"

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from tasks.card.evaluation_section import EvaluationSection, GroupRow, SuiteBlock
-from tasks.card.facts import Fact, FactSource, Sentence, sentence
-from tasks.card.training_section import TableRow, TrainingSection
-from tasks.records import BaseModelRef, Finding, PreparedData, RunRef, SeedSummary, TokenReport, TrainedModel
-from tasks.schema import Record
+from stsflow.tasks.card.evaluation_section import EvaluationSection, GroupRow, SuiteBlock
+from stsflow.tasks.card.facts import Fact, FactSource, Sentence, sentence
+from stsflow.tasks.card.training_section import TableRow, TrainingSection
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.evaluation import SeedSummary
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.records.training import TrainedModel
 
 
 class LimitsSection(Record):

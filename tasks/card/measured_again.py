@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tasks.card.card_text import Problem
-from tasks.card.evidence import Evidence
-from tasks.card.facts import Fact
-from tasks.card.samples import read_samples
-from tasks.card.usage import read_modules
-from tasks.config import EvaluationConfig, RunConfig
-from tasks.errors import StsflowError
-from tasks.evaluation.suites import MtebSuite, Suite
-from tasks.fingerprint import sha256_of_file, sha256_of_model
-from tasks.models.admission import admit
-from tasks.models.sources import ModelSource
-from tasks.records import BaseModelRef, Difference, EvaluationReport, PreparedData, PreparedSet, TokenReport
+from stsflow.tasks.card.card_text import Problem
+from stsflow.tasks.card.evidence import Evidence
+from stsflow.tasks.card.facts import Fact
+from stsflow.tasks.card.samples import read_samples
+from stsflow.tasks.card.usage import read_modules
+from stsflow.tasks.ground.errors import StsflowError
+from stsflow.tasks.ground.fingerprint import sha256_of_file, sha256_of_model
+from stsflow.tasks.models.admission import admit
+from stsflow.tasks.models.sources import ModelSource
+from stsflow.tasks.recipe.sections import EvaluationConfig, RunConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.suites import MtebSuite, Suite
 
 
 class Evaluate(Protocol):

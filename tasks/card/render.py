@@ -11,14 +11,14 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from tasks.card.content import HISTOGRAM, CardContent, gold_picture
-from tasks.card.escape import escape_prose, escape_text, fenced, inline_code, is_plain_url
-from tasks.card.evidence import CardFacts, PlacedFact
-from tasks.card.facts import Fact, Sentence, facts_in
-from tasks.card.figures import draw_comparison, draw_training_curve, has_curve
-from tasks.files import write_bytes_atomically, write_text_atomically
-from tasks.fingerprint import fingerprint, sha256_of_file
-from tasks.records import CardRef
+from stsflow.tasks.card.content import HISTOGRAM, CardContent, gold_picture
+from stsflow.tasks.card.escape import escape_prose, escape_text, fenced, inline_code, is_plain_url
+from stsflow.tasks.card.evidence import CardFacts, PlacedFact
+from stsflow.tasks.card.facts import Fact, Sentence, facts_in
+from stsflow.tasks.card.figures import draw_comparison, draw_training_curve, has_curve
+from stsflow.tasks.ground.files import write_bytes_atomically, write_text_atomically
+from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
+from stsflow.tasks.records.card import CardRef
 
 COMPARISON, CURVE = "base-vs-tuned.png", "training-curve.png"
 """Names in figures/ of the pictures that the card draws itself."""

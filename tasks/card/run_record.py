@@ -6,22 +6,19 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tasks.card.evidence import Evidence
-from tasks.config import RunConfig
-from tasks.errors import StsflowError
-from tasks.fingerprint import sha256_of_file
-from tasks.records import (
-    BaseModelRef,
-    Difference,
-    EvaluationReport,
-    PlanReport,
-    PreparedData,
-    RunRef,
-    TokenReport,
-    TrainedModel,
-)
-from tasks.schema import Record
-from tasks.workspace import RunFolder
+from stsflow.tasks.card.evidence import Evidence
+from stsflow.tasks.ground.errors import StsflowError
+from stsflow.tasks.ground.fingerprint import sha256_of_file
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import RunFolder
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import PlanReport
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.records.training import TrainedModel
 
 
 class Differences(Record):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.records import PreparedSet
-from tasks.schema import Record
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.records.data import PreparedSet
 
 
 class ScoreStatistics(Record):

@@ -5,24 +5,20 @@ from __future__ import annotations
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.card.content import gather_content
-from tasks.card.render import write_card
-from tasks.config import RunConfig
-from tasks.publish import publish
-from tasks.records import (
-    BaseModelRef,
-    CardRef,
-    Difference,
-    EvaluationReport,
-    PlanReport,
-    PreparedData,
-    RunRef,
-    SeedSummary,
-    TokenReport,
-    TrainedModel,
-)
-from tasks.tokens.histogram import draw_histogram
-from tasks.workspace import RunFolder
+from stsflow.tasks.card.content import gather_content
+from stsflow.tasks.card.render import write_card
+from stsflow.tasks.ground.publish import publish
+from stsflow.tasks.ground.workspace import RunFolder
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.card import CardRef
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import PlanReport
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.tokens.histogram import draw_histogram
 
 
 @task(name="write model card", task_run_name="write model card of {run.name}")

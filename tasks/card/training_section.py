@@ -6,21 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
-from tasks.card.citations import Citation, citations, loss_names
-from tasks.card.escape import is_plain_url, shorten
-from tasks.card.facts import Fact, FactSource, Form, Sentence, sentence
-from tasks.card.samples import SetSamples
-from tasks.records import (
-    Exposure,
-    LengthStatistics,
-    PlanReport,
-    PreparedData,
-    PreparedSet,
-    RunRef,
-    TokenReport,
-    TrainedModel,
-)
-from tasks.schema import Record
+from stsflow.tasks.card.citations import Citation, citations, loss_names
+from stsflow.tasks.card.escape import is_plain_url, shorten
+from stsflow.tasks.card.facts import Fact, FactSource, Form, Sentence, sentence
+from stsflow.tasks.card.samples import SetSamples
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.plan import Exposure, PlanReport
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.tokens import LengthStatistics, TokenReport
+from stsflow.tasks.records.training import TrainedModel
 
 _LOSS_PAGE = "https://sbert.net/docs/package_reference/sentence_transformer/losses.html#"
 _PRIVATE_ARGUMENTS = frozenset({"output_dir", "logging_dir", "hub_token", "push_to_hub_token", "run_name"})

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.card.escape import string_literal
-from tasks.schema import Record
+from stsflow.tasks.card.escape import string_literal
+from stsflow.tasks.ground.schema import Record
 
 _LEGACY_POOLING = {
     "pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_max_tokens": "max",

@@ -14,20 +14,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from tasks.card.card_text import Problem, check_facts, check_figures, check_text
-from tasks.card.content import CardContent, content_of
-from tasks.card.evidence import CardFacts, Evidence, portable
-from tasks.card.facts import Fact, facts_in
-from tasks.card.figures import draw_comparison, draw_training_curve, has_curve
-from tasks.card.foreign import check_foreign_card
-from tasks.card.measured_again import MeasuredAgain, Tools, how_pairs_differ
-from tasks.card.render import COMPARISON, CURVE, code_of_cards, facts_of, figure_names, render_placed
-from tasks.card.run_record import RunRecord, recorded
-from tasks.environment import hardware, versions
-from tasks.errors import PreconditionError
-from tasks.files import links_that_leave
-from tasks.fingerprint import sha256_of_file
-from tasks.schema import Record
+from stsflow.tasks.card.card_text import Problem, check_facts, check_figures, check_text
+from stsflow.tasks.card.content import CardContent, content_of
+from stsflow.tasks.card.evidence import CardFacts, Evidence, portable
+from stsflow.tasks.card.facts import Fact, facts_in
+from stsflow.tasks.card.figures import draw_comparison, draw_training_curve, has_curve
+from stsflow.tasks.card.foreign import check_foreign_card
+from stsflow.tasks.card.measured_again import MeasuredAgain, Tools, how_pairs_differ
+from stsflow.tasks.card.render import COMPARISON, CURVE, code_of_cards, facts_of, figure_names, render_placed
+from stsflow.tasks.card.run_record import RunRecord, recorded
+from stsflow.tasks.ground.environment import hardware, versions
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.files import links_that_leave
+from stsflow.tasks.ground.fingerprint import sha256_of_file
+from stsflow.tasks.ground.schema import Record
 
 SAME_MACHINE, OTHER_MACHINE = 2e-5, 1e-3
 """How far a score may lie from the card's: on the processor and torch version that made it, and anywhere else."""

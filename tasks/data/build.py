@@ -11,29 +11,30 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.addresses import path_in
-from tasks.config import DataConfig, LeakageConfig, TrainingSet
-from tasks.data.content_digest import content_digest
-from tasks.data.defined import describe_gold
-from tasks.data.formats import format_of
-from tasks.data.integrity import check_rows
-from tasks.data.leakage import check_leakage
-from tasks.data.sources import Access
-from tasks.environment import versions
-from tasks.errors import DataError
-from tasks.evaluation.suites import MatryoshkaSuite, MtebSuite, RetrievalSuite, StsSuite, Suite, TripletSuite
-from tasks.files import folder_made_whole
-from tasks.fingerprint import code_of, fingerprint
-from tasks.lease import lease
-from tasks.records import Finding, PreparedData, PreparedSet, RowCounts, SourceRef
-from tasks.seal import seal, what_is_wrong
-from tasks.workspace import Workspace
+from stsflow.tasks.data.content_digest import content_digest
+from stsflow.tasks.data.defined import describe_gold
+from stsflow.tasks.data.formats import format_of
+from stsflow.tasks.data.integrity import check_rows
+from stsflow.tasks.ground.addresses import path_in
+from stsflow.tasks.ground.environment import versions
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.ground.files import folder_made_whole
+from stsflow.tasks.ground.fingerprint import code_of, fingerprint
+from stsflow.tasks.ground.lease import lease
+from stsflow.tasks.ground.seal import seal, what_is_wrong
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.leakage.policies import check_leakage
+from stsflow.tasks.recipe.sections import DataConfig, LeakageConfig, TrainingSet
+from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.sources import Access
+from stsflow.tasks.suites import MatryoshkaSuite, MtebSuite, RetrievalSuite, StsSuite, Suite, TripletSuite
 
 logger = logging.getLogger(__name__)
 
 RECORD = "prepared.json"
 LIBRARIES = ("python", "datasets")
-CODE = ("data",)
+CODE = ("data", "sources", "shapes", "leakage")
 SAID = frozenset({"integrity.quoting", "integrity.quotes_kept", "integrity.byte_order_mark"})
 """Findings on how the bytes were read, said at once: they stand in reports and cards, but `evaluate` has neither."""
 

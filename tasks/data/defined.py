@@ -5,8 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.errors import DataError
-from tasks.records import Finding, PreparedData
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.findings import Finding
 
 UNDEFINED = "suite.undefined"
 """Code of the finding that a suite's metrics are not defined."""

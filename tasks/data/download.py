@@ -25,13 +25,13 @@ from pathlib import Path
 import httpx
 from filelock import FileLock
 
-from tasks.addresses import filled_in, path_in, without_credentials
-from tasks.backoff import PASSING_STATUSES, TryAgain, with_backoff
-from tasks.data.encoding import MAX_UNPACKED_BYTES
-from tasks.errors import DataError, DiskFull, PreconditionError
-from tasks.files import write_text_atomically
-from tasks.fingerprint import fingerprint, git_blob_id, sha256_of_file
-from tasks.schema import Record
+from stsflow.tasks.data.charset import MAX_UNPACKED_BYTES
+from stsflow.tasks.ground.addresses import filled_in, path_in, without_credentials
+from stsflow.tasks.ground.backoff import PASSING_STATUSES, TryAgain, with_backoff
+from stsflow.tasks.ground.errors import DataError, DiskFull, PreconditionError
+from stsflow.tasks.ground.files import write_text_atomically
+from stsflow.tasks.ground.fingerprint import fingerprint, git_blob_id, sha256_of_file
+from stsflow.tasks.ground.schema import Record
 
 log = logging.getLogger(__name__)
 

@@ -13,13 +13,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.data.delimited import BLOCK_ROWS, Dialect
-from tasks.data.encoding import BARE_CR, Limits, broken_text, check_empty_lines, check_packed, lines_of, open_text
-from tasks.data.parquet import read_parquet
-from tasks.data.quoting import read_by_its_quoting
-from tasks.data.reading import FileRows, composed, cut, missing_column
-from tasks.errors import DataError
-from tasks.records import Finding
+from stsflow.tasks.data.charset import (
+    BARE_CR,
+    Limits,
+    broken_text,
+    check_empty_lines,
+    check_packed,
+    lines_of,
+    open_text,
+)
+from stsflow.tasks.data.delimited import BLOCK_ROWS, Dialect
+from stsflow.tasks.data.parquet import read_parquet
+from stsflow.tasks.data.quoting import read_by_its_quoting
+from stsflow.tasks.data.reading import FileRows, composed, cut, missing_column
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.records.findings import Finding
 
 MOST_VALUES = 10_000_000
 """Values of a json document, counted from above; each takes some 100 bytes of memory while the document is read."""

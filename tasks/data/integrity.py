@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data.encoding import open_text
-from tasks.errors import DataError
-from tasks.records import Finding
+from stsflow.tasks.data.charset import open_text
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.records.findings import Finding
 
 
 def explain_quoting(path: Path, shown: str, delimiter: str, encoding: str, columns: int | None = None) -> DataError:

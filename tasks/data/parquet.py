@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.data.encoding import Limits
-from tasks.data.reading import FileRows, composed, missing_column
-from tasks.errors import DataError
+from stsflow.tasks.data.charset import Limits
+from stsflow.tasks.data.reading import FileRows, composed, missing_column
+from stsflow.tasks.ground.errors import DataError
 
 BATCH_ROWS = 65_536
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tasks.data.delimited import Dialect, Quoting, read_delimited
-from tasks.data.encoding import MEBI, Limits, open_text
-from tasks.data.reading import FileRows, cut
-from tasks.errors import DataError
-from tasks.records import Finding
+from stsflow.tasks.data.charset import MEBI, Limits, open_text
+from stsflow.tasks.data.delimited import Dialect, Quoting, read_delimited
+from stsflow.tasks.data.reading import FileRows, cut
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.records.findings import Finding
 
 WAYS: dict[Quoting, str] = {"minimal": "with quoted fields (RFC 4180)", "none": "as plain text, quotes and all"}
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.errors import DataError
-from tasks.records import Finding
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.records.findings import Finding
 
 # A whole text without one character that can be seen, in RE2: separators, controls, formats, and the fillers and
 # selectors that Unicode calls ignorable by default.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.config import DataConfig
-from tasks.data.sources import Access
-from tasks.evaluation.suites import Suite
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import DataConfig
+from stsflow.tasks.sources import Access
+from stsflow.tasks.suites import Suite
 
 
 def source_states(data: DataConfig, suites: Mapping[str, Suite]) -> dict[str, str]:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from prefect import task
 from prefect.runtime import task_run
 
-from tasks.config import DataConfig
-from tasks.data.build import prepare_data as prepare
-from tasks.errors import DownloadFailed
-from tasks.evaluation.suites import Suite
-from tasks.records import PreparedData
-from tasks.retry import only
-from tasks.run_names import listing
-from tasks.workspace import Workspace
+from stsflow.tasks.data.build import prepare_data as prepare
+from stsflow.tasks.ground.errors import DownloadFailed
+from stsflow.tasks.ground.retry import only
+from stsflow.tasks.ground.run_names import listing
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import DataConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.suites import Suite
 
 
 def _run_name() -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tasks.addresses import without_credentials
-from tasks.data.shapes import ScoredPairs
-from tasks.data.sources import FilesSource
-from tasks.errors import DataError
-from tasks.evaluation.suites import StsSuite
-from tasks.recipe import explain
+from stsflow.tasks.ground.addresses import without_credentials
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.recipe.reading import explain
+from stsflow.tasks.shapes import ScoredPairs
+from stsflow.tasks.sources import FilesSource
+from stsflow.tasks.suites import StsSuite
 
 DEFAULT_COLUMNS = ("sentence1", "sentence2", "score")
 DEFAULT_SCORE_RANGE = (0.0, 5.0)

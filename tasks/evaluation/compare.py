@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tasks.config import EvaluationConfig
-from tasks.errors import EvaluationFailed
-from tasks.evaluation.resampled import Resampled, resampled
-from tasks.records import Difference, EvaluationReport, SuiteScores
-from tasks.statistics.power import rows_needed
-from tasks.workspace import Workspace
+from stsflow.tasks.evaluation.resampled import Resampled, resampled
+from stsflow.tasks.ground.errors import EvaluationFailed
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
+from stsflow.tasks.statistics.power import rows_needed
 
 
 def compare(

@@ -33,7 +33,7 @@ class Embedder:
         asked for: how texts share batches shows in the last digits, and the numbers of a suite must not depend on which
         other suites are scored beside it.
         """
-        from tasks.models.encode import encode_distinct
+        from stsflow.tasks.models.encode import encode_distinct
 
         place = {text: row for row, text in enumerate(dict.fromkeys(text for column in columns for text in column))}
         asked = (side, prompt, tuple(place))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from tasks.records import Latency
+from stsflow.tasks.records.evaluation import Latency
 
 TEXTS, BLOCKS = 16, 5
 LONGEST_SECONDS = 20.0

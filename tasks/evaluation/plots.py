@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.statistics.correlation import Floats, is_constant
+from stsflow.tasks.statistics.correlation import Floats, is_constant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

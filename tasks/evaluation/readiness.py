@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from tasks.errors import PreconditionError, RecipeError
-from tasks.evaluation.suites import MatryoshkaSuite, MtebSuite, Suite
-from tasks.records import BaseModelRef
+from stsflow.tasks.ground.errors import PreconditionError, RecipeError
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.suites import MatryoshkaSuite, MtebSuite, Suite
 
 
 def check_suites(suites: Mapping[str, Suite], base: BaseModelRef) -> None:

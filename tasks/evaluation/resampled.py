@@ -8,17 +8,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tasks.config import EvaluationConfig
-from tasks.environment import versions
-from tasks.evaluation.scoring import read_parquet
-from tasks.fingerprint import code_of, fingerprint, sha256_of_file
-from tasks.records import Interval
-from tasks.schema import Record
-from tasks.statistics.bootstrap import bootstrap_correlations, bootstrap_means, maximum_over, percentile_interval
-from tasks.statistics.correlation import Floats
-from tasks.statistics.permutation import paired_mean_permutation_p, paired_permutation_p
-from tasks.statistics.similarity import SIMILARITIES
-from tasks.workspace import Workspace
+from stsflow.tasks.evaluation.scoring import read_parquet
+from stsflow.tasks.ground.environment import versions
+from stsflow.tasks.ground.fingerprint import code_of, fingerprint, sha256_of_file
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.evaluation import Interval
+from stsflow.tasks.statistics.bootstrap import (
+    bootstrap_correlations,
+    bootstrap_means,
+    maximum_over,
+    percentile_interval,
+)
+from stsflow.tasks.statistics.correlation import Floats
+from stsflow.tasks.statistics.permutation import paired_mean_permutation_p, paired_permutation_p
+from stsflow.tasks.statistics.similarity import SIMILARITIES
 
 CODE = ("statistics", "evaluation/resampled.py", "evaluation/scoring.py")
 

@@ -10,25 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from tasks.child import last_lines, python_module, run_child
-from tasks.config import EvaluationConfig
-from tasks.environment import versions
-from tasks.errors import EvaluationFailed, ModelError, Refused
-from tasks.evaluation.suites import Suite
-from tasks.evaluation.worker import EvaluationSpec, ModelSpec, report_file
-from tasks.files import folder_made_whole, link_or_copy, write_text_atomically
-from tasks.fingerprint import code_of, fingerprint
-from tasks.models.hardware import AskedDevice, Device, choose_device
-from tasks.models.process_environment import process_environment
-from tasks.records import BaseModelRef, EvaluationReport, PreparedData, PreparedSet, SuiteScores
-from tasks.seal import seal, what_is_wrong
-from tasks.workspace import Workspace
+from stsflow.tasks.evaluation.worker import EvaluationSpec, ModelSpec, report_file
+from stsflow.tasks.ground.child import last_lines, python_module, run_child
+from stsflow.tasks.ground.environment import versions
+from stsflow.tasks.ground.errors import EvaluationFailed, ModelError, Refused
+from stsflow.tasks.ground.files import folder_made_whole, link_or_copy, write_text_atomically
+from stsflow.tasks.ground.fingerprint import code_of, fingerprint
+from stsflow.tasks.ground.seal import seal, what_is_wrong
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models.hardware import AskedDevice, Device, choose_device
+from stsflow.tasks.models.process_environment import process_environment
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.evaluation import EvaluationReport, SuiteScores
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.suites import Suite
 
 log = logging.getLogger(__name__)
 
 # What the numbers depend on besides model, data and settings.
 LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch", "numpy", "mteb")
-CODE = ("evaluation", "models", "statistics", "data/shapes.py")
+CODE = ("evaluation", "suites", "models", "statistics", "shapes")
 """Where the code lies that turns a model and rows into scores; that of models makes the embeddings."""
 
 
@@ -185,7 +187,7 @@ def _run_worker(
                 )  # fmt: skip
         spec = EvaluationSpec(models=tuple(specs), config=config, data=data, device=device)
         ended = run_child(
-            python_module("tasks.evaluation.worker", str(spec.write(Path(scratch) / "spec.json"))),
+            python_module("stsflow.tasks.evaluation.worker", str(spec.write(Path(scratch) / "spec.json"))),
             worker_log,
             environment=_environment(config),
         )

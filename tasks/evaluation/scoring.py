@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tasks.errors import EvaluationFailed
-from tasks.evaluation.embedded import Embedder
-from tasks.records import Interval, PreparedSet
-from tasks.statistics.bootstrap import bootstrap_means, percentile_interval
-from tasks.statistics.correlation import Floats
+from stsflow.tasks.evaluation.embedded import Embedder
+from stsflow.tasks.ground.errors import EvaluationFailed
+from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.records.evaluation import Interval
+from stsflow.tasks.statistics.bootstrap import bootstrap_means, percentile_interval
+from stsflow.tasks.statistics.correlation import Floats
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.statistics.correlation import Floats
+from stsflow.tasks.statistics.correlation import Floats
 
 Rows = NDArray[np.intp]
 

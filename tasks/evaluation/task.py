@@ -8,14 +8,15 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.runtime import task_run
 
-from tasks.config import EvaluationConfig
-from tasks.evaluation.compare import compare
-from tasks.evaluation.run import ModelUnderTest, evaluate_models
-from tasks.models.hardware import AskedDevice
-from tasks.publish import publish
-from tasks.records import Difference, EvaluationReport, PreparedData
-from tasks.run_names import listing
-from tasks.workspace import Workspace
+from stsflow.tasks.evaluation.compare import compare
+from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
+from stsflow.tasks.ground.publish import publish
+from stsflow.tasks.ground.run_names import listing
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models.hardware import AskedDevice
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport
 
 
 def _run_name() -> str:

@@ -1,4 +1,4 @@
-"""Evaluation in a process of its own: `python -m tasks.evaluation.worker SPEC` scores models and writes their reports.
+"""Evaluation in a process of its own: `python -m stsflow.tasks.evaluation.worker SPEC` scores models, writes reports.
 
 The flow's process stays free of torch, and the memory that models take goes back to the system when this process ends.
 It imports neither Prefect nor MLflow. All models share the start-up and one pass over each data set.
@@ -13,17 +13,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tasks.child import guard
-from tasks.config import EvaluationConfig
-from tasks.errors import Refused
-from tasks.records import BaseModelRef, EvaluationReport, Latency, PreparedSet
-from tasks.schema import Record
+from stsflow.tasks.ground.child import guard
+from stsflow.tasks.ground.errors import Refused
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.records.evaluation import EvaluationReport, Latency
+from stsflow.tasks.records.models import BaseModelRef
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from tasks.evaluation.embedded import Embedder
-    from tasks.evaluation.scoring import Scoring
+    from stsflow.tasks.evaluation.embedded import Embedder
+    from stsflow.tasks.evaluation.scoring import Scoring
 
 log = logging.getLogger("stsflow.evaluation")
 
@@ -93,7 +95,7 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
 
 def load(model: ModelSpec, device: str) -> SentenceTransformer:
     """The model in float32 from the local disk: as it was saved, or as the recipe wants its base."""
-    from tasks.models.loading import load_encoder
+    from stsflow.tasks.models.loading import load_encoder
 
     pooling = "keep" if model.base is None else model.base.pooling
     return load_encoder(model.path if model.base is None else model.base, device=device, pooling=pooling)
@@ -101,13 +103,13 @@ def load(model: ModelSpec, device: str) -> SentenceTransformer:
 
 def embedder_of(spec: EvaluationSpec, model: SentenceTransformer) -> Embedder:
     """What suites get their embeddings from."""
-    from tasks.evaluation.embedded import Embedder
+    from stsflow.tasks.evaluation.embedded import Embedder
 
     return Embedder(model, spec.config.batch_size)
 
 
 def _latency(model: SentenceTransformer, texts: Sequence[str]) -> Latency | None:
-    from tasks.evaluation.latency import measure_latency
+    from stsflow.tasks.evaluation.latency import measure_latency
 
     on_cpu = model.device.type == "cpu"
     return measure_latency(lambda text: model.encode([text], show_progress_bar=False), texts, on_cpu=on_cpu)
@@ -116,7 +118,7 @@ def _latency(model: SentenceTransformer, texts: Sequence[str]) -> Latency | None
 def _scoring(
     spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: SentenceTransformer, embedder: Embedder
 ) -> Scoring:
-    from tasks.evaluation.scoring import Scoring
+    from stsflow.tasks.evaluation.scoring import Scoring
 
     return Scoring(
         suite=suite,

@@ -13,9 +13,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.errors import ModelError
-from tasks.models.folder import ModelFolder, objects_within, weights_of_modules
-from tasks.strict_json import read_json_object
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.strict_json import read_json_object
+from stsflow.tasks.models.folder import ModelFolder, objects_within, weights_of_modules
 
 PACKAGES = r"sentence_transformers\.(models|sentence_transformer\.modules|base\.modules)"
 MODULES = "Transformer|Pooling|Dense|Normalize|LayerNorm|Dropout|WeightedLayerPooling|CNN|LSTM|WordWeights"

@@ -16,9 +16,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from tasks.models.attention_with_dropout import by_text_with_dropout
-from tasks.models.dropout import draws_from_words
-from tasks.models.texts_in_a_row import as_batch, runs_of_equal_length, split_by_run, window_mask
+from stsflow.tasks.models.attention_with_dropout import by_text_with_dropout
+from stsflow.tasks.models.dropout import draws_from_words
+from stsflow.tasks.models.texts_in_a_row import as_batch, runs_of_equal_length, split_by_run, window_mask
 
 # Without the word "flash": sentence-transformers and transformers take any name that has it for the package flash-attn.
 ATTENTION_NAME = "sdpa_by_text"

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from tasks.models.dropout import draw, kept, scale_of_kept, steps_dropped
-from tasks.models.texts_in_a_row import as_batch, runs_of_equal_length, split_by_run, window_mask
+from stsflow.tasks.models.dropout import draw, kept, scale_of_kept, steps_dropped
+from stsflow.tasks.models.texts_in_a_row import as_batch, runs_of_equal_length, split_by_run, window_mask
 
 
 def by_text_with_dropout(

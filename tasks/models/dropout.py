@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import torch
 
-from tasks.errors import PreconditionError
-from tasks.lever import LeverState
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.lever import LeverState
 
 STEPS = 1 << 16
 """Values of the 16 bits that decide about an element."""

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from tasks.models.padding_free import (
+from stsflow.tasks.models.padding_free import (
     Precision,
     autocast,
     disable_padding_free,

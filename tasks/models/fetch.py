@@ -6,14 +6,14 @@ import logging
 import re
 from pathlib import Path
 
-from tasks.config import ModelConfig
-from tasks.errors import ModelError
-from tasks.fingerprint import sha256_of_model
-from tasks.models.admission import admit
-from tasks.models.folder import WEIGHTS, ModelFolder
-from tasks.models.sources import HubModel
-from tasks.records import BaseModelRef
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.fingerprint import sha256_of_model
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models.admission import admit
+from stsflow.tasks.models.folder import WEIGHTS, ModelFolder
+from stsflow.tasks.models.sources import HubModel
+from stsflow.tasks.recipe.sections import ModelConfig
+from stsflow.tasks.records.models import BaseModelRef
 
 logger = logging.getLogger(__name__)
 

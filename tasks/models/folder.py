@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from tasks.errors import ModelError
-from tasks.fingerprint import fingerprint, sha256_of_file
-from tasks.models import length
-from tasks.models.kinds import refuse_other_encoders, refuse_other_kinds
-from tasks.strict_json import MAXIMUM_BYTES, parse_json, read_json_list, read_json_object
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
+from stsflow.tasks.ground.strict_json import MAXIMUM_BYTES, parse_json, read_json_list, read_json_object
+from stsflow.tasks.models import length
+from stsflow.tasks.models.kinds import refuse_other_encoders, refuse_other_kinds
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -66,7 +66,7 @@ class ModelFolder:
     @classmethod
     def open(cls, root: Path) -> ModelFolder:
         """Read config.json and modules.json under `root`; raises ModelError when it is not a model, or of a kind that
-        cannot be used here. Whether it may be loaded is for `tasks.models.admission` to say.
+        cannot be used here. Whether it may be loaded is for `stsflow.tasks.models.admission` to say.
         """
         if not root.is_dir():
             found = "is a file" if root.exists() else "does not exist"

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from tasks.errors import PreconditionError
-from tasks.lever import LeverState
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.lever import LeverState
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bf16", "fp16"]

@@ -132,7 +132,7 @@ def _constants(made: ast.ClassDef) -> dict[str, Any]:
 
 
 def _models() -> Path:
-    from tasks.errors import ModelError
+    from stsflow.tasks.ground.errors import ModelError
 
     spec = find_spec("transformers")
     if spec is None or not spec.submodule_search_locations:

@@ -12,12 +12,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from sentence_transformers.sentence_transformer.modules.pooling import PoolingMode
 
-from tasks.errors import ModelError
-from tasks.models.admission import admit
-from tasks.models.folder import ModelFolder
-from tasks.models.length import NO_LENGTH
-from tasks.models.loading_report import Loaded, check_loaded, check_reports, loading_reports
-from tasks.records import BaseModelRef
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.models.admission import admit
+from stsflow.tasks.models.folder import ModelFolder
+from stsflow.tasks.models.length import NO_LENGTH
+from stsflow.tasks.models.loading_report import Loaded, check_loaded, check_reports, loading_reports
+from stsflow.tasks.records.models import BaseModelRef
 
 
 def load_encoder(

@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedModel, modeling_utils
 from transformers.utils.loading_report import LoadStateDictInfo
 
-from tasks.errors import ModelError
+from stsflow.tasks.ground.errors import ModelError
 
 HOOK = "log_state_dict_report"
 """The function of transformers that is given every report, to write it to the log."""

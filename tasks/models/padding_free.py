@@ -23,9 +23,9 @@ from sentence_transformers.base.modules.transformer import Transformer
 from torch.utils.hooks import RemovableHandle
 from transformers import DataCollatorWithFlattening
 
-from tasks.errors import PreconditionError
-from tasks.lever import LeverState
-from tasks.models import attention
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.models import attention
 
 logger = logging.getLogger(__name__)
 

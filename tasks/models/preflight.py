@@ -6,13 +6,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.child import last_lines, python_module, run_child
-from tasks.environment import versions
-from tasks.errors import ModelError
-from tasks.fingerprint import code_of, fingerprint
-from tasks.models.process_environment import process_environment
-from tasks.records import BaseModelRef, Finding, PreparedData
-from tasks.schema import Record
+from stsflow.tasks.ground.child import last_lines, python_module, run_child
+from stsflow.tasks.ground.environment import versions
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.fingerprint import code_of, fingerprint
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.models.process_environment import process_environment
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ def check_base_model(
         return f"no answer after {TIMEOUT_SECONDS:.0f} s" if seconds > TIMEOUT_SECONDS else None
 
     ended = run_child(
-        python_module("tasks.models.preflight_worker", str(spec_file)), log,
+        python_module("stsflow.tasks.models.preflight_worker", str(spec_file)), log,
         environment=process_environment(), on_tick=too_long, tick_seconds=0.5,
     )  # fmt: skip
     found = _read(result, key)

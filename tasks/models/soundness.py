@@ -13,10 +13,11 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules.pooling import PoolingMode
 
-from tasks.errors import ModelError
-from tasks.models.loading import load_encoder, replace_pooling
-from tasks.models.preflight import LOADED
-from tasks.records import BaseModelRef, Finding
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.models.loading import load_encoder, replace_pooling
+from stsflow.tasks.models.preflight import LOADED
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
 
 # Distances of unit-length embeddings in float32. Rounding stays below 1e-6; a wrong mask or position is off by 1e-2.
 SAME = 1e-4

@@ -8,9 +8,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from tasks.errors import ModelError
-from tasks.names import FolderInside, HubId, PackageName, Revision
-from tasks.schema import Section
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.names import FolderInside, HubId, PackageName, Revision
+from stsflow.tasks.ground.schema import Section
 
 # Everything a model is loaded from; exports to other runtimes and pickled weights stay on the hub.
 NEEDED_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
@@ -37,7 +37,7 @@ class HubModel(Section):
 
     def locate(self, recipe_folder: Path, *, with_code: bool) -> Located:
         """The snapshot in the hub's cache, fetched where it is not there yet; `with_code` also takes Python files."""
-        from tasks.hub import fetch_snapshot
+        from stsflow.tasks.ground.hub import fetch_snapshot
 
         del recipe_folder
         patterns = (*NEEDED_FILES, "*.py") if with_code else NEEDED_FILES

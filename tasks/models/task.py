@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from prefect import task
 
-from tasks.config import ModelConfig
-from tasks.errors import DownloadFailed
-from tasks.models.fetch import fetch_base_model
-from tasks.models.preflight import require_loadable
-from tasks.records import BaseModelRef, Finding, PreparedData
-from tasks.retry import only
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import DownloadFailed
+from stsflow.tasks.ground.retry import only
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models.fetch import fetch_base_model
+from stsflow.tasks.models.preflight import require_loadable
+from stsflow.tasks.recipe.sections import ModelConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
 
 
 @task(
@@ -31,6 +33,6 @@ def check_model(base: BaseModelRef, data: PreparedData, workspace: Workspace) ->
 
     Raises ModelError when it does not load at all.
     """
-    from tasks.models.preflight import sample_texts
+    from stsflow.tasks.models.preflight import sample_texts
 
     return require_loadable(base, sample_texts(data), workspace.preflight(base.digest))

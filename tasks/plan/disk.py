@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tasks.config import TrainingConfig
-from tasks.errors import PreconditionError
-from tasks.records import BaseModelRef
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.recipe.sections import TrainingConfig
+from stsflow.tasks.records.models import BaseModelRef
 
 _WEIGHT_BYTES = 4
 _STATE_BYTES = 12

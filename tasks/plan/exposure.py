@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from tasks.batching.build import build_batches, read_sets, text_columns
-from tasks.batching.by_loss import keeps_row_count, ranks_against_the_batch, sampler_of
-from tasks.batching.exposure import planned_exposure
-from tasks.batching.multi import TrainingBatches, ends_with
-from tasks.config import MOST_EPOCHS, RunConfig
-from tasks.errors import PreconditionError
-from tasks.plan.findings import merge_findings, one_a_cause
-from tasks.records import BaseModelRef, Exposure, Finding, PlanReport, PreparedData
+from stsflow.tasks.batching.build import build_batches, read_sets, text_columns
+from stsflow.tasks.batching.by_loss import keeps_row_count, ranks_against_the_batch, sampler_of
+from stsflow.tasks.batching.drawn import planned_exposure
+from stsflow.tasks.batching.multi import TrainingBatches, ends_with
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.plan.findings import merge_findings, one_a_cause
+from stsflow.tasks.recipe.sections import MOST_EPOCHS, RunConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import Exposure, PlanReport
 
 _LEFT_OUT_SHARE = 0.01
 """From this share of a set left out by the sampler on, it is a warning."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tasks.records import Finding
+from stsflow.tasks.records.findings import Finding
 
 _RANK = {"error": 0, "warning": 1, "info": 2}
 

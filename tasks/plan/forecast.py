@@ -29,9 +29,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tasks.config import PlanConfig
-from tasks.records import SUFFICES_CUT_SHARE, BaseModelRef, Finding, Forecast, LengthStatistics, PlanReport, TokenReport
-from tasks.schema import Record
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.recipe.sections import PlanConfig
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import SUFFICES_CUT_SHARE, Forecast, PlanReport
+from stsflow.tasks.records.tokens import LengthStatistics, TokenReport
 
 _STATE_BYTES = 16
 """For each weight: the weight, its gradient and AdamW's two moments, all float32."""

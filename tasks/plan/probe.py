@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from tasks.config import RunConfig, TrainingConfig
-from tasks.plan.exposure import draw_batches
-from tasks.plan.forecast import ProbeResult, forecast, forecast_findings
-from tasks.plan.work import token_work
-from tasks.records import BaseModelRef, Finding, Forecast, PlanReport, PreparedData, PreparedSet, TokenReport
-from tasks.workspace import TrainingFolder, Workspace
+from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
+from stsflow.tasks.plan.exposure import draw_batches
+from stsflow.tasks.plan.forecast import ProbeResult, forecast, forecast_findings
+from stsflow.tasks.plan.work import token_work
+from stsflow.tasks.recipe.sections import RunConfig, TrainingConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import Forecast, PlanReport
+from stsflow.tasks.records.tokens import TokenReport
 
 
 class Request(Protocol):

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tasks.files import write_text_atomically
-from tasks.records import Exposure, Finding, Forecast, PlanReport
+from stsflow.tasks.ground.files import write_text_atomically
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.plan import Exposure, Forecast, PlanReport
 
 _MARKS = {"error": ("error", "bold red"), "warning": ("warning", "yellow"), "info": ("note", "cyan")}
 

@@ -10,16 +10,20 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.config import RunConfig
-from tasks.errors import PreconditionError
-from tasks.plan.disk import check_disk
-from tasks.plan.exposure import plan_exposure
-from tasks.plan.findings import merge_findings
-from tasks.plan.probe import Request, probe_forecast
-from tasks.plan.report import exposure_table, plan_markdown
-from tasks.publish import publish
-from tasks.records import BaseModelRef, Finding, PlanReport, PreparedData, TokenReport
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.publish import publish
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.plan.disk import check_disk
+from stsflow.tasks.plan.exposure import plan_exposure
+from stsflow.tasks.plan.findings import merge_findings
+from stsflow.tasks.plan.probe import Request, probe_forecast
+from stsflow.tasks.plan.report import exposure_table, plan_markdown
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import PlanReport
+from stsflow.tasks.records.tokens import TokenReport
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tasks.batching.build import set_tokens
-from tasks.batching.epoch import IntArray
-from tasks.batching.multi import EpochOrder, TrainingBatches
-from tasks.plan.forecast import TokenWork
-from tasks.records import BaseModelRef, PreparedSet
+from stsflow.tasks.batching.build import set_tokens
+from stsflow.tasks.batching.epoch import IntArray
+from stsflow.tasks.batching.multi import EpochOrder, TrainingBatches
+from stsflow.tasks.plan.forecast import TokenWork
+from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.records.models import BaseModelRef
 
 
 def token_work(

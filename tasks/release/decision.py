@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.records import Release
-from tasks.release.evidence import Evidence
-from tasks.release.rules import Rule
+from stsflow.tasks.records.release import Release
+from stsflow.tasks.release.evidence import Evidence
+from stsflow.tasks.rules import Rule
 
 
 def decide(rules: Sequence[Rule], evidence: Evidence) -> Release:

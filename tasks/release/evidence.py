@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.records import Difference, EvaluationReport, Overlap
-from tasks.schema import Record
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.records.data import Overlap
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport
 
 
 class Evidence(Record):

@@ -10,12 +10,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from shlex import quote
 
-from tasks.errors import PreconditionError
-from tasks.records import Release
-from tasks.release.decision import decide
-from tasks.release.evidence import Evidence
-from tasks.release.rules import Rule
-from tasks.release.trail import CANDIDATE, CHAMPION, PREVIOUS, Registry, leave_step, say_what_was_unsaid, turned_down
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.records.release import Release
+from stsflow.tasks.release.decision import decide
+from stsflow.tasks.release.evidence import Evidence
+from stsflow.tasks.release.trail import (
+    CANDIDATE,
+    CHAMPION,
+    PREVIOUS,
+    Registry,
+    leave_step,
+    say_what_was_unsaid,
+    turned_down,
+)
+from stsflow.tasks.rules import Rule
 
 SHORTEST_DIGEST = 12
 """Characters of a digest that may stand for it; anything shorter is a version's number."""

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.artifacts import create_table_artifact
 
-from tasks.publish import publish
-from tasks.records import Release
-from tasks.release.evidence import Evidence
-from tasks.release.promotion import promote_on_evidence
-from tasks.release.rules import Rule
-from tasks.tracking.registry import RegisteredModel, champion_of
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.publish import publish
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.records.release import Release
+from stsflow.tasks.release.evidence import Evidence
+from stsflow.tasks.release.promotion import promote_on_evidence
+from stsflow.tasks.rules import Rule
+from stsflow.tasks.tracking.registry import RegisteredModel, champion_of
+from stsflow.tasks.tracking.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import Field, ValidationError
 
-from tasks.errors import PreconditionError
-from tasks.schema import Record
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.schema import Record
 
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 PREFIX = "stsflow.trail."

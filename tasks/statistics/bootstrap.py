@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tasks.statistics.correlation import Floats, is_constant, midranks, standardised
+from stsflow.tasks.statistics.correlation import Floats, is_constant, midranks, standardised
 
 # Cells (resamples x rows) that are worked on at a time; every temporary matrix has 8 bytes a cell: 4 MiB, which stays
 # in the cache of a processor and bounds the memory whatever the number of resamples.

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tasks.statistics.bootstrap import CELLS_AT_A_TIME, NEGLIGIBLE, RankedColumn
-from tasks.statistics.correlation import Floats, is_constant, midranks, standardised
+from stsflow.tasks.statistics.bootstrap import CELLS_AT_A_TIME, NEGLIGIBLE, RankedColumn
+from stsflow.tasks.statistics.correlation import Floats, is_constant, midranks, standardised
 
 Swapped = NDArray[np.bool_]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tasks.statistics.correlation import Floats, pearson, spearman
+from stsflow.tasks.statistics.correlation import Floats, pearson, spearman
 
 SIMILARITIES = ("cosine", "manhattan", "euclidean", "dot")
 CORRELATIONS = {"pearson": pearson, "spearman": spearman}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers import normalizers as text_normalizers
 
-from tasks.errors import ModelError
+from stsflow.tasks.ground.errors import ModelError
 
 CHUNK = 512
 """Texts that a thread takes at a time."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.records import LengthStatistics, SetTokens, TokenReport
+from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
 
 PANEL_HEIGHT = 2.2
 BINS = 60

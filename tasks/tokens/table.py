@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.records import TokenReport
+from stsflow.tasks.records.tokens import TokenReport
 
 
 def token_table(report: TokenReport) -> list[dict[str, str | float]]:

@@ -8,13 +8,15 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.runtime import task_run
 
-from tasks.config import TokensConfig
-from tasks.publish import publish
-from tasks.records import BaseModelRef, PreparedData, TokenReport
-from tasks.run_names import listing
-from tasks.tokens.lengths import measure_tokens
-from tasks.tokens.table import token_table
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.publish import publish
+from stsflow.tasks.ground.run_names import listing
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import TokensConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.tokens.statistics import measure_tokens
+from stsflow.tasks.tokens.table import token_table
 
 
 def _run_name() -> str:

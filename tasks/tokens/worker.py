@@ -1,6 +1,6 @@
 """Token statistics in a process of their own, for tokenizers that only transformers can read.
 
-    python -m tasks.tokens.worker SPEC RESULT
+    python -m stsflow.tasks.tokens.worker SPEC RESULT
 
 SPEC is a TokenRequest, RESULT becomes a TokenReport.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.child import guard
-from tasks.tokens.counting import Counts
-from tasks.tokens.lengths import TokenRequest, measure
+from stsflow.tasks.ground.child import guard
+from stsflow.tasks.tokens.counting import Counts
+from stsflow.tasks.tokens.statistics import TokenRequest, measure
 
 
 class SlowCounter:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tasks.config import RunConfig
-from tasks.records import (
-    BaseModelRef,
-    Difference,
-    EvaluationReport,
-    PlanReport,
-    PreparedData,
-    PreparedSet,
-    Release,
-    TokenReport,
-    TrainedModel,
-)
-from tasks.tracking.journal import DatasetInput, Entry, Metrics, Params, Tags, flat_params, metrics_now
-from tasks.training.events import Event
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import PlanReport
+from stsflow.tasks.records.release import Release
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.tracking.journal import DatasetInput, Entry, Metrics, Params, Tags, flat_params, metrics_now
+from stsflow.tasks.training.events import Event
 
 # Whole texts and file lists that the recipe artifact holds; as parameters they would drown the comparison table.
 NOT_PARAMETERS = ("description",)

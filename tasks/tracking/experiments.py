@@ -1,4 +1,4 @@
-"""Experiments with their descriptions, as a file lists them: `python -m tasks.tracking.experiments FILE`."""
+"""Experiments with their descriptions, as a file lists them: `python -m stsflow.tasks.tracking.experiments FILE`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError
 
-from tasks.errors import PreconditionError, StsflowError
-from tasks.schema import Section
-from tasks.tracking.store import Store, check_reachable
-from tasks.workspace import Workspace
-from tasks.yaml_text import load_yaml
+from stsflow.tasks.ground.errors import PreconditionError, StsflowError
+from stsflow.tasks.ground.schema import Section
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.ground.yaml_text import load_yaml
+from stsflow.tasks.tracking.store import Store, check_reachable
 
 DESCRIPTION_TAG = "mlflow.note.content"  # what the MLflow UI shows as an experiment's description
 

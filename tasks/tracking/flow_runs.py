@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.holder import is_alive, this_process
-from tasks.schema import Record
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.holder import is_alive, this_process
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
 
 
 class FlowRunNote(Record):

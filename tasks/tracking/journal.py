@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from tasks.schema import Record
+from stsflow.tasks.ground.schema import Record
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class Journal:
 
     def confirm(self, number: int) -> None:
         """Note that the tracker has everything up to entry `number`."""
-        from tasks.files import write_text_atomically
+        from stsflow.tasks.ground.files import write_text_atomically
 
         write_text_atomically(self._sent, str(number))
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from tasks.addresses import without_credentials
-from tasks.records import Difference, EvaluationReport
+from stsflow.tasks.ground.addresses import without_credentials
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport
 
 PUBLIC_URL_VARIABLE = "STSFLOW_MLFLOW_PUBLIC_URL"
 """Where people open MLflow, when that is not the address under which programs reach it."""

@@ -12,13 +12,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tasks.child import guard, last_lines, python_module, run_child
-from tasks.errors import RecordRefused, TrackingUnavailable
-from tasks.files import write_text_atomically
-from tasks.fingerprint import fingerprint
-from tasks.schema import Record
-from tasks.tracking.journal import Model
-from tasks.tracking.refusals import in_short, is_refusal
+from stsflow.tasks.ground.child import guard, last_lines, python_module, run_child
+from stsflow.tasks.ground.errors import RecordRefused, TrackingUnavailable
+from stsflow.tasks.ground.files import write_text_atomically
+from stsflow.tasks.ground.fingerprint import fingerprint
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.tracking.journal import Model
+from stsflow.tasks.tracking.refusals import in_short, is_refusal
 
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
@@ -51,7 +51,7 @@ def log_model_in_child(uri: str, run_id: str, model: Path, entry: Model, folder:
     environment = {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
     log = folder / "tracking" / "log-model.log"
     ended = run_child(
-        python_module("tasks.tracking.model_process", str(path)),
+        python_module("stsflow.tasks.tracking.model_process", str(path)),
         log,
         environment=environment | {"MLFLOW_TRACKING_URI": uri},
     )
@@ -73,8 +73,8 @@ def log_model(run_id: str, model: Path, digest: str, dimension: int, example: li
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    from tasks.environment import versions
-    from tasks.models.loading import load_encoder
+    from stsflow.tasks.ground.environment import versions
+    from stsflow.tasks.models.loading import load_encoder
 
     found = versions()
     requirements = [

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.errors import PreconditionError, RecordRefused
+from stsflow.tasks.ground.errors import PreconditionError, RecordRefused
 
 PASSING = frozenset({408, 425, 429, 499})
 """Statuses from 400 to 499 that say "not now": timeout, too early, too many requests, given up by the client."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.errors import PreconditionError
-from tasks.fingerprint import fingerprint
-from tasks.lease import lease
-from tasks.names import MODEL, WORD
-from tasks.schema import Record
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.fingerprint import fingerprint
+from stsflow.tasks.ground.lease import lease
+from stsflow.tasks.ground.names import MODEL, WORD
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
 
 
 class RegisteredModel(Record):

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.errors import RecordRefused, TrackingUnavailable
-from tasks.files import write_text_atomically
-from tasks.tracking.journal import Entry, Finish, Journal, Metrics, Tags
-from tasks.tracking.refusals import in_short, is_no_access, is_refusal
-from tasks.tracking.store import Store
+from stsflow.tasks.ground.errors import RecordRefused, TrackingUnavailable
+from stsflow.tasks.ground.files import write_text_atomically
+from stsflow.tasks.tracking.journal import Entry, Finish, Journal, Metrics, Tags
+from stsflow.tasks.tracking.refusals import in_short, is_no_access, is_refusal
+from stsflow.tasks.tracking.store import Store
 
 logger = logging.getLogger(__name__)
 

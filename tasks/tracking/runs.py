@@ -11,17 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from tasks.child import last_lines
-from tasks.config import RunConfig
-from tasks.errors import DamagedRecord, RecipeError
-from tasks.holder import is_alive, this_process
-from tasks.records import RunRef, RunState
-from tasks.tracking import flow_runs
-from tasks.tracking.flow_runs import FlowRunNote
-from tasks.tracking.journal import Finish, Journal, Tags
-from tasks.tracking.relay import DAMAGED, Relay
-from tasks.tracking.store import REASON, Store
-from tasks.workspace import RunFolder, Workspace
+from stsflow.tasks.ground.child import last_lines
+from stsflow.tasks.ground.errors import DamagedRecord, RecipeError
+from stsflow.tasks.ground.holder import is_alive, this_process
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.run import RunRef, RunState
+from stsflow.tasks.tracking import flow_runs
+from stsflow.tasks.tracking.flow_runs import FlowRunNote
+from stsflow.tasks.tracking.journal import Finish, Journal, Tags
+from stsflow.tasks.tracking.relay import DAMAGED, Relay
+from stsflow.tasks.tracking.store import REASON, Store
 
 logger = logging.getLogger(__name__)
 

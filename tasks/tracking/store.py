@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.addresses import without_credentials
-from tasks.errors import PreconditionError, TrackingUnavailable
-from tasks.fingerprint import fingerprint
-from tasks.lease import lease
-from tasks.sqlite import require_usable
-from tasks.tracking.journal import Artifacts, DatasetInput, Entry, Finish, Metrics, Model, Params, Tags
-from tasks.tracking.refusals import is_refusal, refused_before_work
-from tasks.tracking.store_address import check_addresses
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.addresses import without_credentials
+from stsflow.tasks.ground.errors import PreconditionError, TrackingUnavailable
+from stsflow.tasks.ground.fingerprint import fingerprint
+from stsflow.tasks.ground.lease import lease
+from stsflow.tasks.ground.sqlite import require_usable
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.journal import Artifacts, DatasetInput, Entry, Finish, Metrics, Model, Params, Tags
+from stsflow.tasks.tracking.refusals import is_refusal, refused_before_work
+from stsflow.tasks.tracking.store_address import check_addresses
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -329,7 +329,7 @@ class Store:
         A model with this digest that another run of the experiment has logged is linked, not logged again.
         """
         if self._logged_model(run_id, entry.digest) is None and not self._link_model(run_id, entry.digest):
-            from tasks.tracking.model_process import log_model_in_child
+            from stsflow.tasks.tracking.model_process import log_model_in_child
 
             log_model_in_child(self.uri, run_id, folder / entry.path, entry, folder)
         if entry.register_as:

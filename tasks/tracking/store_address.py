@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
-from tasks.addresses import without_credentials
-from tasks.errors import PreconditionError
+from stsflow.tasks.ground.addresses import without_credentials
+from stsflow.tasks.ground.errors import PreconditionError
 
 DATABASES = {"sqlite": None, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 """Kinds of database, each with the port of a server that names none."""

@@ -13,34 +13,31 @@ from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE  # a relay has no cache key
 from prefect.utilities.urls import url_for
 
-from tasks.card.run_record import Differences, differences_file
-from tasks.config import RunConfig
-from tasks.environment import code_revision, hardware, versions
-from tasks.files import write_text_atomically
-from tasks.recipe import lock_recipe, recipe_yaml
-from tasks.records import (
-    BaseModelRef,
-    CardRef,
-    Difference,
-    EvaluationReport,
-    PlanReport,
-    PreparedData,
-    RunRef,
-    TokenReport,
-    TrainedModel,
-)
-from tasks.tracking import entries, runs
-from tasks.tracking.journal import Artifacts, Finish, Model, Tags
-from tasks.tracking.links import (
+from stsflow.tasks.card.run_record import Differences, differences_file
+from stsflow.tasks.ground.environment import code_revision, hardware, versions
+from stsflow.tasks.ground.files import write_text_atomically
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
+from stsflow.tasks.recipe.reading import lock_recipe, recipe_yaml
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.card import CardRef
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import PlanReport
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.tracking import entries, runs
+from stsflow.tasks.tracking.journal import Artifacts, Finish, Model, Tags
+from stsflow.tasks.tracking.links import (
     DESCRIPTION_TAG,
     EMBEDDED_PREFECT_VARIABLE,
     curves_page,
     mlflow_run_url,
     run_description,
 )
-from tasks.tracking.relay import Relay
-from tasks.tracking.store import Store, check_reachable, milliseconds
-from tasks.workspace import RunFolder, Workspace
+from stsflow.tasks.tracking.relay import Relay
+from stsflow.tasks.tracking.store import Store, check_reachable, milliseconds
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from tasks.errors import RecipeError
+from stsflow.tasks.ground.errors import RecipeError
 
 if TYPE_CHECKING:
-    from tasks.config import TrainingConfig
+    from stsflow.tasks.recipe.sections import TrainingConfig
 
 REPLACED_BY_FIELD = {
     "per_device_train_batch_size": "training.batch_size",

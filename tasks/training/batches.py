@@ -11,9 +11,9 @@ from datasets import Dataset, load_from_disk
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
-from tasks.batching.multi import TrainingBatches
-from tasks.data.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
-from tasks.records import PreparedSet
+from stsflow.tasks.batching.multi import TrainingBatches
+from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
 
 COLUMNS = {
     "nli_triplets": TRIPLET_COLUMNS,

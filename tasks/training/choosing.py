@@ -7,10 +7,10 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
-from tasks.models.encode import encode_distinct
-from tasks.statistics.similarity import pair_similarities, sts_metrics
-from tasks.training.batches import open_set
-from tasks.training.request import ChooseOn
+from stsflow.tasks.models.encode import encode_distinct
+from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
+from stsflow.tasks.training.batches import open_set
+from stsflow.tasks.training.request import ChooseOn
 
 
 class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library has no types

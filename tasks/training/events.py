@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import JsonValue, ValidationError
 
-from tasks.schema import Record
+from stsflow.tasks.ground.schema import Record
 
 logger = logging.getLogger(__name__)
 

@@ -7,21 +7,23 @@ from typing import Any
 
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
-from tasks.batching.build import text_columns
-from tasks.batching.by_loss import sampler_of
-from tasks.batching.exposure import planned_exposure
-from tasks.batching.ledger import Ledger
-from tasks.environment import hardware, versions
-from tasks.fingerprint import fingerprint, sha256_of_file, sha256_of_model
-from tasks.lever import LeverState
-from tasks.models.merge_columns import MergedColumns
-from tasks.records import Exposure, Finding, LogRow, TrainedModel
-from tasks.training.batches import open_set
-from tasks.training.checkpoints import checkpoint_folder
-from tasks.training.events import Event, read_events
-from tasks.training.request import TrainingRequest, WorkerSpec
-from tasks.training.trainer import Trainer
-from tasks.workspace import TrainingFolder
+from stsflow.tasks.batching.build import text_columns
+from stsflow.tasks.batching.by_loss import sampler_of
+from stsflow.tasks.batching.drawn import planned_exposure
+from stsflow.tasks.batching.ledger import Ledger
+from stsflow.tasks.ground.environment import hardware, versions
+from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file, sha256_of_model
+from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.models.merge_columns import MergedColumns
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.plan import Exposure
+from stsflow.tasks.records.training import LogRow, TrainedModel
+from stsflow.tasks.training.batches import open_set
+from stsflow.tasks.training.checkpoints import checkpoint_folder
+from stsflow.tasks.training.events import Event, read_events
+from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
+from stsflow.tasks.training.trainer import Trainer
 
 WIDGETS = 5
 WIDGET_SENTENCES = 4

@@ -1,4 +1,4 @@
-"""Several trainer processes on this host: `python -m tasks.training.processes N SPEC`.
+"""Several trainer processes on this host: `python -m stsflow.tasks.training.processes N SPEC`.
 
 All of them stay in this process's group, so that one signal reaches every one, and each watches the parent's pipe
 itself, so that none outlives it when this process is killed too. They meet through a file, not a port: nothing listens
@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from tasks.child import GUARD_VARIABLE, guard, python_module
+from stsflow.tasks.ground.child import GUARD_VARIABLE, guard, python_module
 
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 MEETING_POINT = "STSFLOW_MEETING_POINT"
@@ -46,7 +46,7 @@ def start(rank: int, count: int, spec: str, meeting: Path, watched: str | None) 
     if watched is not None:
         place[GUARD_VARIABLE] = watched
     return subprocess.Popen(
-        python_module("tasks.training.worker", spec),
+        python_module("stsflow.tasks.training.worker", spec),
         env=dict(os.environ) | LOOPBACK | place,
         pass_fds=() if watched is None else (int(watched),),
     )

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 
-from tasks.training.events import Event
+from stsflow.tasks.training.events import Event
 
 logger = logging.getLogger(__name__)
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.config import RunConfig, TrainingConfig
-from tasks.environment import versions
-from tasks.fingerprint import code_of, fingerprint
-from tasks.models.hardware import choose_device, choose_precision
-from tasks.models.process_environment import process_environment
-from tasks.records import BaseModelRef, PreparedData, PreparedSet
-from tasks.schema import Record
-from tasks.training.losses import Loss
+from stsflow.tasks.ground.environment import versions
+from stsflow.tasks.ground.fingerprint import code_of, fingerprint
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.losses import Loss
+from stsflow.tasks.models.hardware import choose_device, choose_precision
+from stsflow.tasks.models.process_environment import process_environment
+from stsflow.tasks.recipe.sections import RunConfig, TrainingConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.models import BaseModelRef
 
 PACKAGES = ("python", "sentence-transformers", "transformers", "tokenizers", "torch", "accelerate", "datasets", "numpy")
 """Packages whose version may change the weights."""
@@ -33,7 +34,7 @@ NOT_IN_THE_WEIGHTS = frozenset(
 """Fields of the training section that change how a training is run and watched, and not one bit of its weights."""
 
 
-CODE = ("training", "batching", "models", "statistics", "data/shapes.py")
+CODE = ("training", "losses", "batching", "models", "statistics", "shapes")
 """Where the code lies that turns a request into weights; statistics choose the checkpoint."""
 
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tasks.child import Ended, last_lines, python_module, run_child
-from tasks.errors import (
+from stsflow.tasks.ground.child import Ended, last_lines, python_module, run_child
+from stsflow.tasks.ground.errors import (
     DiskFull,
     LossNotFinite,
     OutOfMemory,
@@ -23,15 +23,15 @@ from tasks.errors import (
     TrainerKilled,
     TrainingFailed,
 )
-from tasks.fingerprint import sha256_of_model
-from tasks.models.process_environment import process_environment
-from tasks.records import TrainedModel
-from tasks.training.checkpoints import steps_of
-from tasks.training.events import Event, EventLog, EventReader, read_events
-from tasks.training.losses import Loss
-from tasks.training.request import TrainingRequest, WorkerSpec
-from tasks.training.worker import Failure, failure_file
-from tasks.workspace import TrainingFolder
+from stsflow.tasks.ground.fingerprint import sha256_of_model
+from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.losses import Loss
+from stsflow.tasks.models.process_environment import process_environment
+from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.training.checkpoints import steps_of
+from stsflow.tasks.training.events import Event, EventLog, EventReader, read_events
+from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
+from stsflow.tasks.training.worker import Failure, failure_file
 
 TICK_SECONDS = 0.25
 ROWS_NAMED = 32
@@ -171,7 +171,11 @@ def attempt(spec: WorkerSpec, folder: TrainingFolder, watch: Watch) -> Ended:
     failure_file(folder).unlink(missing_ok=True)
     spec.write(folder.spec)
     config = spec.request.training
-    module = ["tasks.training.worker"] if config.processes == 1 else ["tasks.training.processes", str(config.processes)]
+    module = (
+        ["stsflow.tasks.training.worker"]
+        if config.processes == 1
+        else ["stsflow.tasks.training.processes", str(config.processes)]
+    )
     watch.begin(config.hang_timeout_seconds, config.timeout_seconds)
     return run_child(
         python_module(module[0], *module[1:], str(folder.spec)),

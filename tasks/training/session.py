@@ -17,27 +17,27 @@ from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 from transformers import set_seed
 
-from tasks.batching.build import build_batches, read_sets
-from tasks.batching.ledger import Ledger
-from tasks.errors import PreconditionError
-from tasks.files import folder_made_whole
-from tasks.lever import LeverState
-from tasks.models.dropout import masks_drawn, quicken_dropout
-from tasks.models.hardware import choose_device, choose_precision
-from tasks.models.loading import load_encoder
-from tasks.models.merge_columns import MergedColumns, merge_columns
-from tasks.models.padding_free import Precision, counters, enable_padding_free, is_padding_free
-from tasks.training.arguments import Pace, trainer_arguments
-from tasks.training.batches import open_set
-from tasks.training.checkpoints import drop_unfinished, last_whole
-from tasks.training.choosing import ChoosingEvaluator
-from tasks.training.events import EventLog
-from tasks.training.losses import CachedMultipleNegativesRanking, Loss, Matryoshka
-from tasks.training.outcome import trained_model
-from tasks.training.processes import join
-from tasks.training.request import TrainingRequest, WorkerSpec
-from tasks.training.trainer import Reporter, Trainer, spent
-from tasks.workspace import TrainingFolder
+from stsflow.tasks.batching.build import build_batches, read_sets
+from stsflow.tasks.batching.ledger import Ledger
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.files import folder_made_whole
+from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.losses import CachedMultipleNegativesRanking, Loss, Matryoshka
+from stsflow.tasks.models.dropout import masks_drawn, quicken_dropout
+from stsflow.tasks.models.hardware import choose_device, choose_precision
+from stsflow.tasks.models.loading import load_encoder
+from stsflow.tasks.models.merge_columns import MergedColumns, merge_columns
+from stsflow.tasks.models.padding_free import Precision, counters, enable_padding_free, is_padding_free
+from stsflow.tasks.training.arguments import Pace, trainer_arguments
+from stsflow.tasks.training.batches import open_set
+from stsflow.tasks.training.checkpoints import drop_unfinished, last_whole
+from stsflow.tasks.training.choosing import ChoosingEvaluator
+from stsflow.tasks.training.events import EventLog
+from stsflow.tasks.training.outcome import trained_model
+from stsflow.tasks.training.processes import join
+from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
+from stsflow.tasks.training.trainer import Reporter, Trainer, spent
 
 if TYPE_CHECKING:
     from torch import nn

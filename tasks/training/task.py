@@ -23,22 +23,23 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from tasks.errors import PreconditionError
-from tasks.files import folder_made_whole, link_or_copy, write_bytes_atomically
-from tasks.lease import lease, one_of
-from tasks.records import RunRef, TrainedModel
-from tasks.tracking import entries
-from tasks.tracking.flow_runs import note_slot
-from tasks.tracking.journal import Journal
-from tasks.tracking.relay import Relay
-from tasks.tracking.runs import note_training, state_of
-from tasks.training.events import Event
-from tasks.training.progress import ProgressLine
-from tasks.training.request import TrainingRequest
-from tasks.training.run import standing
-from tasks.training.run import train as train_in_child
-from tasks.training.trial import try_trainer
-from tasks.workspace import RunFolder, TrainingFolder, Workspace
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.files import folder_made_whole, link_or_copy, write_bytes_atomically
+from stsflow.tasks.ground.lease import lease, one_of
+from stsflow.tasks.ground.workspace import RunFolder, TrainingFolder, Workspace
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.tracking import entries
+from stsflow.tasks.tracking.flow_runs import note_slot
+from stsflow.tasks.tracking.journal import Journal
+from stsflow.tasks.tracking.relay import Relay
+from stsflow.tasks.tracking.runs import note_training, state_of
+from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.progress import ProgressLine
+from stsflow.tasks.training.request import TrainingRequest
+from stsflow.tasks.training.run import standing
+from stsflow.tasks.training.run import train as train_in_child
+from stsflow.tasks.training.trial import try_trainer
 
 logger = logging.getLogger(__name__)
 

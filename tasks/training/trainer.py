@@ -29,13 +29,13 @@ from transformers import TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import nested_gather
 
-from tasks.batching.ledger import Ledger
-from tasks.batching.multi import TrainingBatches
-from tasks.files import write_text_atomically
-from tasks.models.loading import every_tensor_from
-from tasks.training.batches import Collator, NumberedRows, PlannedBatches
-from tasks.training.checkpoints import checkpoint_folder, prune, seal, staging_folder, steps_of
-from tasks.training.events import EventLog
+from stsflow.tasks.batching.ledger import Ledger
+from stsflow.tasks.batching.multi import TrainingBatches
+from stsflow.tasks.ground.files import write_text_atomically
+from stsflow.tasks.models.loading import every_tensor_from
+from stsflow.tasks.training.batches import Collator, NumberedRows, PlannedBatches
+from stsflow.tasks.training.checkpoints import checkpoint_folder, prune, seal, staging_folder, steps_of
+from stsflow.tasks.training.events import EventLog
 
 PROGRESS_SECONDS = 0.5
 STATE = "stsflow.json"

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tasks.config import TrainingConfig
-from tasks.errors import LossNotFinite, OutOfMemory, PreconditionError, RecipeError, TrainingFailed
-from tasks.models.hardware import choose_device, choose_precision, cuda_capabilities
-from tasks.training.request import TrainingRequest
-from tasks.training.run import finished_training, train
-from tasks.training.worker import Failure, failure_file
-from tasks.workspace import TrainingFolder, Workspace
+from stsflow.tasks.ground.errors import LossNotFinite, OutOfMemory, PreconditionError, RecipeError, TrainingFailed
+from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
+from stsflow.tasks.models.hardware import choose_device, choose_precision, cuda_capabilities
+from stsflow.tasks.recipe.sections import TrainingConfig
+from stsflow.tasks.training.request import TrainingRequest
+from stsflow.tasks.training.run import finished_training, train
+from stsflow.tasks.training.worker import Failure, failure_file
 
 PLAIN_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")
 LONGEST_REASON = 400

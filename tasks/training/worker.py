@@ -1,4 +1,4 @@
-"""The trainer process: `python -m tasks.training.worker SPEC`.
+"""The trainer process: `python -m stsflow.tasks.training.worker SPEC`.
 
 It reads a WorkerSpec, trains (from the last good checkpoint where there is one), and leaves `model/` and, last of all,
 `result.json` in the training's folder. What it does meanwhile is in `events.jsonl`; why it failed, in `failure.json`.
@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.child import guard
-from tasks.schema import Record
-from tasks.training.request import WorkerSpec
-from tasks.workspace import TrainingFolder
+from stsflow.tasks.ground.child import guard
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.training.request import WorkerSpec
 
 LOCK_SECONDS = 60
 
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
     rank = int(os.environ.get("RANK", "0"))
     try:
         with sole_worker(folder.root / f"worker-{rank}.lock"):
-            from tasks.training.session import run_session
+            from stsflow.tasks.training.session import run_session
 
             run_session(spec, folder, rank)
     except Exception as error:  # whatever it is, the watching process must learn of it in one sentence
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
 
 def failure_of(error: BaseException, folder: TrainingFolder) -> Failure:
     """The exception, told apart by what can be done about it."""
-    from tasks.errors import Refused
+    from stsflow.tasks.ground.errors import Refused
 
     code, facts = getattr(error, "code", None), getattr(error, "facts", None)
     if isinstance(code, str) and isinstance(facts, dict):

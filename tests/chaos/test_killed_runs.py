@@ -11,9 +11,9 @@ import pytest
 from chaos import Chaos, steps_by_attempt, undisturbed
 from small_recipe import write_small_recipe
 
-from tasks.tracking.store import Store
-from tasks.training.request import WorkerSpec
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.training.request import WorkerSpec
 
 STEPS, EVERY = 60, 10
 

@@ -16,9 +16,9 @@ import pytest
 from chaos import Chaos, Running, Target, steps_by_attempt, undisturbed
 from small_recipe import write_small_recipe
 
-from tasks.tracking.store import Store
-from tasks.training.request import WorkerSpec
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.training.request import WorkerSpec
 
 KILLS = int(os.environ.get("STSFLOW_CHAOS_KILLS", "24"))
 SEED = int(os.environ.get("STSFLOW_CHAOS_SEED", "20"))

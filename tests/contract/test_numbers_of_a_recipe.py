@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.config import RunConfig
-from tasks.schema import Section
+from stsflow.tasks.ground.schema import Section
+from stsflow.tasks.recipe.sections import RunConfig
 
 
 def numbers(schema: dict[str, Any], where: str, definitions: dict[str, Any], seen: set[str]) -> Iterator[Any]:

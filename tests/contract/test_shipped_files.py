@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from flows.__main__ import app
-from tasks.config import RunConfig
+from stsflow.flows.__main__ import app
+from stsflow.tasks.recipe.sections import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "flows" / "recipes").glob("*.yaml"))
@@ -107,7 +107,7 @@ def test_every_command_has_help_with_an_example() -> None:
 def test_help_answers_without_the_heavy_libraries() -> None:
     code = (
         "import sys; sys.argv = ['stsflow', '--help']\n"
-        "from flows.__main__ import main\n"
+        "from stsflow.flows.__main__ import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print([m for m in ('torch', 'prefect', 'mlflow', 'datasets', 'numpy') if m in sys.modules])"
     )

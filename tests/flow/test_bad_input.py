@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from small_recipe import stsflow, write_small_recipe
 
-from flows.planning import plan_recipe
-from tasks.config import RunConfig
-from tasks.errors import Refused
-from tasks.workspace import Workspace
+from stsflow.flows.plan import plan_recipe
+from stsflow.tasks.ground.errors import Refused
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import RunConfig
 
 Usage = namedtuple("Usage", "total used free")
 

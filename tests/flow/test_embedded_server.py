@@ -12,8 +12,8 @@ from small_recipe import CHECKOUT, environment
 
 ASK = """
 import json, os
-from flows.terminal import prepare_process
-from flows.embedded_prefect import start_embedded_server, wait_for_embedded_server
+from stsflow.flows.command.terminal import prepare_process
+from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
 prepare_process()
 start_embedded_server()
 wait_for_embedded_server()

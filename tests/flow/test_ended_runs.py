@@ -15,9 +15,9 @@ from chaos import Chaos
 from patience import patience
 from small_recipe import stsflow, write_small_recipe
 
-from tasks.tracking.store import Store
-from tasks.training.checkpoints import last_whole
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.training.checkpoints import last_whole
 
 SECRETS = {
     "HF_TOKEN": "hf_PlantedTokenOfTheHub0123456789",

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from small_recipe import result_of, stsflow, write_small_recipe
 
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
 
 STS_METRICS = [f"{c}_{s}" for s in ("cosine", "manhattan", "euclidean", "dot", "max") for c in ("pearson", "spearman")]
 

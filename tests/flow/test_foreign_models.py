@@ -11,12 +11,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 from small_recipe import stsflow, write_small_recipe
 
-from flows.evaluation import evaluate_on_file
-from flows.planning import plan_recipe
-from tasks.config import RunConfig
-from tasks.errors import ModelError
-from tasks.recipe import load_recipe
-from tasks.workspace import Workspace
+from stsflow.flows.evaluate import evaluate_on_file
+from stsflow.flows.plan import plan_recipe
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.reading import load_recipe
+from stsflow.tasks.recipe.sections import RunConfig
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from chaos import Chaos, undisturbed
 from small_recipe import write_small_recipe
 
-from tasks.tracking.store import Store
-from tasks.training.checkpoints import last_whole
-from tasks.training.request import WorkerSpec
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.training.checkpoints import last_whole
+from stsflow.tasks.training.request import WorkerSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from small_recipe import write_small_recipe
 
-from flows.evaluation import evaluate_on_recipe
-from tasks.config import RunConfig
-from tasks.data.build import prepare_evaluation
-from tasks.evaluation.run import ModelUnderTest, evaluate_models
-from tasks.models.fetch import fetch_base_model
-from tasks.recipe import load_recipe
-from tasks.workspace import Workspace
+from stsflow.flows.evaluate import evaluate_on_recipe
+from stsflow.tasks.data.build import prepare_evaluation
+from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models.fetch import fetch_base_model
+from stsflow.tasks.recipe.reading import load_recipe
+from stsflow.tasks.recipe.sections import RunConfig
 
 
 @pytest.mark.slow

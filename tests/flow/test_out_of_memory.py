@@ -17,9 +17,9 @@ from models import build_tiny_model
 from patience import patience
 from small_recipe import command, environment, result_of, write_small_recipe
 
-from tasks.tracking.store import Store
-from tasks.training.request import WorkerSpec
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.training.request import WorkerSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -14,9 +14,9 @@ from mlflow.tracking import MlflowClient
 from outages import Server, mlflow_server, prefect_server
 from small_recipe import result_of, stsflow, write_small_recipe
 
-from tasks.tracking.entries import training_events
-from tasks.training.events import read_events
-from tasks.workspace import RunFolder, Workspace
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
+from stsflow.tasks.tracking.entries import training_events
+from stsflow.tasks.training.events import read_events
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = 120

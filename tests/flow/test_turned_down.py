@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from small_recipe import result_of, stsflow, write_small_recipe
 
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
 
 NAME = "small-model"
 SHORT = ("--set", "training.max_steps=4", "--set", "evaluation.resamples=50")

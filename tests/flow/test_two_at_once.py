@@ -8,8 +8,8 @@ import pytest
 from chaos import Chaos
 from small_recipe import write_small_recipe
 
-from tasks.training.events import Event, read_events
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.training.events import Event, read_events
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from small_recipe import result_of, stsflow, write_small_recipe
 
-from tasks.records import EvaluationReport
-from tasks.tracking.journal import damage_of
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.tracking.journal import damage_of
+from stsflow.tasks.tracking.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

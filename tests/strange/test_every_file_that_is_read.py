@@ -25,9 +25,9 @@ NAMES = ("sentence1", "sentence2", "score")
 
 def data_file(name: str, content: bytes) -> Reader:
     """The data stage on one suite's file."""
-    from tasks.data.build import prepare_evaluation
-    from tasks.evaluation.suites import StsSuite
-    from tasks.workspace import Workspace
+    from stsflow.tasks.data.build import prepare_evaluation
+    from stsflow.tasks.ground.workspace import Workspace
+    from stsflow.tasks.suites import StsSuite
 
     suite = StsSuite.model_validate({"source": {"kind": "files", "paths": [name]}})
 
@@ -53,7 +53,7 @@ def objects() -> list[dict[str, Any]]:
 
 def recipe(_request: pytest.FixtureRequest) -> Reader:
     """A recipe."""
-    from tasks.config import RunConfig
+    from stsflow.tasks.recipe.sections import RunConfig
 
     text = RECIPE.format(model=json.dumps("/models/tiny"))
     return Reader({"recipe.yaml": text.encode()}, lambda folder: RunConfig.from_recipe(folder / "recipe.yaml"))
@@ -61,9 +61,9 @@ def recipe(_request: pytest.FixtureRequest) -> Reader:
 
 def model_folder(request: pytest.FixtureRequest) -> Reader:
     """A base model, up to the point where a child process would load it."""
-    from tasks.config import ModelConfig
-    from tasks.models.fetch import fetch_base_model
-    from tasks.workspace import Workspace
+    from stsflow.tasks.ground.workspace import Workspace
+    from stsflow.tasks.models.fetch import fetch_base_model
+    from stsflow.tasks.recipe.sections import ModelConfig
 
     root: Path = request.getfixturevalue("tiny_bert")
 
@@ -76,13 +76,13 @@ def model_folder(request: pytest.FixtureRequest) -> Reader:
 
 def workspace_records(request: pytest.FixtureRequest) -> Reader:
     """What runs and trainings leave behind, as the next start in the same workspace reads it."""
-    from tasks.holder import this_process
-    from tasks.records import RunState
-    from tasks.tracking import flow_runs, runs
-    from tasks.tracking.journal import Journal, Tags, metrics_now
-    from tasks.training.checkpoints import checkpoint_folder, last_whole, seal
-    from tasks.training.events import EventLog, read_events
-    from tasks.workspace import RunFolder, Workspace
+    from stsflow.tasks.ground.holder import this_process
+    from stsflow.tasks.ground.workspace import RunFolder, Workspace
+    from stsflow.tasks.records.run import RunState
+    from stsflow.tasks.tracking import flow_runs, runs
+    from stsflow.tasks.tracking.journal import Journal, Tags, metrics_now
+    from stsflow.tasks.training.checkpoints import checkpoint_folder, last_whole, seal
+    from stsflow.tasks.training.events import EventLog, read_events
 
     root: Path = request.getfixturevalue("tmp_path") / "right"
     workspace, run = Workspace(root), RunFolder(root / "runs" / "small-1a2b3c4d-001")

@@ -11,15 +11,15 @@ from misbehaving_server import Fault, MisbehavingServer
 from pydantic import ValidationError
 from small_recipe import write_small_recipe
 
-from flows.doctor import look_at_mlflow
-from tasks.addresses import fit_to_show, without_credentials
-from tasks.config import RunConfig
-from tasks.data.build import prepare_evaluation
-from tasks.data.sources import Access, FilesSource
-from tasks.errors import DataError, DownloadFailed, RecipeError
-from tasks.evaluation.suites import StsSuite
-from tasks.tracking.links import mlflow_run_url
-from tasks.workspace import Workspace
+from stsflow.flows.ops.doctor import look_at_mlflow
+from stsflow.tasks.data.build import prepare_evaluation
+from stsflow.tasks.ground.addresses import fit_to_show, without_credentials
+from stsflow.tasks.ground.errors import DataError, DownloadFailed, RecipeError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.sources import Access, FilesSource
+from stsflow.tasks.suites import StsSuite
+from stsflow.tasks.tracking.links import mlflow_run_url
 
 SECRET = "PLANTED4d1f"
 ROWS = "sentence1\tsentence2\tscore\na\tb\t1\nc\td\t5\n"

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.config import RunConfig
-from tasks.errors import Refused
+from stsflow.tasks.ground.errors import Refused
+from stsflow.tasks.recipe.sections import RunConfig
 
 FILE = {"kind": "files", "paths": ["rows.tsv"]}
 WHOLE = {

@@ -19,13 +19,13 @@ import requests
 from misbehaving_server import MisbehavingServer
 from small_recipe import environment
 
-from flows.__main__ import main
-from flows.border import in_a_sentence
-from flows.terminal import prepare_process
-from tasks.errors import DiskFull, PreconditionError
-from tasks.sqlite import fault_of, require_usable
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.flows.__main__ import main
+from stsflow.flows.command.border import in_a_sentence
+from stsflow.flows.command.terminal import prepare_process
+from stsflow.tasks.ground.errors import DiskFull, PreconditionError
+from stsflow.tasks.ground.sqlite import fault_of, require_usable
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
 
 COMMANDS = {
     "run": ["run", "recipe.yaml"], "plan": ["plan", "recipe.yaml"], "deploy": ["deploy", "recipe.yaml"],
@@ -92,7 +92,7 @@ def test_a_place_that_cannot_be_written() -> None:
 
 def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    code = "import os, sys; os.rmdir(os.getcwd()); sys.argv[1:] = ['doctor']; from flows.__main__ import main; main()"
+    code = "import os, sys; os.rmdir('.'); sys.argv[1:] = ['doctor']; from stsflow.flows.__main__ import main; main()"
     clean = {name: value for name, value in environment(tmp_path).items() if name != "STSFLOW_WORKSPACE"}
     root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run(

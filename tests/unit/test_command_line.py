@@ -27,7 +27,7 @@ def test_an_option_that_cannot_be_is_refused(tmp_path: Path, arguments: list[str
     (tmp_path / "rows.tsv").write_text("sentence1\tsentence2\tscore\na\tb\t1\n", "utf-8")
     variables = {"PYTHONPATH": str(CHECKOUT), "COLUMNS": "200", "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        [sys.executable, "-m", "flows", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-m", "stsflow.flows", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120,
         env=environment(tmp_path / ".stsflow") | variables,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import RecipeError
-from tasks.hub import fetch_snapshot
-from tasks.names import EXPERIMENT, MODEL, TAG
+from stsflow.tasks.ground.errors import RecipeError
+from stsflow.tasks.ground.hub import fetch_snapshot
+from stsflow.tasks.ground.names import EXPERIMENT, MODEL, TAG
 
 NAMES = st.text(st.sampled_from("aZ0é한_-./: @'\"%`\\\n\t\x00#?&"), max_size=12)
 

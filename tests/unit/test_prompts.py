@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sentence_transformers.base.data_collator import BaseDataCollator
 
-from tasks.errors import RecipeError
-from tasks.prompts import check_prompts, prompts_of
+from stsflow.tasks.ground.errors import RecipeError
+from stsflow.tasks.recipe.prompts import check_prompts, prompts_of
 
 SETS = {"nli": ["anchor", "positive", "negative"], "sts": ["sentence1", "sentence2"]}
 GIVEN: list[Any] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tasks import publish
+from stsflow.tasks.ground import publish
 
 
 def test_a_server_that_comes_back_gets_the_artifact(monkeypatch: pytest.MonkeyPatch) -> None:

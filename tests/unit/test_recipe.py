@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.config import RunConfig
-from tasks.errors import RecipeError
-from tasks.recipe import recipe_sha256, recipe_yaml
+from stsflow.tasks.ground.errors import RecipeError
+from stsflow.tasks.recipe.reading import recipe_sha256, recipe_yaml
+from stsflow.tasks.recipe.sections import RunConfig
 
 RECIPE = """
 name: small

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.__main__ import _in_json
-from tasks.errors import DamagedRecord
-from tasks.lever import LeverState
-from tasks.records import RuleOutcome, SeedSummary
-from tasks.schema import Record
-from tasks.seal import SEAL, seal, what_is_wrong
+from stsflow.flows.__main__ import _in_json
+from stsflow.tasks.ground.errors import DamagedRecord
+from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.seal import SEAL, seal, what_is_wrong
+from stsflow.tasks.records.evaluation import SeedSummary
+from stsflow.tasks.records.release import RuleOutcome
 
 
 class Nested(Record):

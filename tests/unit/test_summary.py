@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.seeds import SeedStudy
-from flows.summary import RunSummary, look_commands, print_summary, shown_metrics
-from tasks.records import SuiteScores
+from stsflow.flows.command.summary import RunSummary, look_commands, print_summary, shown_metrics
+from stsflow.flows.seeds import SeedStudy
+from stsflow.tasks.records.evaluation import SuiteScores
 
 METRICS = {
     "faq": ("ndcg_at_10", "mrr_at_10"),

@@ -8,9 +8,9 @@ import math
 import pytest
 from tracked_runs import RECIPE
 
-from flows.assess import Drift, _shown
-from flows.seeds import _best
-from flows.summary import RunSummary
+from stsflow.flows.command.summary import RunSummary
+from stsflow.flows.seeds import _best
+from stsflow.flows.watch_champion import Drift, _shown
 
 
 @pytest.mark.parametrize("undefined", [0, 1, 2])

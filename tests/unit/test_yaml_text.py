@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.config import RunConfig
-from tasks.errors import RecipeError
-from tasks.yaml_text import DEEPEST, MOST_VALUES, load_yaml
+from stsflow.tasks.ground.errors import RecipeError
+from stsflow.tasks.ground.yaml_text import DEEPEST, MOST_VALUES, load_yaml
+from stsflow.tasks.recipe.sections import RunConfig
 
 ALIASES = "a0: &a0 [x, x]\n" + "\n".join(
     f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 12)

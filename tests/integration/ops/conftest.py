@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect_runs import fired_by_itself, often
 from small_recipe import write_small_recipe
 
-from flows.services import down
+from stsflow.flows.ops.services import down
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +52,8 @@ def finetuned(servers: Up, tiny_bert: Path, tmp_path_factory: pytest.TempPathFac
     """One scheduled run of the real flow through to a registered model; several tests look at it."""
     from prefect.client.orchestration import get_client
 
-    from flows.deploy import deploy
-    from tasks.config import RunConfig
+    from stsflow.flows.ops.deploy import deploy
+    from stsflow.tasks.recipe.sections import RunConfig
 
     place = tmp_path_factory.mktemp("finetuned")
     recipe = RunConfig.from_recipe(write_small_recipe(place / "small.yaml", tiny_bert))

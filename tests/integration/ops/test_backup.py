@@ -18,11 +18,11 @@ import pytest
 from live_services import free_port
 from postgres_cluster import Postgres
 
-from flows.backup import MANIFEST, backup, check_backup, restore
-from flows.services.database import choose_databases, make_databases
-from tasks.errors import PreconditionError
-from tasks.tracking.artifact_store import fetch_all, send_all
-from tasks.workspace import Workspace
+from stsflow.flows.ops.backup import MANIFEST, backup, check_backup, restore
+from stsflow.flows.ops.services.database import choose_databases, make_databases
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.artifact_store import fetch_all, send_all
 
 
 def in_a_process(what: str, tracking_uri: str, artifacts: Path) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from prefect.deployments import run_deployment
 from prefect.variables import Variable
 from prefect_runs import log_of, task_names, until
 
-from flows.backup import backup, restore
-from flows.deploy import deploy, make_deployment, read_deployments
-from flows.services import down
-from tasks.config import RunConfig
+from stsflow.flows.ops.backup import backup, restore
+from stsflow.flows.ops.deploy import deploy, make_deployment, read_deployments
+from stsflow.flows.ops.services import down
+from stsflow.tasks.recipe.sections import RunConfig
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 YAML = """

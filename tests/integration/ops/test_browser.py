@@ -15,9 +15,9 @@ import httpx
 import pytest
 from live_services import Up
 
-from tasks.tracking.links import run_page
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.links import run_page
+from stsflow.tasks.tracking.store import Store
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install 'stsflow[test-ops]'"

@@ -13,10 +13,10 @@ from prefect.states import Cancelling
 from prefect_runs import until
 from small_recipe import result_of, stsflow, write_small_recipe
 
-from flows.services import down
-from tasks.tracking.store import Store
-from tasks.training.checkpoints import last_whole
-from tasks.workspace import Workspace
+from stsflow.flows.ops.services import down
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.training.checkpoints import last_whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -32,7 +32,7 @@ def trainers_in(workspace: Workspace) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or ())
-        if "tasks.training.worker" in line and str(workspace.root) in line:
+        if "stsflow.tasks.training.worker" in line and str(workspace.root) in line:
             found.append(process)
     return found
 

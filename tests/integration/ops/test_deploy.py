@@ -18,10 +18,10 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect_runs import runs_of, until
 
-from flows.deploy import deploy, make_deployment, make_pool, read_deployments
-from flows.notify import announce_champion
-from tasks.config import RunConfig
-from tasks.errors import PreconditionError, RecipeError
+from stsflow.flows.notify import announce_champion
+from stsflow.flows.ops.deploy import deploy, make_deployment, make_pool, read_deployments
+from stsflow.tasks.ground.errors import PreconditionError, RecipeError
+from stsflow.tasks.recipe.sections import RunConfig
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -134,7 +134,7 @@ def test_the_form_in_the_ui_describes_the_recipe(client: SyncPrefectClient, demo
     definition = schema["definitions"]["TrainingConfig"]["properties"]["learning_rate"]
     assert definition["description"] == "Peak learning rate."
     assert RunConfig.model_validate(deployment.parameters["recipe"]) == demo
-    assert deployment.entrypoint == "flows.finetune.finetune"
+    assert deployment.entrypoint == "stsflow.flows.finetune.finetune"
     assert [(s.schedule.cron, s.schedule.timezone) for s in deployment.schedules] == [("0 2 * * 0", "Europe/Berlin")]
     assert deployment.global_concurrency_limit is not None and deployment.global_concurrency_limit.limit == 1
 

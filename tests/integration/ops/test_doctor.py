@@ -9,9 +9,9 @@ import pytest
 from live_services import Up
 from postgres_cluster import Postgres
 
-from flows.doctor import Examination, Finding, examine
-from flows.services.database import choose_databases, make_databases
-from tasks.workspace import Workspace
+from stsflow.flows.ops.doctor import Examination, Finding, examine
+from stsflow.flows.ops.services.database import choose_databases, make_databases
+from stsflow.tasks.ground.workspace import Workspace
 
 
 @pytest.fixture(autouse=True)

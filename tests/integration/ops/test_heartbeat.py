@@ -14,7 +14,7 @@ from live_services import Up
 from prefect.client.orchestration import get_client
 from prefect_runs import until
 
-from flows.deploy import HEARTBEAT_WINDOW_SECONDS, heartbeat_automation, make_automation
+from stsflow.flows.ops.deploy import HEARTBEAT_WINDOW_SECONDS, heartbeat_automation, make_automation
 
 SHORT_WINDOW = 40
 SLEEP = """

@@ -18,8 +18,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun
 
-from flows.deploy import GPU_LIMIT, heartbeat_automation, make_automation, make_pool, read_deployments
-from flows.services import down, supervisor
+from stsflow.flows.ops.deploy import (
+    GPU_LIMIT,
+    heartbeat_automation,
+    make_automation,
+    make_pool,
+    read_deployments,
+)
+from stsflow.flows.ops.services import down, supervisor
 
 RUNS, SUBMITTERS = 20, 4
 HEARTBEAT_WINDOW = 120

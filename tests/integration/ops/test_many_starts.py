@@ -12,11 +12,11 @@ from small_recipe import environment, write_small_recipe
 CHECKOUT = Path(__file__).resolve().parents[3]
 AT_ONCE = 8
 START = """
-from flows.terminal import prepare_process
+from stsflow.flows.command.terminal import prepare_process
 prepare_process()
-from flows.embedded_prefect import start_embedded_server, wait_for_embedded_server
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.ground.workspace import Workspace
 start_embedded_server()
 Store(Workspace.here())
 wait_for_embedded_server()
@@ -47,6 +47,6 @@ def test_eight_starts_at_once_in_a_new_workspace(tmp_path: Path, time: int) -> N
 @pytest.mark.timeout(3000)
 def test_eight_runs_at_once_in_a_new_workspace(tmp_path: Path, tiny_bert: Path) -> None:
     recipe = write_small_recipe(tmp_path / "small.yaml", tiny_bert)
-    run = [sys.executable, "-m", "flows", "run", str(recipe), "--set", "training.max_steps=4", "--set"]
+    run = [sys.executable, "-m", "stsflow.flows", "run", str(recipe), "--set", "training.max_steps=4", "--set"]
     commands = [[*run, f"training.seed={seed}"] for seed in range(AT_ONCE)]
     assert all_ended(commands, tmp_path / ".stsflow") == []

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.retrain import Seen, look_at_sources, variable_name
-from tasks.config import RunConfig
-from tasks.workspace import Workspace
+from stsflow.flows.retrain import Seen, look_at_sources, variable_name
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import RunConfig
 
 HEADER = "sentence1\tsentence2\tscore\n"
 

@@ -19,9 +19,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect_runs import artifacts_of, fired_by_itself, log_of, often, task_names
 from small_recipe import environment, result_of, stsflow, write_small_recipe
 
-from flows.services import Services
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.flows.ops.services import Services
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # each waits for a whole run of the flow on servers
 

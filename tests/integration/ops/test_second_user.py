@@ -16,7 +16,7 @@ import pytest
 from live_services import Up
 from patience import patience
 
-from flows.services import supervisor
+from stsflow.flows.ops.services import supervisor
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0,

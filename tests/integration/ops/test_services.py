@@ -14,11 +14,11 @@ import pytest
 from live_services import Up, free_port, start
 from patience import patience
 
-from flows.services import connect, down, running_environment, status, supervisor, up
-from flows.services.secrets import own_password_file
-from flows.services.settings import mark_path
-from tasks.errors import PreconditionError
-from tasks.workspace import Workspace
+from stsflow.flows.ops.services import connect, down, running_environment, status, supervisor, up
+from stsflow.flows.ops.services.passwords import own_password_file
+from stsflow.flows.ops.services.settings import mark_path
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.workspace import Workspace
 
 ODD_HOST = "127.0.0.2"
 

@@ -13,9 +13,9 @@ import pytest
 from live_services import Up, start
 from postgres_cluster import Postgres
 
-from flows.services import down, running_environment, supervisor, up
-from tasks.errors import PreconditionError
-from tasks.workspace import Workspace
+from stsflow.flows.ops.services import down, running_environment, supervisor, up
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.workspace import Workspace
 
 PASSWORD = "correct-horse-battery"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.batching.ledger import Ledger
-from tasks.records import Exposure
+from stsflow.tasks.batching.ledger import Ledger
+from stsflow.tasks.records.plan import Exposure
 
 
 def planned(**changes: float) -> Exposure:

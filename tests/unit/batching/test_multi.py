@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.batching.build import SetForBatching, build_batches
-from tasks.batching.multi import TrainingBatches, ends_with
-from tasks.config import TrainingConfig
+from stsflow.tasks.batching.build import SetForBatching, build_batches
+from stsflow.tasks.batching.multi import TrainingBatches, ends_with
+from stsflow.tasks.recipe.sections import TrainingConfig
 
 
 def make(rows: dict[str, int], world_size: int = 1, **training: object) -> TrainingBatches:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.batching.epoch import EpochBatches
-from tasks.batching.no_duplicates import NoDuplicateBatches
-from tasks.batching.plain import RandomBatches, TokenBudgetBatches
-from tasks.batching.texts import text_numbers
+from stsflow.tasks.batching.epoch import EpochBatches
+from stsflow.tasks.batching.no_duplicates import NoDuplicateBatches
+from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches
+from stsflow.tasks.batching.texts import text_numbers
 
 
 def repeated_texts(batches: EpochBatches, texts: np.ndarray) -> list[tuple[int, int]]:

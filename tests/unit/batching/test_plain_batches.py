@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.batching.plain import RandomBatches, TokenBudgetBatches, token_slices
+from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches, token_slices
 
 
 def test_rows_are_cut_into_batches_with_a_short_last_one() -> None:

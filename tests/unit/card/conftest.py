@@ -9,35 +9,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tasks.card.content import CardContent, gather_content
-from tasks.card.samples import ScoreStatistics, SetSamples
-from tasks.card.usage import ModelModules
-from tasks.config import RunConfig
-from tasks.lever import LeverState
-from tasks.records import (
-    BaseModelRef,
-    Difference,
-    EvaluationReport,
-    Exposure,
-    FileRef,
-    Finding,
-    Interval,
-    LengthStatistics,
-    LogRow,
-    Overlap,
-    OverlapCounts,
-    PlanReport,
-    PreparedData,
-    PreparedSet,
-    RowCounts,
-    RunRef,
-    SeedSummary,
-    SetTokens,
-    SourceRef,
-    SuiteScores,
-    TokenReport,
-    TrainedModel,
-)
+from stsflow.tasks.card.content import CardContent, gather_content
+from stsflow.tasks.card.samples import ScoreStatistics, SetSamples
+from stsflow.tasks.card.usage import ModelModules
+from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import FileRef, Overlap, OverlapCounts, PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SeedSummary, SuiteScores
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import Exposure, PlanReport
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
+from stsflow.tasks.records.training import LogRow, TrainedModel
 
 TERMS = {"language": ["ko"], "license": "cc-by-sa-4.0"}
 REVISION = "0df0fe7d496eb61b092e022e238c2230b29f1cbc"

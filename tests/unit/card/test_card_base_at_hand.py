@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.card.base_at_hand import base_at_hand
-from tasks.fingerprint import sha256_of_model
-from tasks.models.sources import DirectoryModel, HubModel, ModelSource, PackageModel
-from tasks.records import BaseModelRef
+from stsflow.tasks.card.base_at_hand import base_at_hand
+from stsflow.tasks.ground.fingerprint import sha256_of_model
+from stsflow.tasks.models.sources import DirectoryModel, HubModel, ModelSource, PackageModel
+from stsflow.tasks.records.models import BaseModelRef
 
 
 def stated(folder: Path, digest: str) -> BaseModelRef:

@@ -13,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tasks.card.escape import LONGEST_TEXT, clean, escape_prose, escape_text, fenced, inline_code, is_plain_url, shorten
-from tasks.card.render import render_card
-from tasks.card.samples import SetSamples
+from stsflow.tasks.card.escape import (
+    LONGEST_TEXT,
+    clean,
+    escape_prose,
+    escape_text,
+    fenced,
+    inline_code,
+    is_plain_url,
+    shorten,
+)
+from stsflow.tasks.card.render import render_card
+from stsflow.tasks.card.samples import SetSamples
 
 NASTY = [
     "a | b || c \\| d \\\\| e",

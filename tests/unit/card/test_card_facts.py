@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tasks.card.content import content_of
-from tasks.card.evidence import CardFacts
-from tasks.card.facts import FactSource, facts_in, sentence, shown
-from tasks.card.render import render_placed, write_card
-from tasks.records import Finding
+from stsflow.tasks.card.content import content_of
+from stsflow.tasks.card.evidence import CardFacts
+from stsflow.tasks.card.facts import FactSource, facts_in, sentence, shown
+from stsflow.tasks.card.render import render_placed, write_card
+from stsflow.tasks.records.findings import Finding
 
 # A number by itself; digits inside names (p95, sentence1, sts-2012) belong to the name.
 NUMBER = re.compile(r"(?<![\w.,-])[-+]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?![\w])")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tasks.card.figures import draw_comparison, draw_training_curve, has_curve
-from tasks.records import LogRow
+from stsflow.tasks.card.figures import draw_comparison, draw_training_curve, has_curve
+from stsflow.tasks.records.training import LogRow
 
 
 def is_drawn(path: Path) -> bool:
@@ -26,7 +26,7 @@ def test_figures_are_legible_pictures(records: Any, tmp_path: Path) -> None:
 
 
 def test_a_run_without_points_has_no_curve_and_no_picture_in_the_card(records: Any) -> None:
-    from tasks.card.render import render_card
+    from stsflow.tasks.card.render import render_card
 
     log = (LogRow(epoch=1.0, step=3, loss=0.5),)
     content = records.but(trained=records.trained.model_copy(update={"log": log})).content()

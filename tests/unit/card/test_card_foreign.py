@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.card.verify import verify_card
+from stsflow.tasks.card.verify import verify_card
 
 # In the manner of what sentence-transformers 3 writes; 100 steps of 8 rows of 57,400 is what the log implies.
 ORDINARY = """---

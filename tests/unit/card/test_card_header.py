@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard, ModelCardData, metadata_load
 
-from tasks.card.render import render_card
+from stsflow.tasks.card.render import render_card
 
 
 def test_the_hub_client_reads_the_header(records: Any, tmp_path: Path) -> None:

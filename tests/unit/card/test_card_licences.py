@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.card.licences import TERMS, LicensedPart, conclude_licence
+from stsflow.tasks.card.licences import TERMS, LicensedPart, conclude_licence
 
 
 def part(license: str, what: str = "Set") -> LicensedPart:

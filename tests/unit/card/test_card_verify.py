@@ -13,11 +13,11 @@ import pyarrow.parquet as parquet
 import pytest
 from finished_card import Finished, finish
 
-from tasks.card.usage import ModelModules
-from tasks.card.verify import VerifyResult, verify_card
-from tasks.errors import PreconditionError
-from tasks.fingerprint import sha256_of_file, sha256_of_model
-from tasks.records import EvaluationReport
+from stsflow.tasks.card.usage import ModelModules
+from stsflow.tasks.card.verify import VerifyResult, verify_card
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.fingerprint import sha256_of_file, sha256_of_model
+from stsflow.tasks.records.evaluation import EvaluationReport
 
 
 @pytest.fixture(scope="module")

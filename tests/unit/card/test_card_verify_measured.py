@@ -10,15 +10,15 @@ import pytest
 from datasets import Dataset
 from models import SENTENCES, build_tiny_model
 
-from tasks.card.measured_again import Rows, Tools
-from tasks.card.render import write_card
-from tasks.card.usage import read_modules
-from tasks.card.verify import verify_card
-from tasks.data.content_digest import content_digest
-from tasks.evaluation.compare import compare
-from tasks.evaluation.run import ModelUnderTest, evaluate_model, evaluate_models
-from tasks.fingerprint import sha256_of_file, sha256_of_model
-from tasks.models.folder import ModelFolder
+from stsflow.tasks.card.measured_again import Rows, Tools
+from stsflow.tasks.card.render import write_card
+from stsflow.tasks.card.usage import read_modules
+from stsflow.tasks.card.verify import verify_card
+from stsflow.tasks.data.content_digest import content_digest
+from stsflow.tasks.evaluation.compare import compare
+from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_model, evaluate_models
+from stsflow.tasks.ground.fingerprint import sha256_of_file, sha256_of_model
+from stsflow.tasks.models.folder import ModelFolder
 
 
 @pytest.mark.slow

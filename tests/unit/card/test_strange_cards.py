@@ -10,7 +10,7 @@ import pytest
 from finished_card import Finished, finish
 from strange_files import FIXED, Reader, files_below, read_with, try_strange_files
 
-from tasks.workspace import RunFolder
+from stsflow.tasks.ground.workspace import RunFolder
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.data.shapes import JudgedPairs, ScoredPairs
-from tasks.data.sources import Access, FilesSource
-from tasks.errors import DataError
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.shapes import JudgedPairs, ScoredPairs
+from stsflow.tasks.sources import Access, FilesSource
 
 COLUMNS = ("sentence1", "sentence2", "score")
 NAMES = [f"a.{ending}{packed}" for ending in ("tsv", "csv", "json", "jsonl") for packed in ("", ".gz")] + ["a.parquet"]

@@ -11,14 +11,14 @@ import pytest
 from datasets import load_from_disk
 from pydantic import TypeAdapter
 
-from tasks.config import DataConfig
-from tasks.data.build import digest_of_prepared, prepare_data, prepare_evaluation
-from tasks.data.defined import require_defined
-from tasks.data.state import source_states
-from tasks.errors import DataError
-from tasks.evaluation.suites import Suite
-from tasks.records import PreparedData
-from tasks.workspace import Workspace
+from stsflow.tasks.data.build import digest_of_prepared, prepare_data, prepare_evaluation
+from stsflow.tasks.data.defined import require_defined
+from stsflow.tasks.data.state import source_states
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import DataConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.suites import Suite
 
 HEADER = "sentence1\tsentence2\tscore\n"
 TRAIN = HEADER + "a\tb\t0\nc\td\t5\n\td\t1\na\tb\t0\n"

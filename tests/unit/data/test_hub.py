@@ -6,9 +6,9 @@ import pytest
 from hub_stand_in import HubStandIn
 from misbehaving_server import Fault
 
-from tasks import backoff
-from tasks.errors import DataError, DownloadFailed, ModelError, PreconditionError
-from tasks.hub import current_commit, fetch_snapshot
+from stsflow.tasks.ground import backoff
+from stsflow.tasks.ground.errors import DataError, DownloadFailed, ModelError, PreconditionError
+from stsflow.tasks.ground.hub import current_commit, fetch_snapshot
 
 FILES = {"README.md": b"# words\n", "data/train.csv": b"a,b\n1,2\n" * 5000}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.data.sources import Access, FilesSource
-from tasks.errors import DataError
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.sources import Access, FilesSource
 
 
 def read(path: Path, quoting: str) -> list[tuple[str, ...]]:

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from datasets import Dataset, load_from_disk
 
-from tasks.config import LeakageConfig, RunConfig
-from tasks.data.content_digest import content_digest
-from tasks.data.leakage import LeakageResult, check_leakage
-from tasks.data.near_duplicates import NearDuplicateIndex, bands_for
-from tasks.data.sentence_keys import normalised
-from tasks.data.suites_apart import check_suites_apart
-from tasks.data.synthetic import generate
-from tasks.errors import DataError
-from tasks.records import OverlapCounts, PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.data.content_digest import content_digest
+from stsflow.tasks.data.scenes.rows import generate
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.leakage.near_duplicates import NearDuplicateIndex, bands_for
+from stsflow.tasks.leakage.policies import LeakageResult, check_leakage
+from stsflow.tasks.leakage.sentence_keys import normalised
+from stsflow.tasks.leakage.suites_apart import check_suites_apart
+from stsflow.tasks.recipe.sections import LeakageConfig, RunConfig
+from stsflow.tasks.records.data import OverlapCounts, PreparedData, PreparedSet, RowCounts, SourceRef
 
 SCORED = ("sentence1", "sentence2", "score")
 TRIPLETS = ("anchor", "positive", "negative")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from misbehaving_server import MisbehavingServer
 
-from tasks.data.download import fetch_url
-from tasks.errors import PreconditionError
+from stsflow.tasks.data.download import fetch_url
+from stsflow.tasks.ground.errors import PreconditionError
 
 
 def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:

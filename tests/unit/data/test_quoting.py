@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tasks.data.reading import Reading
-from tasks.data.shapes import ScoredPairs
-from tasks.data.sources import Access, FilesSource
-from tasks.errors import DataError
+from stsflow.tasks.data.reading import Reading
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.shapes import ScoredPairs
+from stsflow.tasks.sources import Access, FilesSource
 
 COLUMNS = ("sentence1", "sentence2", "score")
 QUOTED = [("one, and\tmore", 'said "yes"', "1"), ("c", "d", "2")]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.data.shapes import JudgedPairs, NliTriplets, Pairs, ScoredPairs, Shape, Triplets
-from tasks.data.shaping import Shaped
-from tasks.data.sources import Access, FilesSource
-from tasks.errors import DataError
-from tasks.evaluation.suites import RetrievalSuite
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.shapes import JudgedPairs, NliTriplets, Pairs, ScoredPairs, Shape, Triplets
+from stsflow.tasks.shapes.shaping import Shaped
+from stsflow.tasks.sources import Access, FilesSource
+from stsflow.tasks.suites import RetrievalSuite
 
 XNLI = ("KorNLI/xnli.dev.ko.tsv", "KorNLI/xnli.test.ko.tsv")
 

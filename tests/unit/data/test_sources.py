@@ -14,10 +14,10 @@ from hub_stand_in import HubStandIn
 from misbehaving_server import MisbehavingServer
 from pydantic import ValidationError
 
-from tasks.data.reading import Reading
-from tasks.data.sources import Access, FilesSource, HubSource, SyntheticSource
-from tasks.errors import DataError
-from tasks.fingerprint import git_blob_id, sha256_of_file
+from stsflow.tasks.data.reading import Reading
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.ground.fingerprint import git_blob_id, sha256_of_file
+from stsflow.tasks.sources import Access, FilesSource, HubSource, SyntheticSource
 
 HEADER = "sentence1\tsentence2\tscore\n"
 COLUMNS = ("sentence1", "sentence2", "score")

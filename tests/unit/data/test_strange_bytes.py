@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from tasks.data.shapes import ScoredPairs
-from tasks.data.sources import Access, FilesSource
-from tasks.errors import DataError
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.shapes import ScoredPairs
+from stsflow.tasks.sources import Access, FilesSource
 
 HEADER = "sentence1\tsentence2\tscore\n"
 COLUMNS = ("sentence1", "sentence2", "score")

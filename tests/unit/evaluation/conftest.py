@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from models import SENTENCES, build_tiny_model
 
-from tasks.config import EvaluationConfig
-from tasks.evaluation.suites import Suite
-from tasks.evaluation.worker import EvaluationSpec, ModelSpec
-from tasks.fingerprint import fingerprint
-from tasks.records import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.evaluation.worker import EvaluationSpec, ModelSpec
+from stsflow.tasks.ground.fingerprint import fingerprint
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.suites import Suite
 
 Prepare = Callable[..., PreparedSet]
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.config import EvaluationConfig
-from tasks.evaluation.adhoc import suite_of_file
-from tasks.evaluation.worker import EvaluationSpec, ModelSpec, evaluate
-from tasks.records import PreparedSet
+from stsflow.tasks.evaluation.adhoc import suite_of_file
+from stsflow.tasks.evaluation.worker import EvaluationSpec, ModelSpec, evaluate
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.data import PreparedSet
 
 ROWS = 120
 

@@ -18,11 +18,12 @@ from sentence_transformers.sentence_transformer.evaluation import (
     TripletEvaluator,
 )
 
-from tasks.config import EvaluationConfig
-from tasks.data.sources import FilesSource
-from tasks.evaluation.suites import RetrievalSuite, StsSuite, Suite, TripletSuite
-from tasks.evaluation.worker import EvaluationSpec, ModelSpec, evaluate
-from tasks.records import PreparedSet, SuiteScores
+from stsflow.tasks.evaluation.worker import EvaluationSpec, ModelSpec, evaluate
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.records.evaluation import SuiteScores
+from stsflow.tasks.sources import FilesSource
+from stsflow.tasks.suites import RetrievalSuite, StsSuite, Suite, TripletSuite
 
 SOURCE = FilesSource(paths=("rows.tsv",))
 SIMILARITIES = ("cosine", "manhattan", "euclidean", "dot")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from small_recipe import stsflow
 
-from tasks.data.build import prepare_evaluation
-from tasks.errors import DataError
-from tasks.evaluation.adhoc import in_options, suite_of_file
-from tasks.workspace import Workspace
+from stsflow.tasks.data.build import prepare_evaluation
+from stsflow.tasks.evaluation.adhoc import in_options, suite_of_file
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.ground.workspace import Workspace
 
 
 def test_a_european_file_without_a_header(tmp_path: Path, workspace: Workspace) -> None:

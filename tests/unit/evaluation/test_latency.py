@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.evaluation.latency import BLOCKS, measure_latency
+from stsflow.tasks.evaluation.latency import BLOCKS, measure_latency
 
 
 class Machine:

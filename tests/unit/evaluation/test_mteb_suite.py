@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from tasks.errors import EvaluationFailed
-from tasks.evaluation.mteb_task import find_task
-from tasks.evaluation.suites import MtebSuite
-from tasks.evaluation.worker import EvaluationSpec, evaluate
+from stsflow.tasks.evaluation.worker import EvaluationSpec, evaluate
+from stsflow.tasks.ground.errors import EvaluationFailed
+from stsflow.tasks.suites import MtebSuite
+from stsflow.tasks.suites.mteb import find_task
 
 Spec = Callable[..., EvaluationSpec]
 

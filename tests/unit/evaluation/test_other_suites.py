@@ -13,12 +13,12 @@ import pytest
 from models import SENTENCES
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.data.sources import FilesSource
-from tasks.errors import EvaluationFailed
-from tasks.evaluation.retrieval import judgements, query_metrics, rank
-from tasks.evaluation.suites import MatryoshkaSuite, RetrievalSuite, Suite, TripletSuite
-from tasks.evaluation.worker import EvaluationSpec, evaluate
-from tasks.records import PreparedSet
+from stsflow.tasks.evaluation.worker import EvaluationSpec, evaluate
+from stsflow.tasks.ground.errors import EvaluationFailed
+from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.sources import FilesSource
+from stsflow.tasks.suites import MatryoshkaSuite, RetrievalSuite, Suite, TripletSuite
+from stsflow.tasks.suites.retrieval import judgements, query_metrics, rank
 
 SOURCE = FilesSource(paths=("rows.tsv",))
 Prepare = Callable[..., PreparedSet]

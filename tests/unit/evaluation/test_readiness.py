@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.data.sources import FilesSource
-from tasks.errors import DataError, PreconditionError, RecipeError
-from tasks.evaluation.adhoc import name_of_file, suite_of_file
-from tasks.evaluation.readiness import check_suites
-from tasks.evaluation.suites import MatryoshkaSuite, MtebSuite, StsSuite
-from tasks.records import BaseModelRef
+from stsflow.tasks.evaluation.adhoc import name_of_file, suite_of_file
+from stsflow.tasks.evaluation.readiness import check_suites
+from stsflow.tasks.ground.errors import DataError, PreconditionError, RecipeError
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.sources import FilesSource
+from stsflow.tasks.suites import MatryoshkaSuite, MtebSuite, StsSuite
 
 SOURCE = FilesSource(paths=("rows.tsv",))
 
@@ -38,10 +38,10 @@ def test_size_beyond_the_models_own_is_a_recipe_error(base: BaseModelRef) -> Non
 def test_absent_package_and_folder_are_preconditions(
     base: BaseModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.evaluation.readiness.find_spec", lambda _: None)
+    monkeypatch.setattr("stsflow.tasks.evaluation.readiness.find_spec", lambda _: None)
     with pytest.raises(PreconditionError, match=r"suites\.board: the package mteb is not installed; pip install"):
         check_suites({"board": MtebSuite(task="KorSTS")}, base)
-    monkeypatch.setattr("tasks.evaluation.readiness.find_spec", lambda _: sys)
+    monkeypatch.setattr("stsflow.tasks.evaluation.readiness.find_spec", lambda _: sys)
     with pytest.raises(PreconditionError, match=r"suites\.board\.folder: there is no folder .*gone"):
         check_suites({"board": MtebSuite(task="KorSTS", folder=tmp_path / "gone")}, base)
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.config import EvaluationConfig
-from tasks.evaluation.resampled import resampled
-from tasks.workspace import Workspace
+from stsflow.tasks.evaluation.resampled import resampled
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import EvaluationConfig
 
 SUITE = {"kind": "sts", "split": "test", "source": {"kind": "synthetic", "task": "sts", "split": "test", "rows": 60}}
 CONFIG = EvaluationConfig.model_validate({"resamples": 200, "suites": {"sts-test": SUITE}})

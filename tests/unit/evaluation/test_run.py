@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tasks.config import EvaluationConfig
-from tasks.data.sources import FilesSource
-from tasks.errors import EvaluationFailed, ModelError, PreconditionError
-from tasks.evaluation.compare import compare
-from tasks.evaluation.run import ModelUnderTest, evaluate_models, scores_fingerprint
-from tasks.evaluation.suites import StsSuite, TripletSuite
-from tasks.records import EvaluationReport, PreparedData, PreparedSet
-from tasks.workspace import Workspace
+from stsflow.tasks.evaluation.compare import compare
+from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models, scores_fingerprint
+from stsflow.tasks.ground.errors import EvaluationFailed, ModelError, PreconditionError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.sources import FilesSource
+from stsflow.tasks.suites import StsSuite, TripletSuite
 
 SOURCE = FilesSource(paths=("rows.tsv",))
 Prepare = Callable[..., PreparedSet]
@@ -122,9 +123,8 @@ def test_a_model_with_random_weights_is_refused_and_leaves_no_scores(
 
 def test_flow_process_does_not_import_torch() -> None:
     heavy = ("torch", "transformers", "sentence_transformers", "datasets")
-    code = (
-        f"import tasks.evaluation.run, tasks.evaluation.compare, sys; print([m for m in {heavy} if m in sys.modules])"
-    )
+    look = f"print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys; from stsflow.tasks.evaluation import compare, run; {look}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -179,7 +179,7 @@ def test_suites_that_only_one_report_has_are_passed_over(
 @pytest.fixture
 def report_on(tmp_path: Path) -> Callable[..., EvaluationReport]:
     """Function that makes a report without per-row scores."""
-    from tasks.records import SuiteScores
+    from stsflow.tasks.records.evaluation import SuiteScores
 
     def make(model: str, digest: str, suite: str = "sts-dev") -> EvaluationReport:
         scores = SuiteScores(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.evaluation.slices import lexical_overlap, slice_rows
+from stsflow.tasks.evaluation.slices import lexical_overlap, slice_rows
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from tasks.data.shapes import ScoredPairs
-from tasks.data.sources import FilesSource
-from tasks.evaluation.suites import STS_METRICS, StsSuite
-from tasks.evaluation.worker import EvaluationSpec, evaluate
-from tasks.records import EvaluationReport, PreparedSet, SuiteScores
+from stsflow.tasks.evaluation.worker import EvaluationSpec, evaluate
+from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.records.evaluation import EvaluationReport, SuiteScores
+from stsflow.tasks.shapes import ScoredPairs
+from stsflow.tasks.sources import FilesSource
+from stsflow.tasks.suites import STS_METRICS, StsSuite
 
 SOURCE = FilesSource(paths=("rows.tsv",))
 Columns = dict[str, list[Any]]

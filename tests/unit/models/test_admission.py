@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tasks.config import ModelConfig
-from tasks.errors import ModelError
-from tasks.models.admission import admit
-from tasks.models.fetch import fetch_base_model
-from tasks.models.loading import load_encoder
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models.admission import admit
+from stsflow.tasks.models.fetch import fetch_base_model
+from stsflow.tasks.models.loading import load_encoder
+from stsflow.tasks.recipe.sections import ModelConfig
 
 Spoil = Callable[[Path], object]
 DEEP = "[" * 100_000 + "]" * 100_000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.models.attention import KERNELS, attend, choose_kernel, difference_from_by_text
+from stsflow.tasks.models.attention import KERNELS, attend, choose_kernel, difference_from_by_text
 
 AMPERE, VOLTA = (8, 0), (7, 0)
 

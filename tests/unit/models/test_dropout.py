@@ -14,12 +14,12 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from torch.nn.functional import scaled_dot_product_attention
 
-from tasks.errors import PreconditionError
-from tasks.models.attention import KERNELS, attend
-from tasks.models.attention_with_dropout import by_text_with_dropout
-from tasks.models.dropout import WordDropout, drop, masks_drawn, quicken_dropout
-from tasks.models.loading import load_encoder
-from tasks.models.padding_free import enable_padding_free
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.models.attention import KERNELS, attend
+from stsflow.tasks.models.attention_with_dropout import by_text_with_dropout
+from stsflow.tasks.models.dropout import WordDropout, drop, masks_drawn, quicken_dropout
+from stsflow.tasks.models.loading import load_encoder
+from stsflow.tasks.models.padding_free import enable_padding_free
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])

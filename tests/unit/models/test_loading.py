@@ -12,8 +12,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 from sentence_transformers.sentence_transformer.modules.pooling import PoolingMode
 
-from tasks.errors import ModelError
-from tasks.models.loading import load_encoder
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.models.loading import load_encoder
 
 
 def test_the_folders_own_settings_are_kept(tiny_bert: Path) -> None:

@@ -15,8 +15,8 @@ from sentence_transformers.sentence_transformer.losses import (
     MultipleNegativesRankingLoss,
 )
 
-from tasks.models.merge_columns import MergedColumns, concatenate, merge_columns
-from tasks.models.padding_free import counters, enable_padding_free
+from stsflow.tasks.models.merge_columns import MergedColumns, concatenate, merge_columns
+from stsflow.tasks.models.padding_free import counters, enable_padding_free
 
 COLUMNS = [list(SENTENCES[:4]), list(SENTENCES[4:8]), list(SENTENCES[12:16])]
 
@@ -71,7 +71,7 @@ def test_columns_with_a_prompt_are_not_merged(model: SentenceTransformer) -> Non
 
 
 def test_large_batches_are_not_merged_on_a_cpu(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.models.merge_columns.MOST_TOKENS_ON_CPU", 10)
+    monkeypatch.setattr("stsflow.tasks.models.merge_columns.MOST_TOKENS_ON_CPU", 10)
     enable_padding_free(model, "on", "cpu", "float32")
     loss = merge_columns(MultipleNegativesRankingLoss(model))
     loss_and_gradient(loss, None, 3)

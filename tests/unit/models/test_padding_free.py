@@ -19,8 +19,14 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from tasks.errors import PreconditionError
-from tasks.models.padding_free import autocast, counters, disable_padding_free, enable_padding_free, is_padding_free
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.models.padding_free import (
+    autocast,
+    counters,
+    disable_padding_free,
+    enable_padding_free,
+    is_padding_free,
+)
 
 ARCHITECTURES = ("bert", "xlmr", "gte", "modernbert")
 TEXTS = [*SENTENCES, "물", " ".join(SENTENCES)]  # one word up to the longest input
@@ -88,7 +94,7 @@ def test_on_refuses_where_it_cannot_be(tiny_mpnet: Path) -> None:
 
 
 def test_attention_that_mixes_texts_is_found_at_start_up(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.models import attention
+    from stsflow.tasks.models import attention
 
     def one_long_text(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: object) -> torch.Tensor:
         rows = (item.transpose(0, 1).unsqueeze(0) for item in (query, key, value))
@@ -106,7 +112,7 @@ def test_attention_that_mixes_texts_is_found_at_start_up(tiny_bert: Path, monkey
 def test_an_architecture_that_fails_on_a_flattened_row_stays_padded(
     tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.models import attention
+    from stsflow.tasks.models import attention
 
     def broken(*_: object) -> torch.Tensor:
         raise RuntimeError("no kernel for this")

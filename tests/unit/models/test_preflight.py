@@ -13,11 +13,11 @@ from models import SENTENCES
 from remote_code import build_remote_code_model
 from safetensors.torch import load_file, save_file
 
-from tasks.models.folder import ModelFolder
-from tasks.models.loading import load_encoder
-from tasks.models.preflight import check_base_model
-from tasks.models.soundness import faulty_buffers, find_faults
-from tasks.records import BaseModelRef
+from stsflow.tasks.models.folder import ModelFolder
+from stsflow.tasks.models.loading import load_encoder
+from stsflow.tasks.models.preflight import check_base_model
+from stsflow.tasks.models.soundness import faulty_buffers, find_faults
+from stsflow.tasks.records.models import BaseModelRef
 
 
 def reference(folder: Path, **changes: Any) -> BaseModelRef:
@@ -65,7 +65,7 @@ def test_the_same_question_is_answered_once(tiny_bert: Path, tmp_path: Path) -> 
 
 
 def test_a_child_that_dies_is_a_finding(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.models import preflight
+    from stsflow.tasks.models import preflight
 
     monkeypatch.setattr(preflight, "python_module", lambda _module, _spec: ["/bin/sh", "-c", "echo no memory; exit 7"])
     (fault,) = check_base_model(reference(tiny_bert), SENTENCES, tmp_path)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.models import process_environment as module
-from tasks.models.process_environment import process_environment, usable_cores
+from stsflow.tasks.models import process_environment as module
+from stsflow.tasks.models.process_environment import process_environment, usable_cores
 
 
 def topology(root: Path, siblings: dict[int, str], quota: str | None = None) -> Path:

@@ -14,8 +14,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from tasks.errors import ModelError
-from tasks.models.loading import every_tensor_from, load_encoder
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.models.loading import every_tensor_from, load_encoder
 
 Weights = dict[str, torch.Tensor]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tasks.config import RunConfig
-from tasks.records import BaseModelRef, PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.models import BaseModelRef
 
 SHAPES = {"anchor": "triplets", "sentence1": "scored_pairs"}
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from tasks.batching.ledger import Ledger
-from tasks.batching.trainer_route import TrainerRoute
-from tasks.config import RunConfig
-from tasks.errors import PreconditionError, RecipeError
-from tasks.plan.exposure import draw_batches, plan_exposure
-from tasks.plan.report import exposure_table
-from tasks.records import PlanReport, PreparedData
+from stsflow.tasks.batching.ledger import Ledger
+from stsflow.tasks.batching.trainer_route import TrainerRoute
+from stsflow.tasks.ground.errors import PreconditionError, RecipeError
+from stsflow.tasks.plan.exposure import draw_batches, plan_exposure
+from stsflow.tasks.plan.report import exposure_table
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.plan import PlanReport
 
 Prepare = Callable[..., PreparedData]
 Recipe = Callable[..., RunConfig]
@@ -257,7 +258,7 @@ def test_the_plan_is_made_without_the_training_stack() -> None:
     import sys
 
     code = (
-        "import sys; import tasks.plan.exposure, tasks.plan.report, tasks.plan.probe, tasks.plan.disk;"
+        "import sys; from stsflow.tasks.plan import disk, exposure, probe, report;"
         "print(sorted({'torch', 'transformers', 'sentence_transformers', 'datasets', 'prefect'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.config import PlanConfig, TrainingConfig
-from tasks.plan.forecast import ProbeResult, TokenWork, forecast, forecast_findings, suggested_length
-from tasks.plan.probe import planned_checkpoints, probe_result
-from tasks.records import BaseModelRef, Forecast, LengthStatistics, PlanReport, SetTokens, TokenReport
+from stsflow.tasks.plan.forecast import ProbeResult, TokenWork, forecast, forecast_findings, suggested_length
+from stsflow.tasks.plan.probe import planned_checkpoints, probe_result
+from stsflow.tasks.recipe.sections import PlanConfig, TrainingConfig
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import Forecast, PlanReport
+from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
 
 GIB = 2**30
 

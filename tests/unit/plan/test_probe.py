@@ -6,14 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.config import RunConfig
-from tasks.plan.exposure import draw_batches, plan_exposure
-from tasks.plan.probe import probe_forecast
-from tasks.plan.work import token_work
-from tasks.records import BaseModelRef, LengthStatistics, PreparedData, SetTokens, TokenReport
-from tasks.training.request import TrainingRequest
-from tasks.training.run import train
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.plan.exposure import draw_batches, plan_exposure
+from stsflow.tasks.plan.probe import probe_forecast
+from stsflow.tasks.plan.work import token_work
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
+from stsflow.tasks.training.request import TrainingRequest
+from stsflow.tasks.training.run import train
 
 SHAPES = {"nli": "triplets", "sts": "scored_pairs"}
 

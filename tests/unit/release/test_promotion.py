@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import PreconditionError
-from tasks.records import EvaluationReport, Release
-from tasks.release.evidence import Evidence
-from tasks.release.promotion import crown, go_back, nominate, promote_on_evidence, readmit, reject
-from tasks.release.rules import MaximumSize
-from tasks.release.trail import CANDIDATE, CHAMPION, PREVIOUS, turned_down
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.records.release import Release
+from stsflow.tasks.release.evidence import Evidence
+from stsflow.tasks.release.promotion import crown, go_back, nominate, promote_on_evidence, readmit, reject
+from stsflow.tasks.release.trail import CANDIDATE, CHAMPION, PREVIOUS, turned_down
+from stsflow.tasks.rules import MaximumSize
+from stsflow.tasks.tracking.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.config import EvaluationConfig
-from tasks.data.sources import FilesSource
-from tasks.evaluation.compare import compare
-from tasks.evaluation.scoring import write_parquet
-from tasks.evaluation.suites import StsSuite
-from tasks.records import Difference, EvaluationReport, SuiteScores
-from tasks.release.decision import decide
-from tasks.release.evidence import Evidence
-from tasks.release.rules import BeatsChampion
-from tasks.statistics.similarity import sts_metrics
+from stsflow.tasks.evaluation.compare import compare
+from stsflow.tasks.evaluation.scoring import write_parquet
+from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
+from stsflow.tasks.release.decision import decide
+from stsflow.tasks.release.evidence import Evidence
+from stsflow.tasks.rules import BeatsChampion
+from stsflow.tasks.sources import FilesSource
+from stsflow.tasks.statistics.similarity import sts_metrics
+from stsflow.tasks.suites import StsSuite
 
 Floats = NDArray[np.float64]
 ROWS = 1379

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.records import Difference, EvaluationReport, Interval, Latency, Overlap, OverlapCounts, SuiteScores
-from tasks.release.decision import compared_metrics, decide
-from tasks.release.evidence import Evidence
-from tasks.release.rules import (
+from stsflow.tasks.records.data import Overlap, OverlapCounts
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, Latency, SuiteScores
+from stsflow.tasks.release.decision import compared_metrics, decide
+from stsflow.tasks.release.evidence import Evidence
+from stsflow.tasks.rules import (
     BeatsBase,
     BeatsChampion,
     MaximumLatency,

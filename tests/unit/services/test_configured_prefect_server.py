@@ -6,8 +6,8 @@ import pytest
 from misbehaving_server import Fault, MisbehavingServer
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.embedded_prefect import wait_for_embedded_server
-from tasks.errors import PreconditionError
+from stsflow.flows.ops.embedded_prefect import wait_for_embedded_server
+from stsflow.tasks.ground.errors import PreconditionError
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flows.services import down
-from flows.services.settings import mark_path, record_path, recorded
-from tasks.errors import DamagedRecord
-from tasks.workspace import Workspace
+from stsflow.flows.ops.services import down
+from stsflow.flows.ops.services.settings import mark_path, record_path, recorded
+from stsflow.tasks.ground.errors import DamagedRecord
+from stsflow.tasks.ground.workspace import Workspace
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.services import Services, ServicesReport, print_report, supervisor, up
-from flows.services.launch import environment_of
-from flows.services.secrets import Auth, own_password_file, read_auth
-from tasks.errors import PreconditionError, Refused
-from tasks.workspace import Workspace
+from stsflow.flows.ops.services import Services, ServicesReport, print_report, supervisor, up
+from stsflow.flows.ops.services.launch import environment_of
+from stsflow.flows.ops.services.passwords import Auth, own_password_file, read_auth
+from stsflow.tasks.ground.errors import PreconditionError, Refused
+from stsflow.tasks.ground.workspace import Workspace
 
 
 def services(workspace: Workspace, **more: object) -> Services:
@@ -44,7 +44,7 @@ def test_both_servers_ask_for_it_and_workers_know_it(workspace: Workspace) -> No
     assert of["prefect"]["PREFECT_SERVER_API_AUTH_STRING"] == "stsflow:correct-horse-battery"
     assert of["mlflow"]["MLFLOW_AUTH_ADMIN_PASSWORD"] == "correct-horse-battery"
     configuration = Path(of["mlflow"]["MLFLOW_AUTH_CONFIG_PATH"]).read_text(encoding="utf-8")
-    assert "authorization_function = tasks.tracking.login:authenticate" in configuration
+    assert "authorization_function = stsflow.tasks.tracking.login:authenticate" in configuration
     worker = of["worker-cpu"]
     assert worker["PREFECT_API_AUTH_STRING"] == "stsflow:correct-horse-battery"
     assert worker["MLFLOW_TRACKING_PASSWORD"] == "correct-horse-battery"

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from tasks.statistics import bootstrap
-from tasks.statistics.bootstrap import (
+from stsflow.tasks.statistics import bootstrap
+from stsflow.tasks.statistics.bootstrap import (
     bootstrap_correlations,
     bootstrap_means,
     maximum_over,

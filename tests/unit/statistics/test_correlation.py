@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.statistics.correlation import midranks, pearson, spearman
+from stsflow.tasks.statistics.correlation import midranks, pearson, spearman
 
 
 def test_pearson_of_three_rows_worked_by_hand() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.statistics.permutation import paired_mean_permutation_p, paired_permutation_p
-from tasks.statistics.power import rows_needed
+from stsflow.tasks.statistics.permutation import paired_mean_permutation_p, paired_permutation_p
+from stsflow.tasks.statistics.power import rows_needed
 
 
 @pytest.mark.parametrize("kind", ["pearson", "spearman"])

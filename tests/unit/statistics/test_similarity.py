@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from scipy.spatial import distance
 
-from tasks.statistics import similarity
-from tasks.statistics.similarity import pair_similarities, sts_metrics
+from stsflow.tasks.statistics import similarity
+from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
 
 
 def test_one_pair_worked_by_hand() -> None:

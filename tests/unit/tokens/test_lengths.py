@@ -13,17 +13,19 @@ import pytest
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from tasks.config import TokensConfig
-from tasks.data.synthetic import generate
-from tasks.errors import ModelError
-from tasks.records import BaseModelRef, PreparedData, PreparedSet, RowCounts, SourceRef, TokenReport
-from tasks.tokens import lengths
-from tasks.tokens.counting import FastCounter
-from tasks.tokens.histogram import draw_histogram
-from tasks.tokens.lengths import measure_tokens, quantile
-from tasks.tokens.padding import expected_longest, expected_padding_share, padded_tokens
-from tasks.tokens.table import token_table
-from tasks.workspace import Workspace
+from stsflow.tasks.data.scenes.rows import generate
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import TokensConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.tokens import statistics as lengths
+from stsflow.tasks.tokens.counting import FastCounter
+from stsflow.tasks.tokens.histogram import draw_histogram
+from stsflow.tasks.tokens.padding import expected_longest, expected_padding_share, padded_tokens
+from stsflow.tasks.tokens.statistics import measure_tokens, quantile
+from stsflow.tasks.tokens.table import token_table
 
 WORDS = ("[UNK]", "[CLS]", "[SEP]", "a", "b", "c")
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tracked_runs import left_by_a_dead_process, opened
 
-from tasks.records import RunRef, RunState
-from tasks.tracking import flow_runs, runs
-from tasks.tracking.flow_runs import FlowRunNote
-from tasks.tracking.journal import Finish, Journal, Metrics, Tags, damage_of
-from tasks.tracking.relay import DAMAGED, Relay
-from tasks.tracking.store import Store
-from tasks.workspace import RunFolder, Workspace
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
+from stsflow.tasks.records.run import RunRef, RunState
+from stsflow.tasks.tracking import flow_runs, runs
+from stsflow.tasks.tracking.flow_runs import FlowRunNote
+from stsflow.tasks.tracking.journal import Finish, Journal, Metrics, Tags, damage_of
+from stsflow.tasks.tracking.relay import DAMAGED, Relay
+from stsflow.tasks.tracking.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.records import BaseModelRef, Exposure, PlanReport, PreparedData, TokenReport
-from tasks.tracking.entries import preparation
-from tasks.tracking.journal import Metrics
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.plan import Exposure, PlanReport
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.tracking.entries import preparation
+from stsflow.tasks.tracking.journal import Metrics
 
 
 def test_rows_seen_are_distinct_rows() -> None:

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from tasks.lease import holder_of, lease, one_of
-from tasks.tracking import flow_runs
-from tasks.tracking.flow_runs import FlowRunNote
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.lease import holder_of, lease, one_of
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking import flow_runs
+from stsflow.tasks.tracking.flow_runs import FlowRunNote
 
 
 def test_a_flow_run_is_noted_while_it_is_worked_on(workspace: Workspace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.tracking.journal import Journal, Metrics, Params, Tags, flat_params, metrics_now
+from stsflow.tasks.tracking.journal import Journal, Metrics, Params, Tags, flat_params, metrics_now
 
 
 def test_entries_come_back_in_order_with_their_numbers(tmp_path: Path) -> None:

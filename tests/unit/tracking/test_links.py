@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import parse_qs
 
-from tasks.tracking.links import curves_page, run_description
+from stsflow.tasks.tracking.links import curves_page, run_description
 
 
 def test_the_description_leads_to_the_training_curves_first() -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from models import build_tiny_model
 
-from tasks.fingerprint import sha256_of_model
-from tasks.tracking.journal import Model
-from tasks.tracking.model_process import log_model_in_child
-from tasks.tracking.registry import model_by_uri
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.fingerprint import sha256_of_model
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.journal import Model
+from stsflow.tasks.tracking.model_process import log_model_in_child
+from stsflow.tasks.tracking.registry import model_by_uri
+from stsflow.tasks.tracking.store import Store
 
 
 def contents(folder: Path) -> dict[str, str]:

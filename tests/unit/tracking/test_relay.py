@@ -10,12 +10,12 @@ import pytest
 from misbehaving_server import MisbehavingServer
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
-from tasks.errors import PreconditionError, RecordRefused, TrackingUnavailable
-from tasks.tracking.journal import Artifacts, DatasetInput, Finish, Journal, Metrics, Model, Params, Tags
-from tasks.tracking.refusals import is_refusal
-from tasks.tracking.relay import Relay, require_sent
-from tasks.tracking.store import Store, check_reachable, milliseconds, without_credentials
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import PreconditionError, RecordRefused, TrackingUnavailable
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.journal import Artifacts, DatasetInput, Finish, Journal, Metrics, Model, Params, Tags
+from stsflow.tasks.tracking.refusals import is_refusal
+from stsflow.tasks.tracking.relay import Relay, require_sent
+from stsflow.tasks.tracking.store import Store, check_reachable, milliseconds, without_credentials
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tracked_runs import left_by_a_dead_process, opened
 
-from tasks.errors import RecipeError
-from tasks.records import RunState
-from tasks.tracking import runs
-from tasks.tracking.store import Store
-from tasks.workspace import RunFolder, Workspace
+from stsflow.tasks.ground.errors import RecipeError
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
+from stsflow.tasks.records.run import RunState
+from stsflow.tasks.tracking import runs
+from stsflow.tasks.tracking.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
-from tasks.errors import PreconditionError
-from tasks.tracking.journal import Model
-from tasks.tracking.registry import champion_of
-from tasks.tracking.store import Store
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.journal import Model
+from stsflow.tasks.tracking.registry import champion_of
+from stsflow.tasks.tracking.store import Store
 
 
 def test_two_workspaces_of_one_process_have_a_store_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

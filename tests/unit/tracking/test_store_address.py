@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.errors import PreconditionError
-from tasks.tracking.store import Store, check_reachable
-from tasks.tracking.store_address import check_addresses
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.store import Store, check_reachable
+from stsflow.tasks.tracking.store_address import check_addresses
 
 WRONG = {
     "junk://x": "'junk://x', which is no store of MLflow; allowed: http://",

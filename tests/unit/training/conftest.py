@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from models import SENTENCES, build_tiny_model
 
-from tasks.config import TrainingConfig
-from tasks.fingerprint import fingerprint, sha256_of_file, sha256_of_model
-from tasks.records import BaseModelRef, PreparedSet, RowCounts, SourceRef
-from tasks.training.losses import CosineSimilarity, MultipleNegativesRanking
-from tasks.training.request import ChooseOn, TrainingRequest
-from tasks.workspace import TrainingFolder
+from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file, sha256_of_model
+from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.losses import CosineSimilarity, MultipleNegativesRanking
+from stsflow.tasks.recipe.sections import TrainingConfig
+from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.training.request import ChooseOn, TrainingRequest
 
 WORDS = sorted({word.strip(".").lower() for sentence in SENTENCES for word in sentence.split()})
 
@@ -124,9 +125,9 @@ def training_folder(tmp_path: Path) -> Iterator[TrainingFolder]:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """`train` runs its worker here instead of in a child: the same code without seven seconds of imports."""
-    from tasks.child import Ended
-    from tasks.training import run
-    from tasks.training.worker import main
+    from stsflow.tasks.ground.child import Ended
+    from stsflow.tasks.training import run
+    from stsflow.tasks.training.worker import main
 
     def run_here(command: list[str], *_: Any, on_tick: Callable[[], str | None], **__: Any) -> Ended:
         code = main(command[-1:])

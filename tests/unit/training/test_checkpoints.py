@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.training.checkpoints import (
+from stsflow.tasks.training.checkpoints import (
     checkpoint_folder,
     drop_unfinished,
     last_whole,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from models import SENTENCES
 
-from tasks.fingerprint import fingerprint
-from tasks.records import PreparedSet, RowCounts, SourceRef
-from tasks.training.request import ChooseOn
+from stsflow.tasks.ground.fingerprint import fingerprint
+from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.training.request import ChooseOn
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def test_gives_the_metrics_of_the_librarys_evaluator(choose: ChooseOn, tiny_bert
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
-    from tasks.models.padding_free import enable_padding_free, is_padding_free
-    from tasks.training.choosing import ChoosingEvaluator
+    from stsflow.tasks.models.padding_free import enable_padding_free, is_padding_free
+    from stsflow.tasks.training.choosing import ChoosingEvaluator
 
     ours = ChoosingEvaluator(choose)
     theirs = EmbeddingSimilarityEvaluator(
@@ -63,7 +63,7 @@ def test_gives_the_metrics_of_the_librarys_evaluator(choose: ChooseOn, tiny_bert
 def test_encodes_each_distinct_sentence_once(choose: ChooseOn, tiny_bert: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
-    from tasks.training.choosing import ChoosingEvaluator
+    from stsflow.tasks.training.choosing import ChoosingEvaluator
 
     model = SentenceTransformer(str(tiny_bert), device="cpu")
     seen: list[int] = []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.training.events import EventLog, EventReader, read_events
-from tasks.training.progress import phase_text
+from stsflow.tasks.training.events import EventLog, EventReader, read_events
+from stsflow.tasks.training.progress import phase_text
 
 
 @pytest.fixture

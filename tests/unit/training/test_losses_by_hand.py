@@ -14,7 +14,7 @@ import torch
 from models import SENTENCES
 from sentence_transformers import SentenceTransformer
 
-from tasks.training.losses import (
+from stsflow.tasks.losses import (
     AnglE,
     CachedMultipleNegativesRanking,
     CoSENT,

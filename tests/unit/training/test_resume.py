@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.child import run_child as real_run_child
-from tasks.errors import TrainerKilled
-from tasks.records import TrainedModel
-from tasks.training.events import Event, read_events
-from tasks.training.request import TrainingRequest
-from tasks.training.run import train
-from tasks.training.trainer import Trainer
-from tasks.workspace import TrainingFolder
+from stsflow.tasks.ground.child import run_child as real_run_child
+from stsflow.tasks.ground.errors import TrainerKilled
+from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.training.events import Event, read_events
+from stsflow.tasks.training.request import TrainingRequest
+from stsflow.tasks.training.run import train
+from stsflow.tasks.training.trainer import Trainer
 
 MakeRequest = Callable[..., TrainingRequest]
 
@@ -151,8 +151,8 @@ def test_killed_in_the_middle_it_ends_with_the_same_bits(
 
     seen: list[Event] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tasks.training.run.run_child", real_run_child)
-        patch.setattr("tasks.training.run.TICK_SECONDS", 0.02)
+        patch.setattr("stsflow.tasks.training.run.run_child", real_run_child)
+        patch.setattr("stsflow.tasks.training.run.TICK_SECONDS", 0.02)
         with pytest.raises(TrainerKilled) as error:
             train(request, training_folder, on_event=kill)
     assert "The trainer was ended by signal 9, which stsflow did not send" in error.value.message

@@ -14,11 +14,11 @@ import psutil
 import pytest
 from patience import patience
 
-from tasks.errors import TrainingFailed
-from tasks.training.events import Event
-from tasks.training.request import TrainingRequest
-from tasks.training.run import train
-from tasks.workspace import TrainingFolder
+from stsflow.tasks.ground.errors import TrainingFailed
+from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.request import TrainingRequest
+from stsflow.tasks.training.run import train
 
 MakeRequest = Callable[..., TrainingRequest]
 
@@ -51,7 +51,7 @@ def test_two_processes_are_fed_as_planned_and_resume(
 PARENT = """
 import sys
 from pathlib import Path
-from tasks.child import python_module, run_child
+from stsflow.tasks.ground.child import python_module, run_child
 def ready():
     return None
 run_child([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]), on_tick=ready)
@@ -59,9 +59,9 @@ run_child([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]), on_tick=ready)
 LEADER = """
 import os, sys
 sys.path.insert(0, os.environ["PYTHONPATH"].split(os.pathsep)[0])
-from tasks.training import processes
+from stsflow.tasks.training import processes
 processes.python_module = lambda *_: [sys.executable, "-c",
-    "from tasks.child import guard; import os, threading; guard();"
+    "from stsflow.tasks.ground.child import guard; import os, threading; guard();"
     "print(os.getpid(), flush=True); threading.Event().wait()"]
 processes.main(["2", sys.argv[0]])
 """

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tasks.config import TrainingConfig
-from tasks.errors import RecipeError
-from tasks.training.arguments import (
+from stsflow.tasks.ground.errors import RecipeError
+from stsflow.tasks.recipe.sections import TrainingConfig
+from stsflow.tasks.training.arguments import (
     FIXED,
     REMOVED,
     REPLACED_BY_FIELD,
@@ -146,7 +146,7 @@ def test_checking_does_not_load_the_training_libraries() -> None:
     import sys
 
     code = (
-        "import sys; from tasks.training.arguments import check_arguments; check_arguments({'adam_beta1': 0.8});"
+        "import sys; from stsflow.tasks.training.arguments import check_arguments; check_arguments({'adam_beta1': 0.8});"
         "print([name for name in ('torch', 'transformers', 'sentence_transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

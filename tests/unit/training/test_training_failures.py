@@ -13,8 +13,8 @@ import pytest
 import torch
 from models import build_tiny_model
 
-from tasks.child import run_child as real_run_child
-from tasks.errors import (
+from stsflow.tasks.ground.child import run_child as real_run_child
+from stsflow.tasks.ground.errors import (
     DiskFull,
     LossNotFinite,
     OutOfMemory,
@@ -23,16 +23,16 @@ from tasks.errors import (
     TrainerKilled,
     TrainingFailed,
 )
-from tasks.records import BaseModelRef
-from tasks.training import run
-from tasks.training.checkpoints import last_whole
-from tasks.training.events import read_events
-from tasks.training.losses import CachedMultipleNegativesRanking, CosineSimilarity, MultipleNegativesRanking
-from tasks.training.request import TrainingRequest, WorkerSpec
-from tasks.training.run import train
-from tasks.training.trainer import Trainer
-from tasks.training.worker import Failure, failure_of
-from tasks.workspace import TrainingFolder
+from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.losses import CachedMultipleNegativesRanking, CosineSimilarity, MultipleNegativesRanking
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.training import run
+from stsflow.tasks.training.checkpoints import last_whole
+from stsflow.tasks.training.events import read_events
+from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
+from stsflow.tasks.training.run import train
+from stsflow.tasks.training.trainer import Trainer
+from stsflow.tasks.training.worker import Failure, failure_of
 
 MakeRequest = Callable[..., TrainingRequest]
 

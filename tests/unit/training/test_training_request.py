@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks.training.losses import CosineSimilarity, MultipleNegativesRanking
-from tasks.training.request import TrainingRequest
+from stsflow.tasks.losses import CosineSimilarity, MultipleNegativesRanking
+from stsflow.tasks.training.request import TrainingRequest
 
 MakeRequest = Callable[..., TrainingRequest]
 

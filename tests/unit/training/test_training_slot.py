@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.training.task import training_slot
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.training.task import training_slot
 
 LIMIT = {
     "id": str(uuid4()), "created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z", "active": True,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tasks.config import TrainingConfig
-from tasks.errors import PreconditionError, RecipeError
-from tasks.training.losses import Matryoshka, MultipleNegativesRanking
-from tasks.training.request import TrainingRequest
-from tasks.training.trial import check_hardware, needs_trial, try_trainer
-from tasks.workspace import Workspace
+from stsflow.tasks.ground.errors import PreconditionError, RecipeError
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.losses import Matryoshka, MultipleNegativesRanking
+from stsflow.tasks.recipe.sections import TrainingConfig
+from stsflow.tasks.training.request import TrainingRequest
+from stsflow.tasks.training.trial import check_hardware, needs_trial, try_trainer
 
 MakeRequest = Callable[..., TrainingRequest]
 

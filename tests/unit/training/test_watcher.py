@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.tracking.journal import Journal
-from tasks.training.events import Event
-from tasks.training.task import _Watcher
+from stsflow.tasks.tracking.journal import Journal
+from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.task import _Watcher
 
 
 def finding(seq: int, text: str) -> Event:
@@ -21,7 +21,7 @@ def points(seq: int) -> Event:
 
 
 def test_what_an_earlier_attempt_has_said_is_not_said_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("tasks.training.progress")
+    logger = logging.getLogger("stsflow.tasks.training.progress")
     logger.addHandler(caplog.handler)  # `stsflow` keeps its lines from the root logger
     caplog.set_level(logging.INFO, logger=logger.name)
     try:

@@ -1,0 +1,159 @@
+"""What a run comes down to: for a person on the terminal, for a program as JSON."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from shlex import quote
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.card import CardRef
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
+from stsflow.tasks.records.release import Release
+from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE, run_page
+
+
+class RunSummary(Record):
+    """The result of a run, as `stsflow run --json` prints it."""
+
+    status: Literal["finished"]
+    name: str
+    recipe: str
+    mlflow_run_id: str
+    flow_run_id: str
+    tracking_uri: str
+    experiment_id: str
+    run_dir: Path
+    model_dir: Path
+    card: Path
+    metrics: dict[str, float]
+    """Final scores by MLflow name, such as `tuned/sts-test/spearman_cosine`."""
+    shown: dict[str, tuple[str, ...]]
+    """Metrics that a person looks at first, by suite."""
+    headline: str
+    """Suite whose score is the headline."""
+    gain: dict[str, float | None]
+    """Of the headline: base, tuned, difference, low, high."""
+    reused: bool
+    """The training had finished before; nothing was trained in this run."""
+    attempt: int
+    promoted: bool
+    release: str
+    """One sentence: what was registered and whether it was promoted."""
+    model_version: str | None = None
+
+
+def summarise(
+    recipe: RunConfig, run: RunRef, trained: TrainedModel, reports: list[EvaluationReport],
+    differences: tuple[Difference, ...], card: CardRef, release: Release,
+) -> RunSummary:  # fmt: skip
+    """The summary of a finished run."""
+    before, after = reports
+    name = recipe.headline_suite
+    primary = after.suites[name].primary
+    found = next((item for item in differences if item.suite == name and item.metric == primary), None)
+    interval = found.interval if found else None
+    metrics = {
+        f"{report.model}/{suite}/{metric}": value
+        for report in reports
+        for suite, scores in report.suites.items()
+        for metric, value in scores.metrics.items()
+    }
+    return RunSummary(
+        status="finished", name=run.name, recipe=recipe.name, mlflow_run_id=run.mlflow_run_id,
+        flow_run_id=run.flow_run_id, tracking_uri=run.tracking_uri, experiment_id=run.experiment_id,
+        run_dir=run.folder, model_dir=run.folder / "model", card=card.path, metrics=metrics,
+        shown={name: shown_metrics(scores) for name, scores in after.suites.items()},
+        headline=f"{name}/{primary}",
+        gain={
+            "base": before.suites[name].metrics[primary], "tuned": after.suites[name].metrics[primary],
+            "difference": found.difference if found else None, "low": interval.low if interval else None,
+            "high": interval.high if interval else None,
+        },
+        reused=trained.reused, attempt=run.attempt, promoted=release.promoted, release=release.reason,
+        model_version=release.version,
+    )  # fmt: skip
+
+
+def shown_metrics(scores: SuiteScores) -> tuple[str, ...]:
+    """The suite's metrics that a person looks at first: all, but of the ten of an STS suite the two of the cosine."""
+    if scores.kind == "sts":
+        return (scores.primary, *(name for name in ("pearson_cosine",) if name in scores.metrics))
+    return tuple(scores.metrics)
+
+
+def print_summary(summary: RunSummary, console: Console) -> None:
+    """The summary for a person: scores first, then where things are and how to look at them."""
+    table = Table(title=f"{summary.name}: base against tuned", title_justify="left", show_edge=False, pad_edge=False)
+    for heading in ("suite", "metric", "base", "tuned", "difference"):
+        table.add_column(heading, justify="right" if heading in ("base", "tuned", "difference") else "left")
+    for suite, metrics in summary.shown.items():
+        for metric in metrics:
+            rest = f"{suite}/{metric}"
+            base, tuned = summary.metrics[f"base/{rest}"], summary.metrics[f"tuned/{rest}"]
+            style = "bold" if rest == summary.headline else ""
+            table.add_row(suite, metric, f"{base:.4f}", f"{tuned:.4f}", f"{tuned - base:+.4f}", style=style)
+    console.print()
+    console.print(table)
+    gain = summary.gain
+    if gain["low"] is not None and gain["high"] is not None and gain["difference"] is not None:
+        console.print(
+            f"\n{summary.headline}: {gain['difference']:+.4f}, 95 % interval [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+        )
+    if summary.reused:
+        console.print("The same training had finished before: its model was reused (--fresh trains again).")
+    console.print(f"{summary.release}\n")
+    places = {
+        "model card": summary.card,
+        "plots": summary.run_dir / "evaluation",
+        "model": summary.model_dir,
+        "whole run": summary.run_dir,
+    }
+    for label, path in places.items():
+        console.print(f"  {label + ':':<12} {shown(path)}", soft_wrap=True, highlight=False)
+    console.print("\nLook at it:")
+    for label, command in look_commands(summary).items():
+        console.print(f"  {label + ':':<12} {command}", soft_wrap=True, highlight=False)
+
+
+def look_commands(summary: RunSummary) -> dict[str, str]:
+    """How to open MLflow and Prefect on this run.
+
+    Where no servers run, both are opened by `stsflow up`, which keeps the same stores and asks for a password.
+    """
+    page = run_page(summary.experiment_id, summary.mlflow_run_id)
+    start = f"{_program('stsflow')} up   then, under the address of {{}} that it prints, /{{}}"
+    flow_run = f"runs/flow-run/{summary.flow_run_id}"
+    commands = {"MLflow": start.format("MLflow", page), "Prefect": start.format("Prefect", flow_run)}
+    if summary.tracking_uri.startswith(("http://", "https://")):
+        commands["MLflow"] = f"open {quote(summary.tracking_uri.rstrip('/') + '/' + page)}"
+    elif str(Workspace.here().mlflow_database) not in summary.tracking_uri:
+        commands["MLflow"] = f"{_program('mlflow')} ui --backend-store-uri {quote(summary.tracking_uri)}"
+    api = os.environ.get("PREFECT_API_URL")
+    if api and EMBEDDED_PREFECT_VARIABLE not in os.environ:
+        commands["Prefect"] = f"open {quote(api.removesuffix('/api') + '/' + flow_run)}"
+    return commands
+
+
+def shown(path: Path) -> str:
+    """`path` relative to the working directory where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _program(name: str) -> str:
+    """`.venv/bin/mlflow` where that is what runs us, else the bare name; quoted for a shell."""
+    import sys
+
+    beside = Path(sys.executable).parent / name
+    return quote(shown(beside)) if beside.exists() else name

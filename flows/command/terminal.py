@@ -1,0 +1,140 @@
+"""What the command line prints where: results on standard output, everything else on standard error.
+
+Logging and the embedded servers are configured through the environment, so this runs before Prefect is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from stsflow.tasks.ground.errors import PreconditionError, StsflowError
+from stsflow.tasks.ground.workspace import Workspace
+
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ROOM_FOR_RECORDS = 64 * 2**20
+"""Bytes for logs, run records and the two SQLite stores of one run."""
+
+
+def prepare_process(*, verbose: bool = False, use_services: bool = True, writes: bool = True) -> None:
+    """Log our own lines to standard error, keep Prefect's to warnings, and choose the servers of this process.
+
+    Those are the services that `stsflow up` keeps in the workspace, else the embedded ones. What the user has set in
+    the environment, or in the active Prefect profile, stays. Unless the command only looks (`writes` is false), the
+    workspace is made; raises PreconditionError when that cannot be. Whatever this process and its children write is for
+    its user alone.
+    """
+    workspace = Workspace.here()
+    os.umask(0o077)
+    reach_loopback_directly()
+    if writes:
+        workspace.make()
+    os.environ.setdefault("STSFLOW_WORKSPACE", str(workspace.root))
+    own_server = names_a_prefect_server()
+    if use_services and (workspace.services / "services.json").is_file():
+        from stsflow.flows.ops import services
+
+        services.connect(workspace, prefect=not own_server)
+    if not own_server:
+        os.environ.setdefault("PREFECT_HOME", str(workspace.prefect_home))
+        if writes:
+            workspace.prefect_home.mkdir(exist_ok=True)
+    defaults = {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # 20 s, the default, is short on a busy laptop
+        # A slot's lease must outlive the embedded server, which ends with its process; kept in memory it would not, and
+        # the slot of a killed run would never come free.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # Waits 2, 4, 8 … seconds between tries: a server may be away for some eight minutes. The default is one.
+        "PREFECT_CLIENT_MAX_RETRIES": "8",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "stsflow",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO" if verbose else "CRITICAL",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    handler = RichHandler(console=ERR, show_path=False, show_level=verbose, log_time_format="%H:%M:%S", markup=False)
+    logger = logging.getLogger("stsflow")
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.addHandler(handler)
+    logger.propagate = False
+    for name in (
+        "prefect.task_runs",
+        "prefect.flow_runs",
+        "prefect.engine",
+        "prefect.task_engine",
+        "prefect.flow_engine",
+    ):
+        logging.getLogger(name).addFilter(_without_traceback)
+
+
+def reach_loopback_directly(*addresses: str) -> None:
+    """Let no proxy of the environment stand between this process, or a child, and a server of this machine.
+
+    `addresses` are those, besides loopback, that our servers listen on.
+    """
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in named.split(",") if host.strip()]
+    hosts = ["*"] if "*" in hosts else list(dict.fromkeys([*hosts, *LOOPBACK, *addresses]))
+    for name in ("no_proxy", "NO_PROXY"):  # libraries read the one or the other
+        os.environ[name] = ",".join(hosts)
+
+
+def require_room(workspace: Workspace) -> None:
+    """Raise PreconditionError when the disk has no room even for the records: both embedded stores would fail on it."""
+    free = shutil.disk_usage(workspace.root).free
+    if free < ROOM_FOR_RECORDS:
+        raise PreconditionError(
+            f"the disk of {workspace.root} has {free / 2**20:.0f} MiB free; a run needs {ROOM_FOR_RECORDS / 2**20:.0f} "
+            "MiB for its records alone; make room there, or set STSFLOW_WORKSPACE to a folder on another disk"
+        )
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Errors that we raise on purpose are sentences; their traceback helps nobody."""
+    if record.exc_info and isinstance(record.exc_info[1], StsflowError):
+        record.exc_info = None
+    return True
+
+
+def names_a_prefect_server() -> bool:
+    """Whether the environment, a settings file or the active profile names a Prefect server; Prefect is not imported.
+
+    The places are those that Prefect 3 reads: `.env`, `prefect.toml` and `pyproject.toml` of the working directory, and
+    the profile.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    settings = _toml(Path("prefect.toml")) or _toml(Path("pyproject.toml")).get("tool", {}).get("prefect", {})
+    if settings.get("api", {}).get("url"):
+        return True
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        lines = Path(".env").read_text(encoding="utf-8").splitlines()
+        if any(line.removeprefix("export ").strip().startswith("PREFECT_API_URL=") for line in lines):
+            return True
+    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
+    profiles = _toml(Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"))
+    active = os.environ.get("PREFECT_PROFILE") or profiles.get("active", "")
+    return "PREFECT_API_URL" in profiles.get("profiles", {}).get(active, {})
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}

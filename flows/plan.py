@@ -1,0 +1,58 @@
+"""`stsflow plan`: what a recipe will do, from the same functions that a run uses, without Prefect or MLflow."""
+
+from __future__ import annotations
+
+import logging
+
+from stsflow.tasks.data.build import prepare_data
+from stsflow.tasks.data.defined import require_defined
+from stsflow.tasks.evaluation.readiness import check_suites
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.leakage.suites_apart import check_suites_apart
+from stsflow.tasks.models.fetch import fetch_base_model
+from stsflow.tasks.models.preflight import require_loadable, sample_texts
+from stsflow.tasks.plan.disk import check_disk
+from stsflow.tasks.plan.exposure import plan_exposure
+from stsflow.tasks.plan.findings import merge_findings
+from stsflow.tasks.plan.probe import probe_forecast
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.plan import Forecast, PlanReport
+from stsflow.tasks.tokens.statistics import measure_tokens
+from stsflow.tasks.training.request import training_request
+from stsflow.tasks.training.run import train
+from stsflow.tasks.training.trial import check_hardware, try_trainer
+
+logger = logging.getLogger(__name__)
+
+
+def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
+    """Exposure, findings of every stage, and with `probe` a forecast from a few real steps.
+
+    Raises what a run would raise before its trainer starts.
+    """
+    workspace = Workspace.here()
+    check_hardware(recipe.training)
+    base = fetch_base_model(recipe.model, workspace)
+    check_suites(recipe.evaluation.suites, base)
+    check_disk(base, recipe.training, workspace.root)
+    data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
+    check_suites_apart(recipe, data)
+    require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
+    checked = require_loadable(base, sample_texts(data), workspace.preflight(base.digest))
+    sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
+    tokens = measure_tokens(
+        data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share,
+        prompts=recipe.prompts,
+    )  # fmt: skip
+    plan = plan_exposure(recipe, data, recipe.training.processes, base)
+    request = training_request(recipe, data, base)
+    if not any(finding.severity == "error" for finding in (*plan.findings, *checked)):
+        try_trainer(request, workspace)
+    forecast: Forecast | None = None
+    found: tuple[Finding, ...] = ()
+    if probe and recipe.plan.probe_steps:
+        logger.info("probing: %d steps of the real trainer", recipe.plan.probe_steps)
+        forecast, found = probe_forecast(recipe, request, tokens, plan, workspace, train)
+    findings = merge_findings(plan.findings, checked, data.findings, tokens.findings, found)
+    return plan.model_copy(update={"findings": findings, "forecast": forecast})

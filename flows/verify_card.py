@@ -1,0 +1,226 @@
+"""`stsflow verify-card`: a card checked against the weights beside it, with the functions that wrote it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from stsflow.tasks.card.base_at_hand import base_at_hand
+from stsflow.tasks.card.evidence import Evidence
+from stsflow.tasks.card.measured_again import Rows, Tools
+from stsflow.tasks.card.run_record import RunRecord
+from stsflow.tasks.card.verify import VerifyResult, verify_card
+from stsflow.tasks.data.build import prepare_data, prepare_evaluation
+from stsflow.tasks.evaluation.compare import compare
+from stsflow.tasks.evaluation.run import evaluate_model
+from stsflow.tasks.ground.addresses import is_url
+from stsflow.tasks.ground.errors import StsflowError
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
+from stsflow.tasks.models.sources import DirectoryModel, ModelSource
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.run import RunState
+from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.sources import FilesSource, SyntheticSource
+from stsflow.tasks.suites import MtebSuite
+from stsflow.tasks.tokens.statistics import measure_tokens
+from stsflow.tasks.tracking.runs import reference
+
+logger = logging.getLogger(__name__)
+
+
+def verify(named: str, *, data: Path | None = None, recipe: RunConfig | None = None) -> VerifyResult:
+    """What holds of the card of `named` (a folder, or `models:/name@alias`).
+
+    The rows are read below the folder `data`, or as the person's own `recipe` says, or as the run's record in this
+    workspace says. A card's own recipe names no place that is read without one of these: only generated rows are made
+    from it.
+    """
+    workspace = Workspace.here()
+    folder = _folder_of(named, workspace)
+    with tempfile.TemporaryDirectory(prefix="verify-card-") as temporary:
+        places = _Places(folder, workspace, Path(temporary), data, recipe)
+        tools = Tools(
+            evaluate=evaluate_model,
+            compare=compare,
+            read_rows=places.read_rows,
+            find_base=places.find_base,
+            measure_tokens=places.measure_tokens,
+        )
+        return verify_card(folder, tools=tools, find_record=places.find_record)
+
+
+def _folder_of(named: str, workspace: Workspace) -> Path:
+    if not named.startswith("models:/"):
+        return Path(named)
+    from stsflow.tasks.tracking.registry import model_by_uri
+    from stsflow.tasks.tracking.store import Store, check_reachable
+
+    check_reachable(workspace)
+    return model_by_uri(Store(workspace), named, workspace).path
+
+
+class _Places:
+    """Where this person's machine has data, base model and record of a card's run."""
+
+    def __init__(
+        self, folder: Path, workspace: Workspace, temporary: Path, data: Path | None, recipe: RunConfig | None
+    ) -> None:
+        self.folder, self.workspace, self.temporary, self.data, self.recipe = folder, workspace, temporary, data, recipe
+        # What the workspace has prepared is found again; without a workspace none is made.
+        self.scratch = workspace if workspace.root.is_dir() else Workspace(temporary)
+        self.own_run: RunFolder | None = None
+        """The run's folder, where it is one of this workspace: only then its record says where data and base lie."""
+
+    def find_record(self, shipped: Evidence) -> RunRecord | None:
+        """The folder that the card lies in, where it is a run of this workspace; else the run that the card names, here
+        or in MLflow."""
+        inside = self.folder.resolve().is_relative_to(self.workspace.runs.resolve())
+        name = self.folder.resolve().relative_to(self.workspace.runs.resolve()).parts[0] if inside else shipped.run.name
+        if not re.fullmatch(r"[\w-]+", name):
+            return self._record_in_mlflow(shipped)
+        run = self.workspace.run(name)
+        state = RunState.load_or_none(run.state)
+        if state is None or (not inside and state.mlflow_run_id != shipped.run.mlflow_run_id):
+            return self._record_in_mlflow(shipped)
+        self.own_run = run
+        return RunRecord(where=f"the folder of the run {name}", folder=run.root, run=reference(run, state))
+
+    def _record_in_mlflow(self, shipped: Evidence) -> RunRecord | None:
+        """The record that the person's MLflow has of the run, where there is one and it answers."""
+        run_id = shipped.run.mlflow_run_id
+        has_tracker = bool(os.environ.get("MLFLOW_TRACKING_URI")) or self.workspace.mlflow_database.is_file()
+        if not has_tracker or not re.fullmatch(r"[0-9a-f]{32}", run_id):
+            return None
+        from stsflow.tasks.tracking.store import Store, check_reachable
+
+        try:
+            check_reachable(self.workspace)
+            store = Store(self.workspace)
+            folder = store.download_record(run_id, self.temporary / "record")
+        except StsflowError as error:
+            logger.info("MLflow was not asked for the run's record: %s", error)
+            return None
+        if folder is None:
+            return None
+        sha256 = str(store.run(run_id).data.tags.get("stsflow.recipe_sha256", ""))
+        run = shipped.run.model_copy(update={"recipe_sha256": sha256})
+        return RunRecord(where=f"MLflow run {run_id}", folder=folder, run=run)
+
+    def find_base(self, stated: BaseModelRef, source: ModelSource) -> BaseModelRef | None:
+        """The base by its digest: named by the person's recipe or the record, in the hub's cache, or in a package."""
+        own = []
+        if self.recipe is not None and isinstance(self.recipe.model.source, DirectoryModel):
+            own.append(self.recipe.model.source.path)
+        if self.own_run is not None:
+            recorded = BaseModelRef.load_or_none(self.own_run.data / "base-model.json")
+            own += [recorded.path] if recorded is not None else []
+        return base_at_hand(stated, source, own)
+
+    def read_rows(self, recipe: RunConfig) -> Rows:
+        """Training and evaluation rows; without the training data the evaluation rows of each suite alone."""
+        reading, own = self._reading(recipe)
+        sources = [section.source for section in reading.data.train.values()]
+        missing = [why for source in sources if (why := self._out_of_reach(source, own))]
+        sets = {name: suite for name, suite in reading.evaluation.suites.items() if not isinstance(suite, MtebSuite)}
+        missing += [why for suite in sets.values() if (why := self._out_of_reach(suite.source, own))]
+        if not missing:
+            try:
+                return Rows(data=prepare_data(reading.data, sets, self.scratch), has_training=True)
+            except StsflowError as error:
+                missing = [str(error)]
+        found: list[PreparedData] = []
+        without: list[str] = []
+        for name, suite in sets.items():
+            try:
+                if why := self._out_of_reach(suite.source, own):
+                    raise StsflowError(why)
+                found.append(prepare_evaluation({name: suite}, reading.data.root, self.scratch))
+            except StsflowError as error:
+                without.append(f"Scores on {name}: {error}")
+        return Rows(
+            data=PreparedData(fingerprint="", train=(), evaluation=tuple(d.evaluation[0] for d in found)),
+            has_training=False,
+            missing=(
+                f"Training rows, what they share with evaluation rows, and scores on clean rows: {missing[0]}",
+                *without,
+            ),
+        )
+
+    def measure_tokens(self, recipe: RunConfig, data: PreparedData, base: BaseModelRef) -> TokenReport:
+        """Token counts with the settings of the recipe."""
+        sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
+        share = recipe.plan.maximum_truncated_share
+        return measure_tokens(
+            data, base, sizes, self.scratch, recipe.tokens, maximum_truncated_share=share, prompts=recipe.prompts
+        )
+
+    def _reading(self, shipped: RunConfig) -> tuple[RunConfig, bool]:
+        """The recipe that says where rows are, and whether it is the person's own: given, or of the run's record.
+
+        Hashes and counts that it is locked to are left out: other rows are found by their digest, and named.
+        """
+        reading, own = self.recipe, True
+        if reading is None and self.own_run is not None:
+            try:
+                reading = RunConfig.from_recipe(self.own_run.recipe)
+            except StsflowError:
+                reading = None
+        if reading is None:
+            reading, own = shipped, False
+        values = reading.model_dump(mode="json")
+        for section in (*values["data"]["train"].values(), *values["evaluation"]["suites"].values()):
+            if "expect_rows" in section:
+                section["expect_rows"] = None
+            for lock in ("sha256", "git_blob"):
+                if lock in (section.get("source") or {}):
+                    section["source"][lock] = {}
+        if self.data is not None:
+            values["data"]["root"] = str(self.data.resolve())
+        return RunConfig.model_validate(values), own
+
+    def _out_of_reach(self, source: object, own: bool) -> str:
+        """Why rows of `source` are not read here; empty when they may be."""
+        if own or isinstance(source, SyntheticSource):
+            return ""
+        if not isinstance(source, FilesSource):
+            return "a data set on the hub is read by a recipe of yours only (--recipe RECIPE)."
+        if any(is_url(entry) for entry in source.paths):
+            return f"{source.paths[0]} is an address, which is read by a recipe of yours only (--recipe RECIPE)."
+        if self.data is None:
+            return f"the data is not at hand (--data ROOT names the folder that holds {', '.join(source.paths)})."
+        return ""
+
+
+def print_verification(result: VerifyResult, console: Console) -> None:
+    """What does not hold, what was not compared, who vouches for what; and the verdict."""
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    for problem in result.problems:
+        say(f"{problem.place}: {problem.message}")
+    for sentence in result.not_compared:
+        say(f"not compared: {sentence}")
+    for note in result.notes:
+        say(f"note: {note}")
+    if result.kind == "stsflow" and (result.compared or result.unvouched):
+        record = f"the run's record ({result.record})" if result.record else "the run's record, which is not at hand"
+        say(f"measured again: {result.measured:,} facts; compared with {record}: {result.recorded:,}")
+        if result.unvouched:
+            groups = ", ".join(f"{name} ({count:,})" for name, count in result.unvouched.items())
+            say(f"the run's word, nobody here vouches for: {sum(result.unvouched.values()):,} facts: {groups}")
+        for text in result.unvouched_texts:
+            say(f"the run's word, nobody here vouches for: {text}")
+    verdict = {
+        "holds": "holds",
+        "does not hold": f"does not hold: {len(result.problems):,} problem(s)",
+        "not compared": "not compared: nothing speaks against it, but no score of the model could be compared",
+    }[result.outcome]
+    say(f"{result.card}: {verdict}")

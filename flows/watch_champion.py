@@ -1,0 +1,146 @@
+"""The weekly look at the champion: the same suites, the same code, its numbers then beside those now."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from stsflow.tasks.data.task import prepare_data
+from stsflow.tasks.evaluation.run import ModelUnderTest
+from stsflow.tasks.evaluation.task import evaluate
+from stsflow.tasks.ground.errors import CheckFailed, PreconditionError
+from stsflow.tasks.ground.publish import publish
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.tracking.task import connect_tracking
+
+CHAMPION = "champion"
+
+
+class Champion(Record):
+    """The registered version that the alias points to, and what was measured when it was made."""
+
+    name: str
+    version: str
+    digest: str
+    path: Path
+    recorded: dict[str, float]
+    """`<suite>/<metric>` to value, from the run that made it."""
+
+
+class Drift(Record):
+    """One suite: then and now."""
+
+    suite: str
+    metric: str
+    then: float | None
+    """None: the run that made the champion did not measure this."""
+    now: float
+
+    @property
+    def change(self) -> float:
+        """Now minus then; 0 where there is no then."""
+        return 0.0 if self.then is None else self.now - self.then
+
+    def beyond(self, tolerance: float) -> bool:
+        """Whether the change is more than `tolerance`, or a score that was defined is not any more."""
+        if self.then is not None and math.isnan(self.then) and math.isnan(self.now):
+            return False
+        return not abs(self.change) <= tolerance
+
+
+def run_name() -> str:
+    """`assess-<recipe>`."""
+    recipe: Any = flow_run.parameters["recipe"]
+    return f"assess-{recipe.name if isinstance(recipe, RunConfig) else recipe['name']}"
+
+
+@flow(name="assess", flow_run_name=run_name)
+def assess(recipe: RunConfig, tolerance: float = 0.002) -> State[Any]:
+    """Evaluate the champion of the recipe's registered model again and compare with what was recorded for it.
+
+    Nothing about the model changed, so a change beyond `tolerance` means that data or software did: the run fails and
+    says where. Ends in the state `Skipped` when there is no champion yet.
+    """
+    workspace = Workspace.here()
+    if recipe.release.register_as is None:
+        raise PreconditionError("the recipe registers no model (release.register_as), so that it has no champion.")
+    store = connect_tracking(workspace)
+    folder = workspace.root / "assessments" / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    champion = fetch_champion(store, recipe.release.register_as, folder)
+    if champion is None:
+        return Completed(name="Skipped", message=f"skipped: {recipe.release.register_as} has no champion yet")
+    data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, False)
+    model = ModelUnderTest(CHAMPION, champion.path, champion.digest)
+    (report,) = evaluate(
+        CHAMPION, [model], recipe.evaluation, data, folder / "evaluation", workspace, True, recipe.training.device
+    )
+    drifts = compare_with_record(champion, report)
+    drifted = [drift for drift in drifts if drift.beyond(tolerance)]
+    if drifted:
+        found = "; ".join(f"{d.suite} {d.metric} {d.then:.4f} then, {d.now:.4f} now" for d in drifted)
+        raise CheckFailed(
+            f"{champion.name} version {champion.version} scores differently than when it was made: {found}"
+        )
+    return Completed(message=f"{champion.name} version {champion.version} scores as it did, on {len(drifts)} suites")
+
+
+@task(name="fetch champion")
+def fetch_champion(store: Store, name: str, folder: Path) -> Champion | None:
+    """The champion's files below `folder` and its recorded scores; None when the alias points nowhere."""
+    version = store.alias(name, CHAMPION)
+    if version is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = store.run(version.run_id).data.metrics if version.run_id else {}
+    return Champion(
+        name=name,
+        version=str(version.version),
+        digest=version.tags.get("stsflow.model_digest", ""),
+        path=store.download_model(name, str(version.version), folder / "model"),
+        recorded={key.removeprefix("tuned/"): value for key, value in metrics.items() if key.startswith("tuned/")},
+    )
+
+
+@task(name="compare with record")
+def compare_with_record(champion: Champion, report: EvaluationReport) -> tuple[Drift, ...]:
+    """Then and now of each suite's primary metric, also as a table in Prefect."""
+    drifts = tuple(
+        Drift(
+            suite=name,
+            metric=scores.primary,
+            then=champion.recorded.get(f"{name}/{scores.primary}"),
+            now=scores.metrics[scores.primary],
+        )
+        for name, scores in report.suites.items()
+    )
+    rows = [
+        {"suite": d.suite, "metric": d.metric, "then": _shown(d.then), "now": _shown(d.now), "change": _shown(d.change)}
+        for d in drifts
+    ]
+    publish(
+        create_table_artifact,
+        key="champion-scores",
+        table=rows,
+        description=f"{champion.name} version {champion.version}: then and now",
+    )
+    get_run_logger().info("assessed %s version %s on %d suites", champion.name, champion.version, len(drifts))
+    return drifts
+
+
+def _shown(value: float | None) -> float | str:
+    """A number with four digits; Prefect's tables are JSON, which has none for what is not defined."""
+    if value is None:
+        return ""
+    return round(value, 4) if math.isfinite(value) else "not defined"

@@ -1,0 +1,100 @@
+"""Content hashes: of bytes, files, folders, config sections and code.
+
+A fingerprint is the lower-case hexadecimal SHA-256 of a canonical form. Everything that is reused is found by the
+fingerprint of what determines it, never by a run id or by a path's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of the file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def git_blob_id(path: Path) -> str:
+    """The id git gives the file's content: SHA-1 of `blob <size>\\0` and the bytes (git's object format)."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+TASKS = Path(__file__).resolve().parents[1]
+
+CARD_FILES = ("README.md", "facts.json", "figures")
+"""What a model card puts into a model folder; it is written after the weights and is no part of the model."""
+
+
+def sha256_of_folder(folder: Path, *, ignore: Iterable[str] = ()) -> str:
+    """SHA-256 over the sorted relative paths and content hashes of all files below `folder`.
+
+    `ignore` names files and folders directly in `folder` that do not count, such as a card that is written after the
+    digest; further down the same names count.
+    """
+    ignored = set(ignore)
+    entries = {
+        path.relative_to(folder).as_posix(): sha256_of_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] not in ignored
+    }
+    return fingerprint(entries)
+
+
+def sha256_of_model(folder: Path) -> str:
+    """SHA-256 over a model folder without its card: the same before and after the card is written."""
+    return sha256_of_folder(folder, ignore=CARD_FILES)
+
+
+def fingerprint(*parts: Any) -> str:
+    """SHA-256 of the parts' canonical JSON (sorted keys; pydantic models by their JSON form; paths as text)."""
+    text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def code_version(*modules: ModuleType) -> str:
+    """SHA-256 of the source text of `modules`: a changed stage does not reuse what an older one made."""
+    return fingerprint([inspect.getsource(module) for module in modules])
+
+
+@cache
+def code_of(*places: str) -> str:
+    """SHA-256 of the source in `places` below tasks/: a folder (its `task.py` left out, it only calls) or a file.
+
+    What a stage makes is kept under a key that holds this, so that changed code finds nothing that older code made. The
+    contract tests compare the places with what the code really imports.
+    """
+    files = {path.relative_to(TASKS).as_posix(): sha256_of_file(path) for path in files_of(*places)}
+    return fingerprint(files)
+
+
+def files_of(*places: str) -> list[Path]:
+    """The modules that `code_of` reads."""
+    folders = [TASKS / place for place in places if not place.endswith(".py")]
+    found = {path for folder in folders for path in folder.rglob("*.py") if path.name != "task.py"}
+    return sorted(found | {TASKS / place for place in places if place.endswith(".py")})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value

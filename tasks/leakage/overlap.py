@@ -1,0 +1,166 @@
+"""What a training set and an evaluation set share, counted from sentences that were numbered once.
+
+Every distinct sentence of a set gets a number, and a row is its sentences' numbers. A *link* says that a training
+sentence equals, or nearly equals, an evaluation sentence; all counts follow from the links and the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+from datasets import load_from_disk
+from numpy.typing import NDArray
+from scipy import sparse
+
+from stsflow.tasks.leakage.near_duplicates import NearDuplicateIndex
+from stsflow.tasks.leakage.sentence_keys import normalised
+from stsflow.tasks.recipe.sections import LeakageConfig
+from stsflow.tasks.records.data import OverlapCounts, PreparedSet
+from stsflow.tasks.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
+
+TEXT_COLUMNS = frozenset(TRIPLET_COLUMNS + PAIR_COLUMNS + SCORED_PAIR_COLUMNS) - {"score"}
+BLOCK = 50_000
+
+Key = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The sentences of one set."""
+
+    columns: tuple[str, ...]
+    numbers: NDArray[np.int32]
+    """(rows, columns): which distinct sentence stands where."""
+    distinct: pa.Array
+    """The distinct sentences, by number."""
+    scores: NDArray[np.float64] | None
+    """(rows,), where the set has scores."""
+
+    def blocks(self) -> Iterator[list[str]]:
+        """The distinct sentences in order, some ten thousand at a time."""
+        for first in range(0, len(self.distinct), BLOCK):
+            yield self.distinct.slice(first, BLOCK).to_pylist()
+
+
+def read_sentences(data: PreparedSet) -> Sentences:
+    """The sentences of a prepared set, stripped and numbered in order of appearance, column by column."""
+    import pyarrow.compute as pc
+
+    table = load_from_disk(str(data.path)).with_format("arrow")[:]
+    columns = tuple(name for name in data.columns if name in TEXT_COLUMNS)
+    chunks = [
+        pc.utf8_trim_whitespace(chunk.cast(pa.large_string())) for name in columns for chunk in table[name].chunks
+    ]
+    encoded = pa.chunked_array(chunks, type=pa.large_string()).combine_chunks().dictionary_encode()
+    numbers = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32).reshape(len(columns), -1).T
+    scores = table["score"].to_numpy().astype(np.float64) if "score" in table.column_names else None
+    return Sentences(columns, np.ascontiguousarray(numbers), encoded.dictionary, scores)
+
+
+@dataclass(frozen=True)
+class Links:
+    """Which training sentences equal which evaluation sentences, under one notion of equality."""
+
+    matrix: sparse.csr_matrix
+    """(distinct training sentences, evaluation keys), ones at links."""
+    evaluation: NDArray[np.int64]
+    """(rows, columns) of evaluation keys."""
+
+
+def equal_links(train: Sentences, evaluation: Sentences, key: Key) -> Links:
+    """Links of sentences whose `key` is equal."""
+    keys, rows = _keyed(evaluation, key)
+    # An empty text is no sentence: retrieval suites have one where nobody asks for a passage.
+    numbers = [keys.get(key(text), -1) if text else -1 for block in train.blocks() for text in block]
+    there = np.fromiter(numbers, np.int64, len(numbers))
+    here = np.flatnonzero(there >= 0)
+    return Links(_matrix(here, there[here], len(there), len(keys)), rows)
+
+
+def near_links(train: Sentences, evaluation: Sentences, key: Key, threshold: float) -> Links:
+    """Links of sentences whose keys are nearly equal (see near_duplicates.py)."""
+    keys, rows = _keyed(evaluation, key)
+    index = NearDuplicateIndex(list(keys), threshold)
+    here, there, first = [], [], 0
+    for block in train.blocks():
+        in_block, in_index = index.links([key(text) for text in block])
+        here.append(in_block + first)
+        there.append(in_index)
+        first += len(block)
+    return Links(_matrix(np.concatenate(here), np.concatenate(there), first, len(keys)), rows)
+
+
+def links_by_level(train: Sentences, evaluation: Sentences, config: LeakageConfig) -> dict[str, Links]:
+    """Links by sense of equality, as far as `config` asks for them: exact, normalised, near."""
+    levels = {"exact": equal_links(train, evaluation, str)}
+    if config.normalise:
+        levels["normalised"] = equal_links(train, evaluation, normalised)
+    if config.near_duplicates != "off":
+        levels["near"] = near_links(train, evaluation, normalised, config.near_duplicate_threshold)
+    return levels
+
+
+def _keyed(evaluation: Sentences, key: Key) -> tuple[dict[str, int], NDArray[np.int64]]:
+    """Number of each distinct key, and the evaluation rows in those numbers."""
+    keys: dict[str, int] = {}
+    of_sentence = [keys.setdefault(key(text), len(keys)) for block in evaluation.blocks() for text in block]
+    return keys, np.asarray(of_sentence, np.int64)[evaluation.numbers]
+
+
+def _matrix(here: NDArray[np.int64], there: NDArray[np.int64], rows: int, columns: int) -> sparse.csr_matrix:
+    return sparse.csr_matrix((np.ones(len(here), np.int8), (here, there)), shape=(rows, columns))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the links say about the rows of both sides."""
+
+    counts: OverlapCounts
+    train_rows: NDArray[np.bool_]
+    """Training rows with a linked sentence."""
+    train_pairs: NDArray[np.bool_]
+    """Training rows of which two sentences are, together, an evaluation pair."""
+    evaluation_rows: NDArray[np.bool_]
+    """Evaluation rows with a linked side."""
+
+
+def count_shared(links: Links, train: Sentences, kept: NDArray[np.bool_]) -> Shared:
+    """What the `kept` training rows share with the evaluation rows.
+
+    A row's pairs, on either side, are all unordered pairs of its texts: one in two columns, three in a triplet.
+    """
+    linked = np.diff(links.matrix.indptr) > 0
+    touched = linked[train.numbers] & kept[:, None]
+    texts = np.unique(train.numbers[touched])
+    hit = np.zeros(links.matrix.shape[1], bool)
+    hit[links.matrix[texts].indices] = True
+    evaluation_rows: NDArray[np.bool_] = np.asarray(hit[links.evaluation].any(axis=1))
+    pairs, train_pairs = _shared_pairs(links, train, np.flatnonzero(touched.sum(axis=1) >= 2))
+    counts = OverlapCounts(
+        pairs=pairs, sentences=int(hit.sum()), rows=int(evaluation_rows.sum()), of_rows=len(evaluation_rows)
+    )
+    return Shared(counts, np.asarray(touched.any(axis=1)), train_pairs, evaluation_rows)
+
+
+def _shared_pairs(links: Links, train: Sentences, candidates: NDArray[np.int64]) -> tuple[int, NDArray[np.bool_]]:
+    """Number of distinct evaluation pairs that are training pairs, and the training rows that hold one."""
+    rows = np.zeros(len(train.numbers), bool)
+    columns = combinations(range(links.evaluation.shape[1]), 2)
+    pairs = np.concatenate([links.evaluation[:, list(both)] for both in columns])
+    wanted = np.unique(np.sort(pairs, axis=1), axis=0)
+    found = np.zeros(len(wanted), bool)
+    width = train.numbers.shape[1]
+    for start in range(0, len(candidates), BLOCK):
+        block = candidates[start : start + BLOCK]
+        sides = [links.matrix[train.numbers[block, column]].tocsc() for column in range(width)]
+        for one in range(width):
+            for other in range(width):
+                if one != other:
+                    both = sides[one][:, wanted[:, 0]].multiply(sides[other][:, wanted[:, 1]])
+                    found |= np.asarray(both.sum(axis=0)).ravel() > 0
+                    rows[block] |= np.asarray(both.sum(axis=1)).ravel() > 0
+    return int(found.sum()), rows

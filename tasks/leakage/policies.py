@@ -1,0 +1,294 @@
+"""Leakage between training and evaluation sets, and contradictions inside a set: found, reported, dropped or refused.
+
+With `normalise`, a shared sentence or pair is one that is equal after normalisation (which includes equal exactly);
+policies and clean rows go by that. Without it they go by exact equality. Near-duplicates have a policy of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset, load_from_disk
+from numpy.typing import NDArray
+
+from stsflow.tasks.data.content_digest import content_digest
+from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.ground.files import folder_made_whole, write_text_atomically
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.leakage.overlap import Links, Sentences, Shared, count_shared, links_by_level, read_sentences
+from stsflow.tasks.leakage.repeats import find_repeats
+from stsflow.tasks.leakage.suites_apart import findings_of_suites, overlaps_of_suites
+from stsflow.tasks.recipe.sections import LeakageConfig, Policy
+from stsflow.tasks.records.data import Overlap, PreparedSet, SuiteOverlap
+from stsflow.tasks.records.findings import Finding
+
+
+class LeakageResult(Record):
+    """The sets after the policies, and what was found."""
+
+    train: tuple[PreparedSet, ...]
+    """Training sets; one that lost rows has another folder, digest and counts."""
+    evaluation: tuple[PreparedSet, ...]
+    """Evaluation sets, `clean_rows` filled in."""
+    overlaps: tuple[Overlap, ...]
+    """What the training sets, as they are handed on, share with the evaluation sets."""
+    suite_overlaps: tuple[SuiteOverlap, ...]
+    """What the evaluation sets share with each other."""
+    findings: tuple[Finding, ...]
+    """What was found before anything was dropped."""
+
+
+@dataclass
+class _Checked:
+    """One training set while it is looked at: its sentences, links to each evaluation set, rows to drop by reason."""
+
+    data: PreparedSet
+    sentences: Sentences
+    links: dict[str, dict[str, Links]] = field(default_factory=dict)
+    """By evaluation set, then by level: exact, normalised, near."""
+    drops: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Rows that no policy drops."""
+        dropped = np.zeros(len(self.sentences.numbers), bool)
+        for rows in self.drops.values():
+            dropped |= rows
+        return ~dropped
+
+    def drop(self, reason: str, rows: NDArray[np.bool_]) -> None:
+        """Mark `rows` to be dropped for `reason`."""
+        self.drops[reason] = self.drops.get(reason, np.zeros(len(rows), bool)) | rows
+
+
+def check_leakage(
+    train: Sequence[PreparedSet], evaluation: Sequence[PreparedSet], config: LeakageConfig, folder: Path
+) -> LeakageResult:
+    """Compare every training set with every evaluation set and with itself, and do what `config` says.
+
+    Writes into `folder`: `<set>/` (Arrow) for each training set that loses rows, `clean-rows/<set>.json` for each
+    evaluation set. Raises DataError, before it writes anything, when a policy is `refuse` and there is something to
+    refuse, or when dropping would leave a training set empty.
+    """
+    findings: list[Finding] = []
+    refusals: list[str] = []
+    checked = [_Checked(data, read_sentences(data)) for data in train]
+    sides = {data.name: read_sentences(data) for data in evaluation}
+    for one in checked:
+        _check_inside(one.data, one.sentences, config, findings, refusals, one)
+        for data in evaluation:
+            one.links[data.name] = links_by_level(one.sentences, sides[data.name], config)
+            _check_between(one, data, config, findings, refusals)
+    for data in evaluation:
+        _check_inside(data, sides[data.name], config, findings, refusals, None)
+    if refusals:
+        raise DataError(" ".join(refusals))
+    for one in checked:
+        if not one.kept.any():
+            raise DataError(
+                f"data.leakage would drop every row of training set {one.data.name} "
+                f"({_reasons(one.drops)}); set the policy to `report`, or use other data."
+            )
+    overlaps = tuple(_overlap(one, data) for one in checked for data in evaluation)
+    suite_overlaps = overlaps_of_suites(sides, config)
+    findings += findings_of_suites(suite_overlaps)
+    return LeakageResult(
+        train=tuple(_rewritten(one, folder) for one in checked),
+        evaluation=tuple(_with_clean_rows(data, checked, folder) for data in evaluation),
+        overlaps=overlaps,
+        suite_overlaps=suite_overlaps,
+        findings=tuple(findings),
+    )
+
+
+def _deciding(levels: dict[str, Links]) -> Links:
+    """The links that policies and clean rows go by."""
+    return levels.get("normalised", levels["exact"])
+
+
+def _overlap(one: _Checked, data: PreparedSet) -> Overlap:
+    counts = {
+        level: count_shared(links, one.sentences, one.kept).counts for level, links in one.links[data.name].items()
+    }
+    return Overlap(
+        train=one.data.name, evaluation=data.name, exact=counts["exact"], normalised=counts.get("normalised"),
+        near=counts.get("near"),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- between two sets
+
+
+def _check_between(
+    one: _Checked, data: PreparedSet, config: LeakageConfig, findings: list[Finding], refusals: list[str]
+) -> None:
+    everything = np.ones(len(one.sentences.numbers), bool)
+    levels = one.links[data.name]
+    shared = {level: count_shared(links, one.sentences, everything) for level, links in levels.items()}
+    deciding = shared.get("normalised", shared["exact"])
+    between = f"{one.data.name} (training) and {data.name} (evaluation)"
+    if deciding.counts.pairs:
+        message = (
+            f"{between} share {_exact_and_normalised(shared, 'pairs')} identical pairs, "
+            f"in {int(deciding.train_pairs.sum()):,} training rows."
+        )
+        _act(config.shared_pairs, "shared_pairs", message, shared, deciding.train_pairs, one, findings, refusals)
+    if deciding.counts.rows:
+        message = (
+            f"{between} share {_exact_and_normalised(shared, 'sentences')} sentences: they stand in "
+            f"{int(deciding.train_rows.sum()):,} training rows and touch {_exact_and_normalised(shared, 'rows')} of "
+            f"{deciding.counts.of_rows:,} evaluation rows."
+        )
+        _act(config.shared_sentences, "shared_sentences", message, shared, deciding.train_rows, one, findings, refusals)
+    near = shared.get("near")
+    if near is not None and near.counts.rows:
+        message = (
+            f"{near.counts.sentences:,} sentences of {data.name} (evaluation) are equal or nearly equal (character "
+            f"bigrams, Jaccard similarity from {config.near_duplicate_threshold:g}) to one of {one.data.name} "
+            f"(training): they touch {near.counts.rows:,} of {near.counts.of_rows:,} evaluation rows."
+        )
+        policy: Policy = "report" if config.near_duplicates == "off" else config.near_duplicates
+        _act(policy, "near_duplicates", message, shared, near.train_rows, one, findings, refusals)
+
+
+def _exact_and_normalised(shared: dict[str, Shared], count: str) -> str:
+    exact = getattr(shared["exact"].counts, count)
+    if "normalised" not in shared:
+        return f"{exact:,}"
+    return f"{exact:,} ({getattr(shared['normalised'].counts, count):,} after normalisation)"
+
+
+def _act(
+    policy: Policy, name: str, message: str, shared: dict[str, Shared], rows: NDArray[np.bool_], one: _Checked,
+    findings: list[Finding], refusals: list[str],
+) -> None:  # fmt: skip
+    """Refuse, drop or report, as the policy of `name` says."""
+    numbers = {
+        f"{level}_{count}": float(getattr(found.counts, count))
+        for level, found in shared.items()
+        for count in ("pairs", "sentences", "rows", "of_rows")
+    }
+    remedy = f"Set data.leakage.{name}: drop, or go by the scores on the clean rows."
+    _decide(policy, name, message, remedy, numbers, rows, one, findings, refusals)
+
+
+def _decide(
+    policy: Policy, name: str, message: str, remedy: str, numbers: dict[str, float], rows: NDArray[np.bool_],
+    one: _Checked, findings: list[Finding], refusals: list[str],
+) -> None:  # fmt: skip
+    if policy == "refuse":
+        refusals.append(f"{message} data.leakage.{name} is `refuse`; allowed: report, drop, refuse.")
+        return
+    if policy == "drop":
+        one.drop(name, rows)
+        message = f"{message} {int(rows.sum()):,} training rows were dropped."
+        remedy = ""
+    findings.append(
+        Finding(
+            severity="info" if policy == "drop" else "warning",
+            code=f"leakage.{name}",
+            subject=one.data.name,
+            message=message,
+            remedy=remedy,
+            numbers=numbers | {"training_rows": float(rows.sum())},
+        )
+    )
+
+
+# --------------------------------------------------------------------------------------------- inside one set
+
+
+def _check_inside(
+    data: PreparedSet, sentences: Sentences, config: LeakageConfig, findings: list[Finding], refusals: list[str],
+    one: _Checked | None,
+) -> None:  # fmt: skip
+    """Repeats of a set; policies apply to a training set (`one`), an evaluation set is only reported on."""
+    repeats = find_repeats(sentences)
+    total = len(sentences.numbers)
+    contradiction = "more than one score" if sentences.scores is not None else "both roles, positive and negative"
+    found = (
+        ("duplicate_rows", int(repeats.duplicates.sum()), repeats.duplicates,
+         f"{data.name}: {int(repeats.duplicates.sum()):,} of {total:,} rows repeat an earlier row."),
+        ("conflicting_scores", repeats.conflicting_pairs, repeats.conflicts,
+         f"{data.name}: {repeats.conflicting_pairs:,} unordered pairs have {contradiction}, "
+         f"in {int(repeats.conflicts.sum()):,} of {total:,} rows."),
+    )  # fmt: skip
+    for name, count, rows, message in found:
+        if not count:
+            continue
+        numbers = {name: float(count), "rows": float(total)}
+        if one is not None:
+            policy: Policy = getattr(config, name)
+            remedy = f"Set data.leakage.{name}: drop."
+            _decide(policy, name, message, remedy, numbers, rows, one, findings, refusals)
+        else:
+            finding = Finding(
+                severity="info", code=f"leakage.{name}", subject=data.name, message=message, numbers=numbers
+            )
+            findings.append(finding)
+    if identical := int(repeats.identical_sides.sum()):
+        findings.append(
+            Finding(
+                severity="info",
+                code="leakage.identical_sides",
+                subject=data.name,
+                numbers={"identical": float(identical)},
+                message=f"{data.name}: {identical:,} of {total:,} rows have the same sentence in two columns.",
+            )
+        )
+
+
+# ------------------------------------------------------------------------------------------------ what is kept
+
+
+def _rewritten(one: _Checked, folder: Path) -> PreparedSet:
+    """The set without its dropped rows, in a new folder; the set itself when nothing is dropped."""
+    kept = np.flatnonzero(one.kept)
+    if len(kept) == one.data.rows:
+        return one.data
+    rows = load_from_disk(str(one.data.path))
+    assert isinstance(rows, Dataset)
+    path = folder / one.data.name
+    with folder_made_whole(path) as temporary:
+        selected = rows.select(kept)
+        selected.save_to_disk(str(temporary))
+        digest = content_digest(selected)
+    counts = one.data.counts
+    counted = _counted_once(one.drops)
+    # A raw NLI row is not a triplet: what leaves a shaped set there is a note, or the raw rows would not add up.
+    changed = (
+        {"notes": counts.notes | {f"triplets_dropped_{reason}": count for reason, count in counted.items()}}
+        if one.data.shape == "nli_triplets"
+        else {"dropped": counts.dropped | counted}
+    )
+    counts = counts.model_copy(update=changed | {"kept": len(kept)})
+    return one.data.model_copy(update={"path": path, "digest": digest, "rows": len(kept), "counts": counts})
+
+
+def _counted_once(drops: dict[str, NDArray[np.bool_]]) -> dict[str, int]:
+    """Rows by the first reason that drops them."""
+    counted: dict[str, int] = {}
+    gone: NDArray[np.bool_] | None = None
+    for reason, rows in drops.items():
+        counted[reason] = int((rows if gone is None else rows & ~gone).sum())
+        gone = rows if gone is None else gone | rows
+    return {reason: count for reason, count in counted.items() if count}
+
+
+def _reasons(drops: dict[str, NDArray[np.bool_]]) -> str:
+    return ", ".join(f"{reason}: {count:,}" for reason, count in _counted_once(drops).items())
+
+
+def _with_clean_rows(data: PreparedSet, checked: Sequence[_Checked], folder: Path) -> PreparedSet:
+    """The evaluation set with the list of rows that share no sentence with any training set as it is handed on."""
+    touched = np.zeros(data.rows, bool)
+    for one in checked:
+        touched |= count_shared(_deciding(one.links[data.name]), one.sentences, one.kept).evaluation_rows
+    path = write_text_atomically(
+        folder / "clean-rows" / f"{data.name}.json", json.dumps(np.flatnonzero(~touched).tolist())
+    )
+    return data.model_copy(update={"clean_rows": path})

@@ -1,0 +1,362 @@
+"""The whole recipe, typed. A default lives here, next to its type and its meaning, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from stsflow.tasks.ground.names import (
+    LONGEST_TAG_VALUE,
+    Currency,
+    ExperimentName,
+    Language,
+    Licence,
+    ModelName,
+    Place,
+    TagName,
+    Word,
+)
+from stsflow.tasks.ground.schema import LARGEST_SEED, MOST_ROWS, Section, Slug
+from stsflow.tasks.losses import CosineSimilarity, Loss, MultipleNegativesRanking
+from stsflow.tasks.models.sources import ModelSource
+from stsflow.tasks.rules import Rule
+from stsflow.tasks.shapes import Shape
+from stsflow.tasks.sources import Source
+from stsflow.tasks.suites import Suite
+
+Policy = Literal["report", "drop", "refuse"]
+
+# Bounds of the numbers below: beyond them a value is a slip of the pen, and would be found out after hours of work.
+MOST_EPOCHS = 1_000
+MOST_STEPS = 10_000_000
+MOST_ROWS_OF_A_BATCH = 1_000_000
+MOST_THREADS = 1_024
+A_YEAR_IN_SECONDS = 31_536_000
+
+
+class TrainingSet(Section):
+    """One training data set: where its rows come from and what they become."""
+
+    source: Source
+    """Where the rows come from."""
+    shape: Shape
+    """What the rows become."""
+    limit: int | None = Field(default=None, ge=1, le=MOST_ROWS)
+    """Keep this many shaped rows, the first ones; default: all."""
+    title: str = ""
+    """Name for the card; default: the data set's key in the recipe."""
+    language: tuple[Language, ...] = ()
+    """Language codes of the texts."""
+    license: Licence = ""
+    """Licence of the data (SPDX identifier, lower case), such as `cc-by-sa-4.0`."""
+    expect_rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
+    """Raw rows that the source must have; another number is refused."""
+    allow_empty_fields: bool = True
+    """Rows with an empty sentence are dropped and counted; with `false` they are refused."""
+
+
+class LeakageConfig(Section):
+    """What to do about texts that training and evaluation share, and about contradictions inside a set."""
+
+    shared_pairs: Policy = "report"
+    """A training pair that is also an evaluation pair (unordered)."""
+    shared_sentences: Policy = "report"
+    """A training row with a sentence that occurs in an evaluation set."""
+    near_duplicates: Literal["off", "report", "drop", "refuse"] = "off"
+    """The same for sentences that are nearly equal (MinHash over character n-grams)."""
+    near_duplicate_threshold: float = Field(default=0.55, gt=0.5, le=1.0)
+    """Jaccard similarity of character bigrams from which two sentences count as nearly equal. A sentence of eight words
+    with one of them replaced lies at about 0.7."""
+    conflicting_scores: Policy = "report"
+    """The same unordered pair with more than one score inside a training set."""
+    duplicate_rows: Policy = "report"
+    """The same row more than once inside a training set."""
+    normalise: bool = True
+    """Report the counts also after NFKC, case folding and removal of punctuation and spacing."""
+
+
+class DataConfig(Section):
+    """The data that the model learns from."""
+
+    root: Path | None = None
+    """Folder that relative paths of sources start from; default: the recipe's own folder."""
+    train: dict[Slug, TrainingSet] = Field(min_length=1)
+    """Training sets by name. The name appears in losses, metrics, plots and the card."""
+    leakage: LeakageConfig = LeakageConfig()
+    """Overlap of training and evaluation data."""
+    download_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
+    """Longest silence of a server before a download is tried again."""
+    download_retries: int = Field(default=5, ge=0, le=100)
+    """Tries after the first one, with growing pauses."""
+
+
+class ModelConfig(Section):
+    """The model to start from."""
+
+    source: ModelSource
+    """Where the base model comes from."""
+    weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """Expected SHA-256 of `model.safetensors`; another one is refused."""
+    max_seq_length: int | None = Field(default=None, ge=2, le=2**20)
+    """Longest input in tokens; longer texts are cut. Default: what the base model says."""
+    pooling: Literal["keep", "mean", "cls", "max", "lasttoken"] = "keep"
+    """`keep` takes the base model's own pooling (mean for a plain encoder); anything else takes its place, and whatever
+    else the model has stays: prompts, similarity, layers behind the pooling."""
+    trust_remote_code: bool = False
+    """Run code that the model's repository carries. Needs a hub source, pinned to a full commit hash."""
+    language: tuple[Language, ...] = ()
+    """Language codes of the base model, for the card."""
+    license: Licence = ""
+    """Licence of the base model (SPDX identifier, lower case), for the card."""
+
+
+class TokensConfig(Section):
+    """Token statistics of the data under the base model's tokenizer."""
+
+    workers: int = Field(default=0, ge=0, le=MOST_THREADS)
+    """Threads; 0 takes every core."""
+
+
+class PlanConfig(Section):
+    """What is worked out before the trainer starts, and when it warns."""
+
+    minimum_seen_share: float = Field(default=0.5, ge=0, le=1)
+    """Warn when less than this share of a training set will be seen in the whole run."""
+    maximum_truncated_share: float = Field(default=0.05, ge=0, le=1)
+    """Warn when more than this share of a column's texts is cut at max_seq_length."""
+    probe_steps: int = Field(default=24, ge=0, le=100_000)
+    """Steps of the real trainer that `stsflow plan` runs to forecast time and memory; 0 runs none."""
+    probe_in_run: bool = False
+    """Also probe in `stsflow run`."""
+    price_per_hour: float | None = Field(default=None, ge=0, le=1e6)
+    """Price of the machine per hour, for a cost forecast."""
+    currency: Currency = "USD"
+    """Currency of the price."""
+
+
+class TrainingConfig(Section):
+    """Fine-tuning: the typed core of what people change, and `arguments` for everything else of the trainer."""
+
+    epochs: float = Field(default=1.0, gt=0, le=MOST_EPOCHS)
+    """Passes over the data, as the multi-data-set sampler counts them."""
+    max_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
+    """Stop after this many optimiser steps, whatever `epochs` says."""
+    batch_size: int = Field(default=8, ge=1, le=MOST_ROWS_OF_A_BATCH)
+    """Rows in a batch on each device."""
+    batch_sizes: dict[Slug, Annotated[int, Field(ge=1, le=MOST_ROWS_OF_A_BATCH)]] = {}
+    """Batch size of single data sets, by name."""
+    batch_tokens: int | None = Field(default=None, ge=16, le=10_000_000)
+    """Instead of a fixed number of rows, fill batches up to about this many tokens, never more than batch_size rows."""
+    losses: dict[Slug, Loss] = {}
+    """Loss of each data set, by name. Default: MultipleNegativesRanking for triplets and pairs, CosineSimilarity for
+    scored pairs."""
+    batch_sampler: Literal["auto", "batch_sampler", "no_duplicates"] = "auto"
+    """`no_duplicates` keeps equal texts out of one batch, where they would be false negatives, and leaves rows out that
+    have no place; `batch_sampler` draws every row. `auto`: what the loss of each set needs."""
+    batch_samplers: dict[Slug, Literal["batch_sampler", "no_duplicates"]] = {}
+    """Sampler of single data sets, by name."""
+    normalise_duplicates: bool = False
+    """no_duplicates compares texts after case folding and removal of outer space."""
+    multi_dataset_batch_sampler: Literal["round_robin", "proportional"] = "proportional"
+    """`round_robin` takes batches in turn and ends an epoch with the smallest set; `proportional` uses all batches."""
+    learning_rate: float = Field(default=5e-5, gt=0, le=10)
+    """Peak learning rate."""
+    lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"] = (
+        "linear"
+    )
+    """Schedule of the learning rate after warm-up."""
+    warmup: float = Field(default=0.0, ge=0, le=MOST_STEPS)
+    """Warm-up steps; a number below 1 is a share of all steps."""
+    weight_decay: float = Field(default=0.0, ge=0, le=10)
+    """Decoupled weight decay (not on biases and layer norms)."""
+    max_grad_norm: float = Field(default=1.0, ge=0, le=1e6)
+    """Clip the gradient to this norm; 0 does not clip."""
+    gradient_accumulation_steps: int = Field(default=1, ge=1, le=65_536)
+    """Batches whose gradients are added up before a step."""
+    optimizer: str = "adamw_torch_fused"
+    """Name of the optimiser, as transformers knows it."""
+    seed: int = Field(default=42, ge=0, le=LARGEST_SEED)
+    """Seed of data order, dropout and fresh weights."""
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 where the hardware multiplies it natively (GPU, AMX, AVX512-BF16), else float32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: a GPU when there is one. Evaluation runs there too."""
+    processes: int = Field(default=1, ge=1, le=MOST_THREADS)
+    """Trainer processes on this host (data parallel); several meet through a file in the training's folder."""
+    threads: int = Field(default=0, ge=0, le=MOST_THREADS)
+    """CPU threads of each trainer process; 0 takes the physical cores."""
+    padding_free: Literal["auto", "on", "off"] = "auto"
+    """Run batches without padding where the architecture allows it exactly; `on` refuses where it does not."""
+    merge_columns: Literal["auto", "on", "off"] = "auto"
+    """Encode all columns of a batch in one forward pass."""
+    word_dropout: Literal["auto", "on", "off"] = "auto"
+    """On a CPU, cut dropout masks from machine words, which costs a third of drawing each element."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    logging_steps: int = Field(default=10, ge=1, le=MOST_STEPS)
+    """Steps between two points of the training loss."""
+    eval_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
+    """Steps between two evaluations on the choosing suite, each with a checkpoint; default: ten in the run."""
+    checkpoint_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
+    """Steps between two checkpoints for resuming; default: `eval_steps`."""
+    keep_checkpoints: int = Field(default=2, ge=1, le=10_000)
+    """Checkpoints kept besides the best one."""
+    early_stopping_patience: int | None = Field(default=None, ge=1, le=MOST_STEPS)
+    """Stop when the choosing metric has not risen for this many evaluations."""
+    early_stopping_threshold: float = Field(default=0.0, ge=0, le=1)
+    """A rise smaller than this does not count."""
+    on_out_of_memory: Literal["fail", "halve"] = "halve"
+    """`halve`: start again from the last checkpoint with half the micro-batch and twice the accumulation, where the
+    loss allows that without a change of meaning."""
+    concurrency_limit: Word | Literal[""] = "gpu"
+    """Prefect concurrency limit of which a slot is held while training; made with one slot when it is missing. Empty:
+    none, trainings may share the machine."""
+    hang_timeout_seconds: float = Field(default=1800.0, gt=0, le=A_YEAR_IN_SECONDS)
+    """End the trainer when it has written no event for this long."""
+    timeout_seconds: float | None = Field(default=None, gt=0, le=A_YEAR_IN_SECONDS)
+    """End the trainer after this time; the last checkpoint stays."""
+    arguments: dict[str, JsonValue] = {}
+    """Any other argument of SentenceTransformerTrainingArguments, checked by name and type before work begins."""
+
+
+class EvaluationConfig(Section):
+    """What base and tuned model are measured on."""
+
+    suites: dict[Slug, Suite] = Field(min_length=1)
+    """Suites by name."""
+    choose_on: Slug | None = None
+    """Suite of kind `sts` that chooses the checkpoint; default: the first with the split `dev`, else none, and the last
+    step is kept."""
+    choose_metric: str = "spearman_cosine"
+    """Metric of that suite, higher is better."""
+    report_on: Slug | None = None
+    """Suite whose score is the headline; default: the first whose split is `test`, else the last suite."""
+    explained_overlap: dict[Slug, Annotated[str, Field(min_length=10, max_length=1_000)]] = {}
+    """By suite: why it may hold pairs of the suite that chooses the checkpoint. The card repeats it."""
+    batch_size: int = Field(default=64, ge=1, le=MOST_ROWS_OF_A_BATCH)
+    """Sentences encoded at a time."""
+    resamples: int = Field(default=10_000, ge=0, le=1_000_000)
+    """Bootstrap resamples of each interval; 0 gives no intervals."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Confidence of the intervals."""
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    """Seed of the bootstrap."""
+
+
+class CardConfig(Section):
+    """What the model card says that no measurement can know."""
+
+    model_name: str = ""
+    """Title of the card; default: SentenceTransformer based on the base model."""
+    model_id: Place = ""
+    """Where the model will be found, such as a hub id; default: the card's code loads the folder that it lies in."""
+    language: tuple[Language, ...] = ()
+    """Language codes; default: those of the training data."""
+    license: Licence = ""
+    """Licence of the model; default: worked out from base model and data, or `other` with the reason."""
+    authors: tuple[str, ...] = ()
+    """Who made the model."""
+    contact: str = ""
+    """Where questions go."""
+    description: str = ""
+    """One paragraph on what the model is for."""
+    out_of_scope: str = ""
+    """Uses that the model is not meant for; a general statement is written when empty."""
+    risks: str = ""
+    """Known risks and limits beyond what was measured."""
+    recommendations: str = ""
+    """What users should do about them."""
+
+
+class TrackingConfig(Section):
+    """Where the record goes."""
+
+    experiment: ExperimentName = "stsflow"
+    """MLflow experiment."""
+    log_model: bool = True
+    """Log the tuned model to MLflow (sentence-transformers flavour)."""
+    tags: dict[TagName, Annotated[str, Field(max_length=LONGEST_TAG_VALUE)]] = Field(default={}, max_length=100)
+    """Further tags of the MLflow run."""
+
+
+class ReleaseConfig(Section):
+    """What happens to the tuned model."""
+
+    register_as: ModelName | None = None
+    """Name of the registered model in MLflow; default: none is registered."""
+    rules: tuple[Rule, ...] = ()
+    """All must hold for the alias `champion` to move. Without rules nothing is promoted."""
+
+
+class RunConfig(Section):
+    """One recipe. It states only how a run differs from the defaults."""
+
+    name: Slug
+    """Short name: of the run, its folder and its Prefect flow run."""
+    description: str = ""
+    """One sentence on what the recipe trains; shown in MLflow and Prefect."""
+    data: DataConfig
+    """The data that the model learns from."""
+    model: ModelConfig
+    """The model to start from."""
+    tokens: TokensConfig = TokensConfig()
+    """Token statistics."""
+    plan: PlanConfig = PlanConfig()
+    """What is worked out before training, and when it warns."""
+    training: TrainingConfig = TrainingConfig()
+    """Fine-tuning."""
+    evaluation: EvaluationConfig
+    """What the models are measured on."""
+    card: CardConfig = CardConfig()
+    """What the card says that no measurement can know."""
+    release: ReleaseConfig = ReleaseConfig()
+    """Registration and promotion."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where the record goes."""
+
+    @classmethod
+    def from_recipe(cls, path: Path, overrides: tuple[str, ...] = ()) -> Self:
+        """The recipe in the YAML file `path`, with `dotted.key=value` overrides; raises RecipeError with a sentence."""
+        from stsflow.tasks.recipe.reading import load_recipe
+
+        return load_recipe(cls, path, overrides)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        from stsflow.tasks.recipe.reading import check_parts_fit
+
+        check_parts_fit(self)
+        return self
+
+    def loss_of(self, name: str) -> Loss:
+        """The loss of training set `name`: the recipe's, or the default for its shape."""
+        if name in self.training.losses:
+            return self.training.losses[name]
+        return CosineSimilarity() if self.data.train[name].shape.kind == "scored_pairs" else MultipleNegativesRanking()
+
+    @property
+    def prompts(self) -> dict[str, dict[str, str]]:
+        """What the trainer puts before the texts of each column, by training set and column: recipe/prompts.py."""
+        from stsflow.tasks.recipe.prompts import prompts_of
+
+        sets = {name: [c for c in item.shape.columns if c != "score"] for name, item in self.data.train.items()}
+        found = {name: prompts_of(self.training.arguments, name, columns) for name, columns in sets.items()}
+        return {name: texts for name, texts in found.items() if texts}
+
+    @property
+    def choosing_suite(self) -> str | None:
+        """Name of the suite that chooses the checkpoint, or None."""
+        if self.evaluation.choose_on:
+            return self.evaluation.choose_on
+        suites = self.evaluation.suites
+        return next((name for name, suite in suites.items() if suite.split == "dev" and suite.kind == "sts"), None)
+
+    @property
+    def headline_suite(self) -> str:
+        """Name of the suite whose score is the headline."""
+        if self.evaluation.report_on:
+            return self.evaluation.report_on
+        tests = [name for name, suite in self.evaluation.suites.items() if suite.split == "test"]
+        return tests[0] if tests else list(self.evaluation.suites)[-1]

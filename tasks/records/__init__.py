@@ -1,0 +1,1 @@
+"""What stages hand on: small, frozen, JSON-safe. Large things stay on disk; a record carries their path and digest."""

@@ -1,0 +1,107 @@
+"""Scores, their intervals, and comparisons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stsflow.tasks.ground.schema import Record
+
+
+class Interval(Record):
+    """A bootstrap percentile interval."""
+
+    low: float
+    high: float
+    confidence: float
+    resamples: int
+
+
+class SuiteScores(Record):
+    """One model on one suite."""
+
+    suite: str
+    kind: str
+    title: str
+    split: str
+    rows: int
+    data_digest: str
+    model_digest: str
+    primary: str
+    """Name of the primary metric."""
+    metrics: dict[str, float]
+    """Raw values, such as correlations in -1..1."""
+    intervals: dict[str, Interval] = {}
+    """By metric."""
+    clean: dict[str, float] = {}
+    """The same metrics on the rows that share nothing with training."""
+    clean_rows: int | None = None
+    subsets: dict[str, dict[str, float]] = {}
+    """Metrics by value of the subset column, `rows` among them."""
+    slices: dict[str, dict[str, float]] = {}
+    """Primary metric and `rows` by slice of length, score band and overlap, such as `length:long`."""
+    pairs: Path | None = None
+    """Parquet file: row, sentence1, sentence2, gold, cosine, manhattan, euclidean, dot."""
+    plot: Path | None = None
+    """Scatter plot of gold against predicted (PNG)."""
+
+
+class Latency(Record):
+    """What one text alone takes, on the machine and device of the evaluation; medians over texts, in milliseconds."""
+
+    milliseconds: float
+    """What rules look at: the best block's wall time, or on a CPU the processor time where that is less."""
+    wall_best: float
+    wall_worst: float
+    """Wall time of the slowest block: far from the best one on a machine that had other work."""
+    processor: float
+    """Processor time of all threads together, of the best block."""
+    blocks: int
+    """Times that the texts were encoded."""
+    texts: int
+
+
+class EvaluationReport(Record):
+    """One model on all suites of a recipe."""
+
+    model: str
+    """`base` or `tuned`, or the model's name in `stsflow evaluate`."""
+    model_path: Path
+    model_digest: str
+    suites: dict[str, SuiteScores]
+    seconds: float
+    model_bytes: int = 0
+    """Size of the model folder's files."""
+    latency_milliseconds: float | None = None
+    """To encode one text alone, on the machine and device of the evaluation (see `latency`)."""
+    latency: Latency | None = None
+    """How that was measured; reports of earlier releases do not say."""
+    max_seq_length: int | None = None
+    """Tokens at which the model cut the texts; reports of earlier releases do not say."""
+    reused: bool = False
+
+
+class Difference(Record):
+    """A paired comparison of two models on the same rows: second minus first."""
+
+    suite: str
+    metric: str
+    first: str
+    second: str
+    rows: int
+    difference: float
+    interval: Interval | None
+    p_value: float | None
+    """Two-sided, by permutation of the models within each row."""
+    rows_needed: int | None
+    """Rows at which a difference of this size would be told from zero with 80 % power; None when it is zero."""
+
+
+class SeedSummary(Record):
+    """Scores of the same recipe under several seeds, of which the best one is the model of the card."""
+
+    suite: str
+    metric: str
+    scores: dict[int, float]
+    """By seed."""
+    chosen: int
+    """Seed of the model that the card describes."""

@@ -1,0 +1,39 @@
+"""The base model as it was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from stsflow.tasks.ground.schema import Record
+
+
+class BaseModelRef(Record):
+    """A base model on the local disk."""
+
+    name: str
+    """For people and the card: a hub id where there is one."""
+    kind: Literal["hub", "directory", "package"]
+    path: Path
+    """Folder to load from, without the network."""
+    revision: str
+    """Commit, package version, or content digest."""
+    digest: str
+    """SHA-256 over the folder's files."""
+    weights_sha256: str
+    """SHA-256 of model.safetensors (of the index and its parts, when sharded)."""
+    architecture: str
+    """`model_type` of its config.json."""
+    parameters: int
+    """Weights in the safetensors headers."""
+    dimension: int
+    """Size of an embedding."""
+    position_limit: int | None
+    """Longest input that the architecture can take, in tokens; None when it has no limit."""
+    max_seq_length: int
+    """Longest input in tokens in this run: the recipe's, else the model's own."""
+    pooling: str
+    """`keep`, or the fresh pooling that the recipe asked for."""
+    trust_remote_code: bool = False
+    language: tuple[str, ...] = ()
+    license: str = ""

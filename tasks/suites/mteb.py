@@ -1,0 +1,90 @@
+"""Scoring of a task of the Massive Text Embedding Benchmark by the package `mteb` (Muennighoff et al., 2023)."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from stsflow.tasks.evaluation.scoring import Scoring
+from stsflow.tasks.ground.errors import EvaluationFailed
+from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_folder
+from stsflow.tasks.records.evaluation import SuiteScores
+from stsflow.tasks.suites import MtebSuite
+
+
+def score_mteb(suite: MtebSuite, scoring: Scoring) -> SuiteScores:
+    """The task's main score as `mteb` works it out; its whole result goes to `<suite>.mteb.json`.
+
+    There is no interval, because the package hands on no scores of single rows. Raises EvaluationFailed when the
+    package is missing, knows no such task, or cannot have the data.
+    """
+    task = find_task(suite, scoring.suite)
+    import mteb
+
+    try:
+        task.load_data()
+        rows = rows_of(task)  # counted now: the package lets go of the data when it has finished
+        result = mteb.evaluate(
+            scoring.model,
+            task,
+            encode_kwargs={"batch_size": scoring.batch_size},
+            cache=None,
+            co2_tracker=False,
+            show_progress_bar=False,
+        )
+    except (OSError, ValueError, KeyError) as error:  # what `datasets` raises for data that is absent or misshapen
+        raise EvaluationFailed(
+            f"the MTEB task {suite.task} could not be run: {type(error).__name__}: {error}"
+        ) from error
+    (found,) = result.task_results
+    found.to_disk(scoring.folder / f"{scoring.suite}.mteb.json")
+    scores = [subset for split in found.scores.values() for subset in split]
+    splits = ",".join(found.scores)
+    return SuiteScores(
+        suite=scoring.suite,
+        kind=suite.kind,
+        title=suite.title or f"MTEB {suite.task}",
+        split=suite.split or splits,
+        rows=rows,
+        data_digest=data_digest(suite, task),
+        model_digest=scoring.model_digest,
+        primary=suite.primary,
+        metrics={"main_score": float(np.mean([subset["main_score"] for subset in scores]))},
+        subsets={str(subset["hf_subset"]): {"main_score": float(subset["main_score"])} for subset in scores},
+    )
+
+
+def find_task(suite: MtebSuite, name: str) -> Any:
+    """The task of that name, reading from the suite's folder when it has one."""
+    try:
+        import mteb
+    except ImportError:
+        raise EvaluationFailed(
+            f"evaluation.suites.{name}: mteb is not installed; pip install 'stsflow[mteb]'"
+        ) from None
+    try:
+        task = mteb.get_task(suite.task)
+    except KeyError as error:
+        raise EvaluationFailed(f"evaluation.suites.{name}.task: {str(error.args[0]).strip()}") from None
+    if suite.folder is not None:
+        if not suite.folder.is_dir():
+            raise EvaluationFailed(f"evaluation.suites.{name}.folder: there is no folder {suite.folder}")
+        # A local folder has no commits; its content stands in for the revision that mteb writes into its result.
+        content = sha256_of_folder(suite.folder)
+        local = {**task.metadata.dataset, "path": str(suite.folder.absolute()), "revision": content}
+        task.metadata = task.metadata.model_copy(update={"dataset": local})
+    return task
+
+
+def data_digest(suite: MtebSuite, task: Any) -> str:
+    """What identifies the rows: the local folder's content, or the data set's pinned revision; with mteb's version."""
+    return fingerprint(metadata.version("mteb"), suite.task, task.metadata.dataset["revision"])
+
+
+def rows_of(task: Any) -> int:
+    """Rows of the task's splits as far as it holds them as tables; 0 where it keeps them in another form."""
+    splits = list(task.eval_splits)
+    tables = [task.dataset] if any(split in task.dataset for split in splits) else list(task.dataset.values())
+    return sum(getattr(table[split], "num_rows", 0) for table in tables for split in splits if split in table)

@@ -1,0 +1,293 @@
+"""Token statistics over every row of every set: lengths, truncation, unknown tokens, padding."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, load_from_disk
+from numpy.typing import NDArray
+
+from stsflow.tasks.ground.child import last_lines, python_module, run_child
+from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.fingerprint import code_of, fingerprint, sha256_of_file
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.recipe.sections import TokensConfig
+from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
+from stsflow.tasks.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
+from stsflow.tasks.tokens.counting import Counts, FastCounter, TokenCounter, tokenizer_file
+from stsflow.tasks.tokens.padding import expected_padding_share
+
+TEXT_COLUMNS = frozenset(TRIPLET_COLUMNS + PAIR_COLUMNS + SCORED_PAIR_COLUMNS) - {"score"}
+CODE = ("tokens", "shapes")
+ROWS_AT_A_TIME = 20_000
+REMEMBERED_TEXTS = 1_000_000
+"""Texts whose counts are kept; beyond that the memory starts anew, which costs time and changes no number."""
+EVALUATION_BATCH_SIZE = 32
+"""Batch size that padding is stated for where a set has none of its own."""
+SLOW_TOKENIZER_FILES = ("vocab.txt", "vocab.json", "*.model", "tokenizer_config.json")
+
+
+class TokenRequest(Record):
+    """What is to be measured; the child that runs a slow tokenizer reads it."""
+
+    fingerprint: str
+    sets: tuple[PreparedSet, ...]
+    folder: Path
+    max_seq_length: int
+    position_limit: int | None
+    batch_sizes: dict[str, int]
+    maximum_truncated_share: float
+    workers: int
+    prompts: dict[str, dict[str, str]] = {}
+    """Text before every text of a column, by training set and column."""
+
+
+def measure_tokens(
+    data: PreparedData,
+    base: BaseModelRef,
+    batch_sizes: Mapping[str, int],
+    workspace: Workspace,
+    config: TokensConfig,
+    *,
+    maximum_truncated_share: float,
+    prompts: Mapping[str, Mapping[str, str]] | None = None,
+    fresh: bool = False,
+) -> TokenReport:
+    """Token statistics of all sets under the base model's tokenizer, exact over every row; found again by content.
+
+    `batch_sizes` are by training set; evaluation sets are stated for 32 rows. `prompts` are those that the trainer puts
+    before the texts of a column, by training set and column; they count as part of each text. A column of which more
+    than `maximum_truncated_share` of the rows is cut gives a finding. Writes the report into the workspace; `fresh`
+    measures again. Raises ModelError when the folder has no tokenizer that can be read.
+    """
+    request = _request(data, base, batch_sizes, config, maximum_truncated_share, prompts or {})
+    path = workspace.tokens(request.fingerprint)
+    if not fresh and (known := TokenReport.load_or_none(path)) is not None:
+        return known
+    if tokenizer_file(base.path) is not None:
+        report = measure(request, FastCounter(base.path, config.workers))
+    else:
+        report = _measured_by_a_child(request)
+    report.write(path)
+    return report
+
+
+def _request(
+    data: PreparedData, base: BaseModelRef, batch_sizes: Mapping[str, int], config: TokensConfig, share: float,
+    prompts: Mapping[str, Mapping[str, str]],
+) -> TokenRequest:  # fmt: skip
+    sets = (*data.train, *data.evaluation)
+    file = tokenizer_file(base.path)
+    key = fingerprint(
+        [(item.name, item.role, item.digest, item.columns) for item in sets],
+        sha256_of_file(file) if file else base.digest,
+        base.digest,
+        base.max_seq_length,
+        base.position_limit,
+        dict(batch_sizes),
+        share,
+        {name: dict(texts) for name, texts in prompts.items()},
+        code_of(*CODE),
+    )
+    return TokenRequest(
+        fingerprint=key, sets=sets, folder=base.path, max_seq_length=base.max_seq_length,
+        position_limit=base.position_limit, batch_sizes=dict(batch_sizes), maximum_truncated_share=share,
+        workers=config.workers, prompts={name: dict(texts) for name, texts in prompts.items()},
+    )  # fmt: skip
+
+
+def _measured_by_a_child(request: TokenRequest) -> TokenReport:
+    """The report from a process that may import transformers: only it reads tokenizers without a tokenizer.json."""
+    if not any(path for pattern in SLOW_TOKENIZER_FILES for path in request.folder.rglob(pattern)):
+        raise ModelError(
+            f"{request.folder} holds no tokenizer: neither tokenizer.json nor {', '.join(SLOW_TOKENIZER_FILES)}."
+        )
+    with tempfile.TemporaryDirectory(prefix="stsflow-tokens-") as temporary:
+        spec, result, log = (Path(temporary) / name for name in ("spec.json", "result.json", "worker.log"))
+        request.write(spec)
+        ended = run_child(python_module("stsflow.tasks.tokens.worker", str(spec), str(result)), log)
+        if ended.code != 0 or not result.is_file():
+            raise ModelError(f"The tokenizer in {request.folder} cannot be used: {last_lines(log, 3)}")
+        return TokenReport.load(result)
+
+
+def measure(request: TokenRequest, counter: TokenCounter) -> TokenReport:
+    """Count every set with `counter`."""
+    remembered = _Remembered(counter)
+    sets = tuple(_measure_set(item, request, remembered) for item in request.sets)
+    return TokenReport(
+        fingerprint=request.fingerprint, tokenizer=counter.name, vocabulary=counter.vocabulary,
+        max_seq_length=request.max_seq_length, sets=sets, findings=_findings(request, sets),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------ counting
+
+
+class _Remembered:
+    """A counter that counts a text once, as long as it remembers it."""
+
+    def __init__(self, counter: TokenCounter) -> None:
+        self.counter = counter
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def count(self, texts: list[str]) -> Counts:
+        """Tokens and unknown tokens of distinct `texts`."""
+        if len(self._known) > REMEMBERED_TEXTS:
+            self._known.clear()
+        new = [text for text in texts if text not in self._known]
+        lengths, unknown = self.counter.count(new)
+        self._known.update(zip(new, zip(lengths.tolist(), unknown.tolist(), strict=True), strict=True))
+        counted = np.array([self._known[text] for text in texts], dtype=np.int64).reshape(-1, 2)
+        return counted[:, 0], counted[:, 1]
+
+
+@dataclass
+class _Tally:
+    """Sums over the rows of one column."""
+
+    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    unknown: int = 0
+
+    def add(self, lengths: NDArray[np.int64], unknown: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """Add distinct texts that stand in `rows` rows each."""
+        counts = np.bincount(lengths, weights=rows).astype(np.int64)
+        size = max(len(counts), len(self.histogram))
+        self.histogram = np.pad(self.histogram, (0, size - len(self.histogram))) + np.pad(
+            counts, (0, size - len(counts))
+        )
+        self.unknown += int((unknown * rows).sum())
+
+
+def _measure_set(data: PreparedSet, request: TokenRequest, remembered: _Remembered) -> SetTokens:
+    rows = load_from_disk(str(data.path)).with_format("arrow")
+    columns = text_columns(data, rows)
+    tallies = {name: _Tally() for name in columns}
+    prompts = request.prompts.get(data.name, {}) if data.role == "train" else {}
+    for batch in rows.iter(batch_size=ROWS_AT_A_TIME):
+        for name in columns:
+            encoded = batch[name].cast(pa.large_string()).combine_chunks().dictionary_encode()
+            standing = np.bincount(encoded.indices.to_numpy(), minlength=len(encoded.dictionary))
+            texts = [prompts.get(name, "") + text for text in encoded.dictionary.to_pylist()]
+            tallies[name].add(*remembered.count(texts), standing)
+    batch_size = request.batch_sizes.get(data.name, EVALUATION_BATCH_SIZE)
+    if data.role == "evaluation":
+        batch_size = EVALUATION_BATCH_SIZE
+    statistics = {
+        name: summarise(
+            tally.histogram, tally.unknown, int(pc.count_distinct(rows.data[name]).as_py()), request.max_seq_length,
+            remembered.counter.special_tokens,
+        )
+        for name, tally in tallies.items()
+    }  # fmt: skip
+    return SetTokens(
+        name=data.name, role=data.role, columns=statistics, batch_size=batch_size,
+        padding_share=expected_padding_share(
+            {name: item.histogram for name, item in statistics.items()}, batch_size, request.max_seq_length
+        ),
+    )  # fmt: skip
+
+
+def text_columns(data: PreparedSet, rows: Dataset) -> tuple[str, ...]:
+    """The columns of a set that a model encodes; of an unfamiliar shape, every column of text."""
+    familiar = tuple(name for name in data.columns if name in TEXT_COLUMNS)
+    return familiar or tuple(
+        name for name in data.columns if getattr(rows.features[name], "dtype", "") in ("string", "large_string")
+    )
+
+
+def summarise(
+    histogram: NDArray[np.int64], unknown: int, distinct: int, max_seq_length: int, special_tokens: int
+) -> LengthStatistics:
+    """Statistics of a column from its histogram (rows by token count, index = tokens)."""
+    rows = int(histogram.sum())
+    present = np.flatnonzero(histogram)
+    if not rows:
+        present = np.zeros(1, np.int64)
+    tokens = int((np.arange(len(histogram)) * histogram).sum())
+    truncated = int(histogram[max_seq_length + 1 :].sum())
+    median, p95, p99 = (quantile(histogram, share) for share in (0.5, 0.95, 0.99))
+    return LengthStatistics(
+        rows=rows,
+        distinct=distinct,
+        minimum=int(present[0]),
+        mean=tokens / max(1, rows),
+        median=median,
+        p95=p95,
+        p99=p99,
+        maximum=int(present[-1]),
+        tokens=tokens,
+        truncated_rows=truncated,
+        truncated_share=truncated / max(1, rows),
+        unknown_tokens=unknown,
+        unknown_share=unknown / max(1, tokens - special_tokens * rows),
+        histogram={int(length): int(histogram[length]) for length in np.flatnonzero(histogram)},
+    )
+
+
+def quantile(histogram: NDArray[np.int64], share: float) -> float:
+    """The quantile of the rows that the histogram counts, by linear interpolation (numpy's default definition)."""
+    ends = np.cumsum(histogram)
+    if not len(ends) or not ends[-1]:
+        return 0.0
+    position = share * (int(ends[-1]) - 1)
+    low, high = (int(np.searchsorted(ends, place, side="right")) for place in (np.floor(position), np.ceil(position)))
+    return low + (high - low) * float(position - np.floor(position))
+
+
+# ------------------------------------------------------------------------------------------------------ findings
+
+
+def _findings(request: TokenRequest, sets: tuple[SetTokens, ...]) -> tuple[Finding, ...]:
+    """One warning for one cause, which is the length limit, however many columns it cuts."""
+    cut = {
+        f"{item.name}.{name}": column
+        for item in sets
+        for name, column in item.columns.items()
+        if column.truncated_share > request.maximum_truncated_share
+    }
+    if not cut:
+        return ()
+    listed = ", ".join(
+        f"{name} {column.truncated_rows:,} of {column.rows:,} ({column.truncated_share:.1%})"
+        for name, column in cut.items()
+    )
+    longest = max(column.maximum for column in cut.values())
+    return (
+        Finding(
+            severity="warning",
+            code="tokens.truncated",
+            subject=", ".join(dict.fromkeys(name.partition(".")[0] for name in cut)),
+            message=(
+                f"Texts longer than max_seq_length {request.max_seq_length} are cut, the longest of {longest:,} "
+                f"tokens: {listed}."
+            ),
+            remedy=_longer(request, max(int(np.ceil(column.p99)) for column in cut.values())),
+            numbers={
+                f"{name}/{key}": float(value)
+                for name, column in cut.items()
+                for key, value in (
+                    ("truncated_rows", column.truncated_rows), ("truncated_share", column.truncated_share),
+                )
+            },
+        ),
+    )  # fmt: skip
+
+
+def _longer(request: TokenRequest, wanted: int) -> str:
+    limit = request.position_limit
+    if limit is None or wanted <= limit:
+        return f"Set model.max_seq_length: {wanted} to keep 99 % of each column whole, or accept the cut."
+    if request.max_seq_length < limit:
+        return f"Set model.max_seq_length: {limit}, the most this model takes, split the texts, or use a longer model."
+    return f"Split the texts, or use a base model that takes more than {limit} tokens."
