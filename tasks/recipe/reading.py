@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from stsflow.tasks.ground.addresses import fit_to_show, path_in
 from stsflow.tasks.ground.errors import RecipeError
+from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.yaml_text import DEEPEST, LARGEST_TEXT, load_yaml
 from stsflow.tasks.recipe.prompts import check_prompts
@@ -358,7 +359,9 @@ def _literals_at(kind: type[BaseModel], location: Sequence[int | str]) -> list[s
 
 
 def _options(annotation: Any) -> list[Any]:
-    """The members of a union, through Annotated; anything else alone."""
+    """The members of a union or of a family, through Annotated; anything else alone."""
+    if isinstance(annotation, type) and issubclass(annotation, Kind) and annotation.is_family():
+        return list(annotation.members())
     if get_origin(annotation) is Annotated:
         return _options(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):

@@ -1,0 +1,83 @@
+"""Families: things of a recipe that come in kinds, such as sources, shapes, losses, suites and rules.
+
+A family is a class below `Kind`; a kind is a class below the family that names itself, `kind: Literal["files"] =
+"files"`, and carries everything that the rest of the product must know of it. A field of a recipe is annotated with the
+family and takes any of its kinds, told apart by `kind`. Kinds of other packages join through the entry-point group
+`stsflow.kinds`, whose entries name modules that define them:
+
+    [project.entry-points."stsflow.kinds"]
+    mine = "my_package.my_loss"
+"""
+
+from __future__ import annotations
+
+from functools import cache, reduce
+from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import get_annotations
+from operator import or_
+from typing import Annotated, Any, Self
+
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+from stsflow.tasks.ground.schema import Section
+
+GROUP = "stsflow.kinds"
+
+
+class Kind(Section):
+    """The root of every family."""
+
+    kind: str
+    """Which of the family's kinds this is."""
+
+    @classmethod
+    def members(cls) -> tuple[type[Self], ...]:
+        """The kinds of this family, in the order of their definition; of a kind, itself and what it inherits from it.
+
+        A class that takes over the name of its base, such as a shape with other column names, is the same kind.
+        """
+        named = (cls,) if cls._names_itself() else ()
+        below = tuple(member for child in cls.__subclasses__() for member in child.members())
+        return tuple(dict.fromkeys(named + below))
+
+    @classmethod
+    def name(cls) -> str:
+        """What `kind` says in a recipe."""
+        return str(cls.model_fields["kind"].default)
+
+    @classmethod
+    def of(cls, kind: str) -> type[Self]:
+        """The kind with this name; raises KeyError when the family has none."""
+        return {member.name(): member for member in cls.members()}[kind]
+
+    @classmethod
+    def is_family(cls) -> bool:
+        """Whether this class stands for its kinds: it has no name of its own, and there are some."""
+        return cls.model_fields["kind"].is_required() and bool(cls.members())
+
+    @classmethod
+    def _names_itself(cls) -> bool:
+        return "kind" in get_annotations(cls) and not cls.model_fields["kind"].is_required()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        if not cls.is_family():
+            return handler(source)
+        members = cls.members()
+        if len(members) == 1:
+            return handler.generate_schema(members[0])
+        return handler.generate_schema(Annotated[reduce(or_, members), Field(discriminator="kind")])
+
+
+@cache
+def kinds_of_other_packages() -> tuple[str, ...]:
+    """Import the modules that other packages name in `stsflow.kinds`; return their names.
+
+    Called before the sections that hold families are defined, so that these know every kind.
+    """
+    modules = tuple(entry.value for entry in entry_points(group=GROUP))
+    for module in modules:
+        import_module(module)
+    return modules
