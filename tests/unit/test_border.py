@@ -92,13 +92,12 @@ def test_a_place_that_cannot_be_written() -> None:
 
 def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    code = "import os, sys; os.rmdir('.'); sys.argv[1:] = ['doctor']; from stsflow.flows.__main__ import main; main()"
+    leave = "import os, sys; os.rmdir(os.getcwd()); sys.argv[1:] = ['doctor']"
+    code = f"{leave}; from stsflow.flows.__main__ import main; main()"
     clean = {name: value for name, value in environment(tmp_path).items() if name != "STSFLOW_WORKSPACE"}
-    root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "gone", env=clean | {"PYTHONPATH": root}, capture_output=True,
-        text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code], cwd=tmp_path / "gone", env=clean, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (2, "stsflow: the current folder is gone; change to one that is there\n")
 
 

@@ -57,8 +57,7 @@ def ready():
 run_child([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]), on_tick=ready)
 """
 LEADER = """
-import os, sys
-sys.path.insert(0, os.environ["PYTHONPATH"].split(os.pathsep)[0])
+import sys
 from stsflow.tasks.training import processes
 processes.python_module = lambda *_: [sys.executable, "-c",
     "from stsflow.tasks.ground.child import guard; import os, threading; guard();"
