@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -13,6 +14,8 @@ from stsflow.tasks.ground.yaml_text import load_yaml
 
 _HEADER = re.compile(r"\A\s*---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _COMMENT = re.compile(r"<!--(.*?)-->", re.DOTALL)
+_REFERENCES = re.compile(r"^## (Additional Resources|Citation)$.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+"""What the template says of other models: pages on truncation are listed there, say."""
 _LOG_ROW = re.compile(r"^\|\s*\**(\d+\.\d+)\**\s*\|\s*\**(\d+)\**\s*\|", re.MULTILINE)
 
 
@@ -34,7 +37,7 @@ def check_foreign_card(card: Path) -> list[Problem]:
         problems = list(_header_problems(header))
     # Empty lines in place of the header keep the line numbers those of the file.
     body = "\n" * text[: found.end()].count("\n") + text[found.end() :] if found else text
-    said = _COMMENT.sub("", body)
+    said = _REFERENCES.sub("", _COMMENT.sub("", body))
     problems += _placeholders(body, said)
     problems += _evaluation_problems(header, said)
     problems += _training_problems(header, said)
@@ -154,10 +157,14 @@ def _implied_exposure(header: Mapping[str, object], said: str) -> Iterator[Probl
             message=f"By its own log, {step:,} steps of {batch * accumulation:.0f} rows passed for {epoch:.2f} "
             f"epochs: at most {rows_fed:,.0f} of {rows:,} rows ({rows_fed / rows:.1%}) were seen on one device.",
         )
-    if epochs is not None and epoch < 0.99 * epochs:
+    budget = _argument(said, "max_steps") or -1.0  # steps, where they are given, end a training and not its epochs
+    column, ended, whole = (1, f"step {step:,}", budget) if budget > 0 else (0, f"epoch {epoch:.2f}", epochs or 0.0)
+    reached = [0.0, *(row[column] for row in log)]
+    # The last steps are not logged unless they fill an interval of logging.
+    if reached[-1] + max(after - before for before, after in pairwise(reached)) < whole:
         yield Problem(
             place="Training Logs",
-            message=f"The log ends at epoch {epoch:.2f} of {epochs:g}: an unfinished run, or an early checkpoint.",
+            message=f"The log ends at {ended} of {whole:,g}: an unfinished run, or an early checkpoint.",
         )
 
 

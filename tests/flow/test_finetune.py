@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from remote_code import build_remote_code_model
 from small_recipe import result_of, stsflow, write_small_recipe
 
+from stsflow.tasks.ground.fingerprint import sha256_of_model
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking.store import Store
 
@@ -154,6 +157,24 @@ def test_a_dead_tracking_server_is_found_before_anything_is_done(finished: Finis
     assert done.returncode == 2
     assert f"the MLflow server at {uri} (MLFLOW_TRACKING_URI) does not answer" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_card_cannot_make_verify_card_run_the_code_that_came_with_it(
+    finished: Finished, tiny_bert: Path, tmp_path: Path
+) -> None:
+    card = Path(shutil.copytree(finished.summary["model_dir"], tmp_path / "card"))
+    base, marker = build_remote_code_model(tmp_path / "base", tiny_bert, persistent=True), tmp_path / "it-ran"
+    with (base / "modeling_toy.py").open("a", encoding="utf-8") as code:
+        code.write(f"open({str(marker)!r}, 'w').close()\n")
+    facts = json.loads((card / "facts.json").read_text(encoding="utf-8"))
+    claim = {"path": str(base), "digest": sha256_of_model(base), "trust_remote_code": True}
+    facts["evidence"]["base"] |= claim
+    (card / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    done = stsflow(tmp_path / "elsewhere", "verify-card", str(card), "--json")
+    assert done.returncode == 3 and not marker.exists(), done.stderr
+    found = json.loads(done.stdout)
+    assert found["measured"] > 100, "the weights beside the card were measured, and with them the base would have been"
+    assert any(sentence.startswith("Scores of the base model") for sentence in found["not_compared"])
 
 
 def test_the_model_loads_back_from_the_registry_and_gives_the_same_embeddings(finished: Finished) -> None:

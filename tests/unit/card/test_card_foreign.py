@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
+from models import SENTENCES
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
+from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
 from stsflow.tasks.card.verify import verify_card
 
@@ -107,3 +112,48 @@ def test_a_model_without_a_card_has_one_problem(foreign: Path) -> None:
 def test_a_broken_header_is_said(foreign: Path) -> None:
     (foreign / "README.md").write_text("---\na: [\n---\n\n# Title\n", encoding="utf-8")
     assert "There is no readable YAML header" in messages(foreign)
+
+
+@pytest.fixture(scope="module")
+def librarys_own(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that sentence-transformers itself trained for two steps, with the card that it writes by itself."""
+    folder = tmp_path_factory.mktemp("the-librarys-own")
+    model = SentenceTransformer(str(tiny_bert), device="cpu")
+    rows = {
+        "sentence1": list(SENTENCES), "sentence2": list(SENTENCES[1:] + SENTENCES[:1]),
+        "score": [number / 16 for number in range(16)],
+    }  # fmt: skip
+    settings = SentenceTransformerTrainingArguments(
+        str(folder / "out"), max_steps=2, per_device_train_batch_size=4, logging_steps=1, eval_strategy="steps",
+        eval_steps=1, report_to=[], use_cpu=True, save_strategy="no", disable_tqdm=True,
+    )  # fmt: skip
+    evaluator = EmbeddingSimilarityEvaluator(*rows.values(), name="dev")
+    SentenceTransformerTrainer(
+        model=model, args=settings, train_dataset=Dataset.from_dict(rows), loss=CoSENTLoss(model), evaluator=evaluator
+    ).train()
+    model.save_pretrained(str(folder / "model"))
+    return folder / "model"
+
+
+def test_the_card_of_the_library_itself_gets_one_answer_and_no_blame_that_is_untrue(librarys_own: Path) -> None:
+    """Two steps of four rows are what max_steps asked for, half of the 16 rows, and the card says how long it took."""
+    told = messages(librarys_own)
+    for unsaid in (
+        "No licence",
+        "No language",
+        "No base model",
+        "No test split",
+        "no interval",
+        "No number has a source",
+    ):
+        assert told.count(unsaid) == 1
+    assert "It does not say how many texts are cut" in told  # though it links a page on embeddings to be truncated
+    assert "log ends" not in told and "By its own log" not in told and "duration" not in told
+
+
+@pytest.mark.parametrize(("asked", "said"), [(2, ""), (400, "The log ends at step 2 of 400")])
+def test_a_log_that_ends_before_its_steps_is_said(librarys_own: Path, tmp_path: Path, asked: int, said: str) -> None:
+    card = (librarys_own / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "README.md").write_text(card.replace("`max_steps`: 2\n", f"`max_steps`: {asked}\n"), encoding="utf-8")
+    (tmp_path / "modules.json").write_text("[]")
+    assert said in messages(tmp_path) and ("log ends" in messages(tmp_path)) == bool(said)
