@@ -57,7 +57,7 @@ def measure(folder: Path, size: int, precisions: list[str], steps: int, rounds: 
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     from stsflow.tasks.models.loading import load_encoder
-    from stsflow.tasks.models.merge_columns import merge_columns
+    from stsflow.tasks.models.merge_columns import MergedColumns
     from stsflow.tasks.models.padding_free import autocast, counters, enable_padding_free
 
     torch.manual_seed(0)
@@ -67,7 +67,7 @@ def measure(folder: Path, size: int, precisions: list[str], steps: int, rounds: 
     losses: dict[str, Any] = {
         "padded": MultipleNegativesRankingLoss(plain),
         "flat": MultipleNegativesRankingLoss(flat),
-        "flat, merged": merge_columns(MultipleNegativesRankingLoss(merged)),
+        "flat, merged": MergedColumns(MultipleNegativesRankingLoss(merged)),
     }
     texts = triplets(size, steps)
     spent: dict[tuple[str, str], list[tuple[float, int]]] = {}

@@ -125,7 +125,7 @@ def train(shape: Shape, way: Way, size: int, steps: int, device: str) -> dict[st
     from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
     from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
-    from stsflow.tasks.models.merge_columns import merge_columns
+    from stsflow.tasks.models.merge_columns import MergedColumns
     from stsflow.tasks.models.padding_free import counters, enable_padding_free
 
     rows = size * (steps // 2 + 1)
@@ -136,7 +136,7 @@ def train(shape: Shape, way: Way, size: int, steps: int, device: str) -> dict[st
     losses: dict[str, Any] = {"nli": MultipleNegativesRankingLoss(model), "sts": CosineSimilarityLoss(model)}
     if way.flat:
         enable_padding_free(model, "on", device, way.precision)
-        losses = {name: merge_columns(loss) for name, loss in losses.items()}
+        losses = {name: MergedColumns(loss) for name, loss in losses.items()}
     with tempfile.TemporaryDirectory() as folder:
         clock = clock_of(device, model)
         trainer = SentenceTransformerTrainer(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from stsflow.tasks.batching.by_loss import keeps_row_count, sampler_of
 from stsflow.tasks.batching.epoch import BatchSource, IntArray
 from stsflow.tasks.batching.lengths import estimate_tokens
 from stsflow.tasks.batching.multi import TrainingBatches
@@ -18,6 +18,7 @@ from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
 
+Sampler = Literal["batch_sampler", "no_duplicates"]
 TEXT_COLUMNS = ("anchor", "positive", "negative", "sentence1", "sentence2")
 
 
@@ -42,7 +43,7 @@ def read_sets(
 ) -> list[SetForBatching]:
     """The training sets as the samplers see them, in the order of `prepared`.
 
-    `losses` are by name, for every set: what a batch must be follows from its loss (see `by_loss`). `base` (its
+    `losses` are by name, for every set: what a batch must be follows from its loss. `base` (its
     tokenizer and length limit) is needed with `training.batch_tokens`; sets with a cached loss keep `batch_size` rows
     all the same, because its mini-batches bear the token budget (see `plain.token_slices`).
     """
@@ -53,12 +54,21 @@ def read_sets(
         texts = row_tokens = None
         if sampler_of(item.name, training, losses[item.name]) == "no_duplicates":
             texts = text_numbers(table, columns, normalise=training.normalise_duplicates)
-        if training.batch_tokens is not None and not keeps_row_count(losses[item.name]):
+        if training.batch_tokens is not None and not losses[item.name].bounds_its_memory:
             if base is None:
                 raise ValueError("batch_tokens needs the base model: its tokenizer and its length limit")
             row_tokens = set_tokens(item, base, prompts_of(training.arguments, item.name, columns)).sum(axis=1)
         sets.append(SetForBatching(item.name, table.num_rows, texts, row_tokens))
     return sets
+
+
+def sampler_of(name: str, training: TrainingConfig, loss: Loss) -> Sampler:
+    """The sampler of training set `name`: what the recipe says of it, of all sets, or what its loss needs."""
+    if name in training.batch_samplers:
+        return training.batch_samplers[name]
+    if training.batch_sampler != "auto":
+        return training.batch_sampler
+    return "no_duplicates" if loss.ranks_against_the_batch else "batch_sampler"
 
 
 def text_columns(prepared: PreparedSet) -> list[str]:

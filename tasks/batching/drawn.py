@@ -6,21 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stsflow.tasks.batching.by_loss import ranks_against_the_batch
 from stsflow.tasks.batching.epoch import IntArray
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.losses import Loss
 from stsflow.tasks.records.plan import Exposure
-
-
-def in_batch_negatives(loss: Loss, rows: IntArray, text_columns: int) -> IntArray:
-    """Negatives that each anchor of a batch of `rows` rows meets in it; 0 for losses that do not use other rows.
-
-    The ranking losses compare an anchor with every positive and every negative of its batch, its own positive apart.
-    """
-    if ranks_against_the_batch(loss):
-        return rows * (text_columns - 1) - 1
-    return np.zeros_like(rows)
 
 
 def planned_exposure(
@@ -90,4 +79,4 @@ class _Counter:
         sizes = np.concatenate(self._sizes) if self._sizes else np.zeros(0, dtype=np.int64)
         if not self.rows_seen:
             return 0.0
-        return float((in_batch_negatives(loss, sizes, text_columns) * sizes).sum() / self.rows_seen)
+        return float((loss.negatives(sizes, text_columns) * sizes).sum() / self.rows_seen)

@@ -9,18 +9,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from sentence_transformers.sentence_transformer.losses import (
-    AnglELoss,
-    CoSENTLoss,
-    CosineSimilarityLoss,
-    MultipleNegativesRankingLoss,
-    TripletLoss,
-)
-
-# Losses that are a function of the columns' embeddings alone. Cached losses bound their memory by the columns being
-# apart, and Matryoshka and its kind reach into the model's forward.
-MERGEABLE = (MultipleNegativesRankingLoss, CosineSimilarityLoss, CoSENTLoss, AnglELoss, TripletLoss)
-
 
 # On a CPU one pass pays until its activations fall out of the cache: the gradient of the word embeddings, as large as
 # the vocabulary, is then made once and not for each column. Measured on all-MiniLM-L6-v2 with Korean triplets, one
@@ -30,7 +18,11 @@ MOST_TOKENS_ON_CPU = 6144
 
 
 class MergedColumns(torch.nn.Module):
-    """The same loss, all columns encoded at once where that pays. Padded features go to the loss as they are."""
+    """The same loss, all columns encoded at once where that pays. Padded features go to the loss as they are.
+
+    For losses that are a function of the columns' embeddings alone. Cached losses bound their memory by the columns
+    being apart, and Matryoshka and its kind reach into the model's forward.
+    """
 
     def __init__(self, loss: Any) -> None:
         super().__init__()
@@ -49,11 +41,6 @@ class MergedColumns(torch.nn.Module):
         embeddings = self.model(merged)["sentence_embedding"]
         rows = [column["cu_seq_lens_q"].shape[0] - 1 for column in columns]
         return self.loss.compute_loss_from_embeddings(list(embeddings.split(rows)), labels)  # type: ignore[no-any-return]
-
-
-def merge_columns(loss: torch.nn.Module) -> torch.nn.Module:
-    """`loss` with all columns in one forward pass where that is possible, else `loss` itself."""
-    return MergedColumns(loss) if type(loss) in MERGEABLE else loss
 
 
 def _pays(columns: list[dict[str, Any]]) -> bool:

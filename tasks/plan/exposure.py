@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from stsflow.tasks.batching.build import build_batches, read_sets, text_columns
-from stsflow.tasks.batching.by_loss import keeps_row_count, ranks_against_the_batch, sampler_of
+from stsflow.tasks.batching.build import build_batches, read_sets, sampler_of, text_columns
 from stsflow.tasks.batching.drawn import planned_exposure
 from stsflow.tasks.batching.multi import TrainingBatches, ends_with
 from stsflow.tasks.ground.errors import PreconditionError
@@ -67,7 +66,7 @@ def exposure_findings(recipe: RunConfig, batches: TrainingBatches, exposure: tup
         return [_nothing_to_train_on(batches)]
     findings = []
     for number, item in enumerate(exposure):
-        if item.batches and not item.in_batch_negatives and ranks_against_the_batch(recipe.loss_of(item.name)):
+        if item.batches and not item.in_batch_negatives and recipe.loss_of(item.name).ranks_against_the_batch:
             findings.append(_nothing_to_learn(item))
         if item.seen_share < recipe.plan.minimum_seen_share:
             findings.append(_seen_too_little(recipe, batches, number, item))
@@ -76,7 +75,7 @@ def exposure_findings(recipe: RunConfig, batches: TrainingBatches, exposure: tup
         if (
             recipe.training.batch_tokens is not None
             and item.in_batch_negatives
-            and not keeps_row_count(recipe.loss_of(item.name))
+            and not recipe.loss_of(item.name).bounds_its_memory
         ):
             findings.append(_varying_negatives(item))
     return one_a_cause(findings)

@@ -7,8 +7,7 @@ from typing import Any
 
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
-from stsflow.tasks.batching.build import text_columns
-from stsflow.tasks.batching.by_loss import sampler_of
+from stsflow.tasks.batching.build import sampler_of, text_columns
 from stsflow.tasks.batching.drawn import planned_exposure
 from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.ground.environment import hardware, versions

@@ -25,7 +25,6 @@ from stsflow.tasks.ground.errors import (
 )
 from stsflow.tasks.ground.fingerprint import sha256_of_model
 from stsflow.tasks.ground.workspace import TrainingFolder
-from stsflow.tasks.losses import Loss
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.training.checkpoints import steps_of
@@ -249,7 +248,7 @@ def with_less_memory(spec: WorkerSpec, folder: TrainingFolder) -> WorkerSpec | N
     parts, losses = dict(spec.parts), dict(spec.lighter_losses)
     for one in names:
         loss = spec.loss_of(one)
-        smaller: Loss | None = loss.lighter()
+        smaller = loss.lighter()
         if loss.is_mean_of_rows and micro_batch(spec, one) > 1:
             parts[one] = 2 * parts.get(one, 1)
         elif smaller is not None:
@@ -270,14 +269,11 @@ def micro_batch(spec: WorkerSpec, name: str) -> int:
 
 def memory_remedy(spec: WorkerSpec, name: str | None) -> str:
     """What to change in the recipe when the memory cannot be made to do."""
-    kinds = {spec.loss_of(one).kind for one in ([name] if name else spec.request.losses)}
-    if "multiple_negatives_ranking" in kinds:
-        return (
-            "This loss learns from all rows of a batch together, so its batch cannot be computed in parts: use kind: "
-            "cached_multiple_negatives_ranking (the same loss at any batch size), a smaller batch_size, or a smaller "
-            "model.max_seq_length."
-        )
-    return "Use a smaller batch_size, a smaller model.max_seq_length, or gradient_checkpointing: true."
+    losses = [spec.loss_of(one) for one in ([name] if name else spec.request.losses)]
+    remedies = dict.fromkeys(loss.memory_remedy for loss in losses if loss.memory_remedy)
+    return " ".join(remedies) or (
+        "Use a smaller batch_size, a smaller model.max_seq_length, or gradient_checkpointing: true."
+    )
 
 
 def record_failure(

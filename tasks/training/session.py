@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from datasets import DatasetDict
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 from transformers import set_seed
 
@@ -23,11 +22,10 @@ from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.files import folder_made_whole
 from stsflow.tasks.ground.lever import LeverState
 from stsflow.tasks.ground.workspace import TrainingFolder
-from stsflow.tasks.losses import CachedMultipleNegativesRanking, Loss, Matryoshka
 from stsflow.tasks.models.dropout import masks_drawn, quicken_dropout
 from stsflow.tasks.models.hardware import choose_device, choose_precision
 from stsflow.tasks.models.loading import load_encoder
-from stsflow.tasks.models.merge_columns import MergedColumns, merge_columns
+from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.models.padding_free import Precision, counters, enable_padding_free, is_padding_free
 from stsflow.tasks.training.arguments import Pace, trainer_arguments
 from stsflow.tasks.training.batches import open_set
@@ -36,7 +34,7 @@ from stsflow.tasks.training.choosing import ChoosingEvaluator
 from stsflow.tasks.training.events import EventLog
 from stsflow.tasks.training.outcome import trained_model
 from stsflow.tasks.training.processes import join
-from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
+from stsflow.tasks.training.request import WorkerSpec
 from stsflow.tasks.training.trainer import Reporter, Trainer, spent
 
 if TYPE_CHECKING:
@@ -147,49 +145,37 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     return Session(trainer, reporter, (device, precision, flattening, merging, dropping), merged)
 
 
-def cached(request: TrainingRequest) -> list[str]:
-    """Training sets whose loss bounds its own memory, so that a token budget is for its mini-batches."""
-    inner = {name: loss.loss if isinstance(loss, Matryoshka) else loss for name, loss in request.losses.items()}
-    return [name for name, loss in inner.items() if isinstance(loss, CachedMultipleNegativesRanking)]
-
-
 def build_losses(
     spec: WorkerSpec, model: SentenceTransformer
 ) -> tuple[dict[str, nn.Module], dict[str, MergedColumns], LeverState]:
     """A loss for each training set over the same model, and those of them that encode all columns at once."""
-    built = {prepared.name: spec.loss_of(prepared.name).build(model) for prepared in spec.request.sets}
-    if spec.request.training.batch_tokens:
-        for name in cached(spec.request):
-            give_token_budget(spec, name, built[name])
+    chosen = {prepared.name: spec.loss_of(prepared.name) for prepared in spec.request.sets}
+    built = {name: loss.build(model) for name, loss in chosen.items()}
+    for name, tokens in token_budgets(spec).items():
+        chosen[name].limit_tokens(built[name], tokens)
     asked = spec.request.training.merge_columns
     if asked == "off":
         return built, {}, _merge_state(asked, "off", "the recipe says off")
     if not is_padding_free(model):
         reason = "batches are padded, and a padded batch of all columns is more work than one for each"
         return built, {}, _merge_state(asked, "off", reason)
-    losses = {name: merge_columns(loss) for name, loss in built.items()}
-    merged = {name: loss for name, loss in losses.items() if isinstance(loss, MergedColumns)}
+    merged = {name: MergedColumns(built[name]) for name, loss in chosen.items() if loss.is_of_embeddings_alone}
     if not merged:
         return built, {}, _merge_state(asked, "off", "no loss of this training can be given its embeddings at once")
-    return losses, merged, _merge_state(asked, "on", f"one flattened forward pass for {', '.join(merged)}")
+    return built | merged, merged, _merge_state(asked, "on", f"one flattened forward pass for {', '.join(merged)}")
 
 
-def give_token_budget(spec: WorkerSpec, name: str, loss: nn.Module) -> None:
-    """Let a cached loss fill its mini-batches up to `batch_tokens`; its batch is then as large as the recipe says.
+def token_budgets(spec: WorkerSpec) -> dict[str, int]:
+    """Tokens that the losses which bound their own memory encode at a time; their batch is as large as the recipe says.
 
-    A lighter form of the loss, which has a smaller mini-batch, gets as much less.
+    A lighter form of such a loss, which takes fewer rows at a time, gets as much less.
     """
-    asked, now = (cached_part(one) for one in (spec.request.losses[name], spec.loss_of(name)))
-    budget = (spec.request.training.batch_tokens or 0) * now.mini_batch_size // asked.mini_batch_size
-    inner: Any = loss.loss if isinstance(loss, MatryoshkaLoss) else loss
-    inner.mini_batch_num_tokens = max(budget, 1)
-
-
-def cached_part(loss: Loss) -> CachedMultipleNegativesRanking:
-    """The cached loss itself, or the one inside a Matryoshka loss."""
-    inner = loss.loss if isinstance(loss, Matryoshka) else loss
-    assert isinstance(inner, CachedMultipleNegativesRanking)
-    return inner
+    tokens, budgets = spec.request.training.batch_tokens, dict[str, int]()
+    for name, loss in spec.request.losses.items():
+        asked, now = loss.rows_at_a_time, spec.loss_of(name).rows_at_a_time
+        if tokens and asked and now:
+            budgets[name] = max(tokens * now // asked, 1)
+    return budgets
 
 
 def _merge_state(asked: str, chosen: str, reason: str) -> LeverState:

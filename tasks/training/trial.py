@@ -43,7 +43,7 @@ def needs_trial(request: TrainingRequest) -> bool:
         or config.gradient_checkpointing
         or "on" in (config.padding_free, config.merge_columns, config.word_dropout)
         or config.device == "cuda"
-        or any(loss.kind == "matryoshka" for loss in request.losses.values())
+        or any(loss.wants_trial for loss in request.losses.values())
     )
 
 
@@ -53,6 +53,12 @@ def try_trainer(request: TrainingRequest, workspace: Workspace) -> None:
     Raises RecipeError with the libraries' reason, or what `train` raises when its process hangs or dies. Too little
     memory and a loss that is not finite are left to the run itself, which can do something about them and records them.
     """
+    for name, loss in request.losses.items():
+        if loss.least_dimension > request.base.dimension:
+            raise RecipeError(
+                f"training.losses.{name}: a dimension of {loss.least_dimension:,} cannot exceed the model's embedding "
+                f"dimension of {request.base.dimension:,}"
+            )
     if not needs_trial(request) or finished_training(request, workspace.training(request.fingerprint)) is not None:
         return
     paces = {"max_steps": 1, "logging_steps": 1, "eval_steps": None, "checkpoint_steps": 1}

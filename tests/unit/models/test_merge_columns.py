@@ -9,13 +9,11 @@ import torch
 from models import SENTENCES
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import (
-    CachedMultipleNegativesRankingLoss,
     CosineSimilarityLoss,
-    MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
 
-from stsflow.tasks.models.merge_columns import MergedColumns, concatenate, merge_columns
+from stsflow.tasks.models.merge_columns import MergedColumns, concatenate
 from stsflow.tasks.models.padding_free import counters, enable_padding_free
 
 COLUMNS = [list(SENTENCES[:4]), list(SENTENCES[4:8]), list(SENTENCES[12:16])]
@@ -40,8 +38,7 @@ def test_same_loss_and_gradients_in_one_forward(model: SentenceTransformer, kind
     labels = torch.tensor([0.1, 0.9, 0.4, 0.7]) if columns == 2 else None
     expected = loss_and_gradient(kind(model), labels, columns)
     enable_padding_free(model, "on", "cpu", "float32")
-    loss = merge_columns(kind(model))
-    assert isinstance(loss, MergedColumns)
+    loss = MergedColumns(kind(model))
     found = loss_and_gradient(loss, labels, columns)
     assert (loss.merged_batches, counters(model)["flattened_batches"]) == (1, 1)
     assert found[0] == pytest.approx(expected[0], rel=1e-5)
@@ -49,20 +46,11 @@ def test_same_loss_and_gradients_in_one_forward(model: SentenceTransformer, kind
 
 
 def test_padded_batches_go_to_the_loss_as_they_are(model: SentenceTransformer) -> None:
-    loss = merge_columns(MultipleNegativesRankingLoss(model))
+    loss = MergedColumns(MultipleNegativesRankingLoss(model))
     assert loss_and_gradient(loss, None, 3)[0] == pytest.approx(
         loss_and_gradient(MultipleNegativesRankingLoss(model), None, 3)[0]
     )
-    assert isinstance(loss, MergedColumns)
     assert loss.merged_batches == 0
-
-
-def test_losses_that_need_their_columns_apart_are_left_alone(model: SentenceTransformer) -> None:
-    for loss in (
-        CachedMultipleNegativesRankingLoss(model),
-        MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), [32, 16]),
-    ):
-        assert merge_columns(loss) is loss
 
 
 def test_columns_with_a_prompt_are_not_merged(model: SentenceTransformer) -> None:
@@ -73,7 +61,6 @@ def test_columns_with_a_prompt_are_not_merged(model: SentenceTransformer) -> Non
 def test_large_batches_are_not_merged_on_a_cpu(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stsflow.tasks.models.merge_columns.MOST_TOKENS_ON_CPU", 10)
     enable_padding_free(model, "on", "cpu", "float32")
-    loss = merge_columns(MultipleNegativesRankingLoss(model))
+    loss = MergedColumns(MultipleNegativesRankingLoss(model))
     loss_and_gradient(loss, None, 3)
-    assert isinstance(loss, MergedColumns)
     assert (loss.merged_batches, counters(model)["flattened_batches"]) == (0, 3)

@@ -178,6 +178,31 @@ def test_losses_that_compare_rows_are_not_means_of_rows() -> None:
         assert not Matryoshka(loss=loss, dimensions=(8,)).is_mean_of_rows
 
 
+def test_losses_that_need_their_columns_apart_are_not_given_embeddings(model: SentenceTransformer) -> None:
+    ranking, cached = MultipleNegativesRanking(), CachedMultipleNegativesRanking()
+    assert not any(loss.is_of_embeddings_alone for loss in (cached, Matryoshka(loss=ranking, dimensions=(32, 8))))
+    for loss in (ranking, CosineSimilarity(), CoSENT(), AnglE(), TripletMargin()):
+        assert loss.is_of_embeddings_alone
+        assert hasattr(loss.build(model), "compute_loss_from_embeddings")
+
+
+def test_what_holds_of_a_loss_holds_of_the_matryoshka_around_it() -> None:
+    cached = Matryoshka(loss=CachedMultipleNegativesRanking(mini_batch_size=7), dimensions=(16, 32))
+    assert (cached.rows_at_a_time, cached.bounds_its_memory, cached.least_dimension) == (7, True, 32)
+    assert cached.ranks_against_the_batch and cached.negatives(4, 3) == 7  # 4 positives and 4 negatives, its own apart
+    ranking = Matryoshka(loss=MultipleNegativesRanking(), dimensions=(8,))
+    assert "cached_multiple_negatives_ranking" in ranking.memory_remedy
+    scored = Matryoshka(loss=CosineSimilarity(), dimensions=(8,))
+    assert (scored.negatives(4, 2), scored.bounds_its_memory, scored.memory_remedy) == (0, False, "")
+
+
+def test_a_token_budget_reaches_the_cached_loss_within_another(small_bert: Path) -> None:
+    loss = Matryoshka(loss=CachedMultipleNegativesRanking(), dimensions=(32, 8))
+    built: Any = loss.build(SentenceTransformer(str(small_bert), device="cpu"))
+    loss.limit_tokens(built, 500)
+    assert built.loss.mini_batch_num_tokens == 500
+
+
 def test_only_a_cached_loss_has_a_lighter_form() -> None:
     cached = CachedMultipleNegativesRanking(mini_batch_size=32)
     assert cached.lighter() == CachedMultipleNegativesRanking(mini_batch_size=16)

@@ -1,0 +1,32 @@
+"""Ranking of scored pairs against each other, by their cosines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from stsflow.tasks.losses.loss import PlainLoss
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class CoSENT(PlainLoss):
+    """Ranking loss over all pairs of pairs in the batch: the pair with the higher score must have the higher cosine."""
+
+    kind: Literal["cosent"] = "cosent"
+    learns_from: ClassVar[tuple[str, ...]] = ("scored_pairs",)
+    is_of_embeddings_alone: ClassVar[bool] = True
+    scale: float = Field(default=20.0, gt=0, le=10_000)
+    """Factor on the differences of cosines."""
+
+    def build(self, model: nn.Module) -> nn.Module:
+        """The loss as a module over `model`."""
+        from sentence_transformers.sentence_transformer.losses import CoSENTLoss
+
+        return CoSENTLoss(model, scale=self.scale)  # type: ignore[no-any-return]
+
+    def parameters(self) -> dict[str, object]:
+        """Its parameters as the library names them."""
+        return {"scale": self.scale, "similarity_fct": "pairwise_cos_sim"}

@@ -1,0 +1,29 @@
+"""Regression of the cosine of a pair on its score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from stsflow.tasks.losses.loss import PlainLoss
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class CosineSimilarity(PlainLoss):
+    """Mean squared error between the cosine of a pair and its score."""
+
+    kind: Literal["cosine_similarity"] = "cosine_similarity"
+    learns_from: ClassVar[tuple[str, ...]] = ("scored_pairs",)
+    is_mean_of_rows: ClassVar[bool] = True
+    is_of_embeddings_alone: ClassVar[bool] = True
+
+    def build(self, model: nn.Module) -> nn.Module:
+        """The loss as a module over `model`."""
+        from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
+
+        return CosineSimilarityLoss(model)  # type: ignore[no-any-return]
+
+    def parameters(self) -> dict[str, object]:
+        """Its parameters as the library names them."""
+        return {"loss_fct": "torch.nn.modules.loss.MSELoss"}

@@ -1,0 +1,38 @@
+"""A margin between the distances to the positive and to the negative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from stsflow.tasks.losses.loss import PlainLoss
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TripletMargin(PlainLoss):
+    """The positive must be nearer to the anchor than the negative by a margin."""
+
+    kind: Literal["triplet"] = "triplet"
+    learns_from: ClassVar[tuple[str, ...]] = ("nli_triplets", "triplets")
+    is_mean_of_rows: ClassVar[bool] = True
+    is_of_embeddings_alone: ClassVar[bool] = True
+    margin: float = Field(default=5.0, gt=0, le=10_000)
+    """Wanted difference of the distances."""
+    distance: Literal["cosine", "euclidean", "manhattan"] = "euclidean"
+    """Distance of two embeddings."""
+
+    def build(self, model: nn.Module) -> nn.Module:
+        """The loss as a module over `model`."""
+        from sentence_transformers.sentence_transformer.losses import TripletLoss
+        from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
+
+        distance = getattr(TripletDistanceMetric, self.distance.upper())
+        return TripletLoss(model, distance_metric=distance, triplet_margin=self.margin)  # type: ignore[no-any-return]
+
+    def parameters(self) -> dict[str, object]:
+        """Its parameters as the library names them."""
+        metric = f"TripletDistanceMetric.{self.distance.upper()}"
+        return {"distance_metric": metric, "triplet_margin": self.margin}
