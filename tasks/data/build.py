@@ -19,11 +19,12 @@ from stsflow.tasks.ground.addresses import path_in
 from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.files import folder_made_whole
-from stsflow.tasks.ground.fingerprint import code_of, fingerprint
+from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.seal import seal, what_is_wrong
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.leakage.policies import check_leakage
+from stsflow.tasks.made.code import code_of
 from stsflow.tasks.recipe.sections import DataConfig, LeakageConfig, TrainingSet
 from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts, SourceRef
 from stsflow.tasks.records.findings import Finding
@@ -34,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 RECORD = "prepared.json"
 LIBRARIES = ("python", "datasets")
-CODE = ("data", "sources", "shapes", "leakage")
 SAID = frozenset({"integrity.quoting", "integrity.quotes_kept", "integrity.byte_order_mark"})
 """Findings on how the bytes were read, said at once: they stand in reports and cards, but `evaluate` has neither."""
 
@@ -122,7 +122,11 @@ def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
         files = [[format_of(path_in(file.uri)), file.sha256] for file in one.source.files]
         sets.append([one.name, one.role, section, one.source.revision, files])
     return fingerprint(
-        sets, leakage, code_of(*CODE), {n: v for n, v in versions().items() if n in LIBRARIES}, pa.__version__
+        sets,
+        leakage,
+        code_of(__name__, [one.section for one in wanted]),
+        {n: v for n, v in versions().items() if n in LIBRARIES},
+        pa.__version__,
     )
 
 

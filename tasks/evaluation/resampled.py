@@ -10,9 +10,10 @@ import numpy as np
 
 from stsflow.tasks.evaluation.scoring import read_parquet
 from stsflow.tasks.ground.environment import versions
-from stsflow.tasks.ground.fingerprint import code_of, fingerprint, sha256_of_file
+from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.made.code import code_of
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.evaluation import Interval
 from stsflow.tasks.statistics.bootstrap import (
@@ -24,8 +25,6 @@ from stsflow.tasks.statistics.bootstrap import (
 from stsflow.tasks.statistics.correlation import Floats
 from stsflow.tasks.statistics.permutation import paired_mean_permutation_p, paired_permutation_p
 from stsflow.tasks.statistics.similarity import SIMILARITIES
-
-CODE = ("statistics", "evaluation/resampled.py", "evaluation/scoring.py")
 
 
 class Resampled(Record):
@@ -59,7 +58,7 @@ def resampled(
 def _fingerprint(first: Path, second: Path, metric: str, config: EvaluationConfig) -> str:
     settings = config.model_dump(include={"resamples", "confidence", "seed"}, mode="json")
     files = (sha256_of_file(first), sha256_of_file(second))
-    return fingerprint(*files, metric, settings, code_of(*CODE), versions()["numpy"])
+    return fingerprint(*files, metric, settings, code_of(__name__), versions()["numpy"])
 
 
 def _resample(first: Mapping[str, Any], second: Mapping[str, Any], metric: str, config: EvaluationConfig) -> Resampled:

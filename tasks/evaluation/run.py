@@ -15,9 +15,10 @@ from stsflow.tasks.ground.child import last_lines, python_module, run_child
 from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import EvaluationFailed, ModelError, Refused
 from stsflow.tasks.ground.files import folder_made_whole, link_or_copy, write_text_atomically
-from stsflow.tasks.ground.fingerprint import code_of, fingerprint
+from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.seal import seal, what_is_wrong
 from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.made.code import code_of
 from stsflow.tasks.models.hardware import AskedDevice, Device, choose_device
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.recipe.sections import EvaluationConfig
@@ -30,8 +31,7 @@ log = logging.getLogger(__name__)
 
 # What the numbers depend on besides model, data and settings.
 LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch", "numpy", "mteb")
-CODE = ("evaluation", "suites", "models", "statistics", "shapes")
-"""Where the code lies that turns a model and rows into scores; that of models makes the embeddings."""
+WORKER = "stsflow.tasks.evaluation.worker"
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ def scores_fingerprint(
     settings = config.model_dump(include={"resamples", "confidence", "seed"}, mode="json")
     asked = (suite, config.suites[suite].model_dump(mode="json"))
     found = {name: version for name, version in versions().items() if name in LIBRARIES}
-    return fingerprint(model.digest, loading, rows, asked, settings, code_of(*CODE), found, device)
+    code = code_of(WORKER, config.suites[suite])
+    return fingerprint(model.digest, loading, rows, asked, settings, code, found, device)
 
 
 def _missing(places: Mapping[str, Mapping[str, Path]]) -> dict[str, list[str]]:
@@ -187,7 +188,7 @@ def _run_worker(
                 )  # fmt: skip
         spec = EvaluationSpec(models=tuple(specs), config=config, data=data, device=device)
         ended = run_child(
-            python_module("stsflow.tasks.evaluation.worker", str(spec.write(Path(scratch) / "spec.json"))),
+            python_module(WORKER, str(spec.write(Path(scratch) / "spec.json"))),
             worker_log,
             environment=_environment(config),
         )

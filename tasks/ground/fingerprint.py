@@ -1,4 +1,4 @@
-"""Content hashes: of bytes, files, folders, config sections and code.
+"""Content hashes: of bytes, files, folders and config sections.
 
 A fingerprint is the lower-case hexadecimal SHA-256 of a canonical form. Everything that is reused is found by the
 fingerprint of what determines it, never by a run id or by a path's name.
@@ -7,12 +7,9 @@ fingerprint of what determines it, never by a run id or by a path's name.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
@@ -32,8 +29,6 @@ def git_blob_id(path: Path) -> str:
             digest.update(block)
     return digest.hexdigest()
 
-
-TASKS = Path(__file__).resolve().parents[1]
 
 CARD_FILES = ("README.md", "facts.json", "figures")
 """What a model card puts into a model folder; it is written after the weights and is no part of the model."""
@@ -63,29 +58,6 @@ def fingerprint(*parts: Any) -> str:
     """SHA-256 of the parts' canonical JSON (sorted keys; pydantic models by their JSON form; paths as text)."""
     text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def code_version(*modules: ModuleType) -> str:
-    """SHA-256 of the source text of `modules`: a changed stage does not reuse what an older one made."""
-    return fingerprint([inspect.getsource(module) for module in modules])
-
-
-@cache
-def code_of(*places: str) -> str:
-    """SHA-256 of the source in `places` below tasks/: a folder (its `task.py` left out, it only calls) or a file.
-
-    What a stage makes is kept under a key that holds this, so that changed code finds nothing that older code made. The
-    contract tests compare the places with what the code really imports.
-    """
-    files = {path.relative_to(TASKS).as_posix(): sha256_of_file(path) for path in files_of(*places)}
-    return fingerprint(files)
-
-
-def files_of(*places: str) -> list[Path]:
-    """The modules that `code_of` reads."""
-    folders = [TASKS / place for place in places if not place.endswith(".py")]
-    found = {path for folder in folders for path in folder.rglob("*.py") if path.name != "task.py"}
-    return sorted(found | {TASKS / place for place in places if place.endswith(".py")})
 
 
 def _plain(value: Any) -> Any:

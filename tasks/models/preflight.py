@@ -9,8 +9,9 @@ from pathlib import Path
 from stsflow.tasks.ground.child import last_lines, python_module, run_child
 from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import ModelError
-from stsflow.tasks.ground.fingerprint import code_of, fingerprint
+from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.made.code import code_of
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
@@ -24,8 +25,7 @@ NOT_LOADED = ("model.does_not_load", "model.memory", "model.check_died")
 LOADED = "loaded"
 """The file that the child leaves as soon as the model is loaded."""
 TEXTS_OF_A_COLUMN = 64
-CODE = ("models",)
-"""The modules that decide: an answer that older ones gave does not count."""
+WORKER = "stsflow.tasks.models.preflight_worker"
 
 
 class CheckRequest(Record):
@@ -85,7 +85,7 @@ def check_base_model(
     """
     patience = load_seconds or 240.0 + ref.parameters / 10e6
     memory = memory_bytes or memory_limit(ref.parameters)
-    key = fingerprint(ref, list(sample_texts), versions(), code_of(*CODE))
+    key = fingerprint(ref, list(sample_texts), versions(), code_of(WORKER))
     result = folder / "findings.json"
     known = _read(result, key)
     if known is not None and not any(finding.code == "model.memory" for finding in known):  # the machine may have more
@@ -106,7 +106,7 @@ def check_base_model(
         return f"no answer after {TIMEOUT_SECONDS:.0f} s" if seconds > TIMEOUT_SECONDS else None
 
     ended = run_child(
-        python_module("stsflow.tasks.models.preflight_worker", str(spec_file)), log,
+        python_module(WORKER, str(spec_file)), log,
         environment=process_environment(), on_tick=too_long, tick_seconds=0.5,
     )  # fmt: skip
     found = _read(result, key)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from stsflow.tasks.ground.child import last_lines, python_module, run_child
 from stsflow.tasks.ground.errors import ModelError
-from stsflow.tasks.ground.fingerprint import code_of, fingerprint, sha256_of_file
+from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.made.code import code_of
 from stsflow.tasks.recipe.sections import TokensConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.findings import Finding
@@ -28,7 +29,6 @@ from stsflow.tasks.tokens.counting import Counts, FastCounter, TokenCounter, tok
 from stsflow.tasks.tokens.padding import expected_padding_share
 
 TEXT_COLUMNS = frozenset(TRIPLET_COLUMNS + PAIR_COLUMNS + SCORED_PAIR_COLUMNS) - {"score"}
-CODE = ("tokens", "shapes")
 ROWS_AT_A_TIME = 20_000
 REMEMBERED_TEXTS = 1_000_000
 """Texts whose counts are kept; beyond that the memory starts anew, which costs time and changes no number."""
@@ -97,7 +97,7 @@ def _request(
         dict(batch_sizes),
         share,
         {name: dict(texts) for name, texts in prompts.items()},
-        code_of(*CODE),
+        code_of(__name__),
     )
     return TokenRequest(
         fingerprint=key, sets=sets, folder=base.path, max_seq_length=base.max_seq_length,

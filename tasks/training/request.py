@@ -8,9 +8,10 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from stsflow.tasks.ground.environment import versions
-from stsflow.tasks.ground.fingerprint import code_of, fingerprint
+from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.losses import Loss
+from stsflow.tasks.made.code import code_of
 from stsflow.tasks.models.hardware import choose_device, choose_precision
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.recipe.sections import RunConfig, TrainingConfig
@@ -32,10 +33,6 @@ NOT_IN_THE_WEIGHTS = frozenset(
     }
 )
 """Fields of the training section that change how a training is run and watched, and not one bit of its weights."""
-
-
-CODE = ("training", "losses", "batching", "models", "statistics", "shapes")
-"""Where the code lies that turns a request into weights; statistics choose the checkpoint."""
 
 
 class ChooseOn(Record):
@@ -83,7 +80,7 @@ class TrainingRequest(Record):
             [self.base.digest, self.base.max_seq_length, self.base.pooling, self.base.trust_remote_code],
             choose,
             {name: version for name, version in versions().items() if name in PACKAGES},
-            code_of(*CODE),
+            code_of("stsflow.tasks.training.worker", self.losses),
             _hardware(self.training),
         )
 

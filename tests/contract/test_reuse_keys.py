@@ -1,81 +1,147 @@
-"""What a stage made is found again by a key that holds the code which made it: all of it, as its imports say."""
+"""What a stage made is found again by a key that holds the code which made it: all of it, by what it means."""
 
 from __future__ import annotations
 
+import ast
+import inspect
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from own_imports import imports
 
-from stsflow.tasks.data import build
-from stsflow.tasks.evaluation import resampled, run
-from stsflow.tasks.ground.fingerprint import TASKS, code_of, files_of
-from stsflow.tasks.models import preflight
-from stsflow.tasks.tokens import statistics
-from stsflow.tasks.training import request
+import stsflow
+from stsflow.tasks.ground.family import Kind
+from stsflow.tasks.made import code
+from stsflow.tasks.made.code import VALUES, code_of, reached_from
+from stsflow.tasks.recipe import sections
+from stsflow.tasks.suites import StsSuite
 
-# Stage, where its work begins, the places in its key, and what it reaches without owing it a result.
-SHAPING = "rows are in the key by their digest"
-VALUES = "it states a section; the section's values are in the key"
-STAGES = [
-    ("training", ("training/worker.py",), request.CODE, {}),
-    (
-        "evaluation",
-        ("evaluation/worker.py", "suites/__init__.py"),
-        run.CODE,
-        dict.fromkeys(("sources/__init__.py", "data/__init__.py"), SHAPING),
+TASKS = Path(__file__).resolve().parents[2] / "tasks"
+# Stage: where its work begins; modules without which it cannot make what it makes; some that it has nothing to do with.
+STAGES = {
+    "data": (
+        "data.build",
+        "data.delimited data.scenes.wording sources.hub shapes.shaping leakage.near_duplicates data.quoting",
+        "training.trainer batching.build card.render plan.forecast",
     ),
-    (
-        "comparisons",
-        ("evaluation/resampled.py",),
-        resampled.CODE,
-        {"evaluation/embedded.py": "a type of what scoring holds; a comparison reads files that are there"},
+    "tokens": ("tokens.statistics", "tokens.counting tokens.padding tokens.worker", "training.trainer evaluation.run"),
+    "preflight": ("models.preflight_worker", "models.soundness models.loading", "training.trainer evaluation.run"),
+    "training": (
+        "training.worker",
+        "training.trainer training.checkpoints batching.no_duplicates losses models.encode models.padding_free "
+        "statistics.correlation recipe.prompts",
+        "rules card.render data.download leakage.overlap plan.forecast tracking.store training.task evaluation.run",
     ),
-    ("tokens", ("tokens/worker.py", "tokens/statistics.py"), statistics.CODE, {}),
-    ("preflight", ("models/preflight_worker.py",), preflight.CODE, {}),
-    ("data", ("data/build.py",), build.CODE, {"suites/__init__.py": VALUES}),
-]
-# What `data/shapes.py` reaches inside its functions, to read and shape rows.
-ROWS_IN_THE_KEY = dict.fromkeys(
-    ("data/charset.py", "data/integrity.py", "data/reading.py", "shapes/shaping.py", "data/__init__.py"), SHAPING
+    "evaluation": (
+        "evaluation.worker",
+        "evaluation.scoring models.encode models.loading statistics.bootstrap",
+        "training.trainer card.render rules data.download evaluation.task",
+    ),
+    "comparisons": (
+        "evaluation.resampled",
+        "evaluation.scoring statistics.permutation statistics.bootstrap",
+        "training.trainer card.render evaluation.worker",
+    ),
+}
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The project's sources in a folder of their own, which keys are worked out from."""
+    shutil.copytree(TASKS, tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(stsflow, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(code, "_remember", lambda: None)
+    code._code_of.cache_clear()
+    yield tmp_path / "tasks"
+    code._code_of.cache_clear()
+
+
+def key(start: str) -> str:
+    code._code_of.cache_clear()
+    return code_of(f"stsflow.tasks.{start}")
+
+
+def with_other_words(source: str) -> str:
+    """The same code with another layout, other docstrings and comments, and one more import for type checkers."""
+    lines = source.splitlines(keepends=True)
+    for node in reversed(list(ast.walk(ast.parse(source)))):
+        alone = (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        )
+        if alone and node.lineno == node.end_lineno:
+            lines[node.lineno - 1] = lines[node.lineno - 1].replace('"""', '"""Other words: ', 1)
+    text = "".join(lines).replace(
+        "from __future__ import annotations\n", "from __future__ import annotations\n\n# new\n"
+    )
+    return text + "\n\nif TYPE_CHECKING:\n    from somewhere import Nothing\n"
+
+
+@pytest.mark.parametrize(("start", "needed", "apart"), STAGES.values(), ids=STAGES)
+def test_code_that_matters_changes_the_key_and_words_do_not(copied: Path, start: str, needed: str, apart: str) -> None:
+    before = key(start)
+    reached = reached_from(f"stsflow.tasks.{start}")
+    for path in reached.values():
+        path.write_text(with_other_words(path.read_text()))
+    assert key(start) == before
+    for name in needed.split():
+        path = reached[f"stsflow.tasks.{name}"]
+        source = path.read_text()
+        path.write_text(source + "\nCHANGED = True\n")
+        assert key(start) != before, name
+        path.write_text(source)
+    assert not {f"stsflow.tasks.{name}" for name in apart.split()} & set(reached)
+    for name in apart.split():
+        place = copied / Path(*name.split("."))
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        path.write_text(path.read_text() + "\nCHANGED = True\n")
+    assert key(start) == before
+
+
+@pytest.mark.parametrize(
+    "line", ["RATE = 1e-5", "RATE = 1e-4  # a comment", "RATE = 0.0_001", '"""Words."""\nRATE = 1e-4']
 )
-BELOW = ("ground", "records", "recipe")
+def test_only_the_first_of_these_is_another_rate(copied: Path, line: str) -> None:
+    path = copied / "training" / "worker.py"
+    source = path.read_text()
+    path.write_text(f"{source}\nRATE = 1e-4\n")
+    before = key("training.worker")
+    path.write_text(f"{source}\n{line}\n")
+    assert (key("training.worker") == before) == (line != "RATE = 1e-5")
 
 
-def reached(starts: tuple[str, ...], left_out: dict[str, str]) -> set[Path]:
-    """Every module of a stage that the code can import, through every function.
-
-    What lies in ground/, records/ and recipe/ carries values and is not followed: the values are in the keys.
-    """
-    seen: set[Path] = set()
-    todo = [TASKS / start for start in starts]
-    while todo:
-        path = todo.pop()
-        name = path.relative_to(TASKS).as_posix()
-        if path in seen or not path.exists() or path.relative_to(TASKS).parts[0] in BELOW or name in left_out:
-            continue
-        seen.add(path)
-        for found in imports(path):
-            if found.startswith("stsflow.tasks."):
-                module = TASKS / Path(*found.split(".")[2:])
-                todo += [module.with_suffix(".py"), module / "__init__.py"]
-    return seen
+def test_a_module_that_is_named_in_a_string_counts(copied: Path) -> None:
+    """A child process is started by its module's name."""
+    (copied / "new.py").write_text('COMMAND = ["-m", "stsflow.tasks.newer"]\n')
+    (copied / "newer.py").write_text("from . import newest\n")
+    (copied / "newest.py").write_text("")
+    assert {"stsflow.tasks.newer", "stsflow.tasks.newest"} < set(reached_from("stsflow.tasks.new"))
 
 
-@pytest.mark.parametrize(("stage", "starts", "places", "left_out"), STAGES, ids=[stage[0] for stage in STAGES])
-def test_the_key_of_a_stage_holds_all_code_that_it_reaches(
-    stage: str, starts: tuple[str, ...], places: tuple[str, ...], left_out: dict[str, str]
-) -> None:
-    not_counted = left_out if stage == "data" else {**ROWS_IN_THE_KEY, **left_out}
-    missing = reached(starts, not_counted) - set(files_of(*places))
-    assert sorted(path.relative_to(TASKS).as_posix() for path in missing) == []
+def test_a_module_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"stsflow\.tasks\.nowhere"):
+        code_of("stsflow.tasks.nowhere")
 
 
-def test_statistics_are_in_the_training_and_models_in_the_evaluation() -> None:
-    assert TASKS / "statistics" / "correlation.py" in files_of(*request.CODE)
-    assert TASKS / "models" / "encode.py" in files_of(*run.CODE)
+def test_what_is_not_followed_holds_values_alone() -> None:
+    """A section computes nothing: what a stage owes to one is in its key. No worker gets a whole recipe."""
+    for name, section in inspect.getmembers(sections, inspect.isclass):
+        if section.__module__ == VALUES and name != "RunConfig":
+            found = {
+                name for name, one in vars(section).items() if inspect.isfunction(one) or isinstance(one, property)
+            }
+            assert not {name for name in found if not name.startswith("_")}, section
 
 
-def test_other_places_give_another_key() -> None:
-    assert code_of("statistics") != code_of("statistics", "shapes") != code_of("models")
-    assert not [path for path in files_of("training") if path.name == "task.py"]
+class Elsewhere(Kind):
+    """A kind of another package: this module's."""
+
+
+def test_the_kinds_of_a_recipe_count_with_the_modules_they_come_from() -> None:
+    start = "stsflow.tasks.evaluation.worker"
+    suite = StsSuite.model_validate({"kind": "sts", "source": {"kind": "synthetic", "task": "sts", "split": "test"}})
+    assert code_of(start, suite) == code_of(start, {"a": [suite]}) != code_of(start)
+    modules = set(code._modules_of([{"one": Elsewhere(kind="elsewhere")}]))
+    assert modules == {__name__, "stsflow.tasks.ground.family", "stsflow.tasks.ground.schema"}
+    assert reached_from(*modules)[__name__] == Path(__file__)
+    assert StsSuite.__module__ in set(code._modules_of([suite]))

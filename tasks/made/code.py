@@ -1,0 +1,167 @@
+"""The code half of a key: a digest, by meaning, of every module that whatever makes something can reach.
+
+Reached is what a module imports, in whichever of its functions, and what that imports in turn; a module that is named
+in a string, as that of a child process is, counts as imported. Followed are our own modules and those of the packages
+that the kinds in a recipe come from; of libraries the versions are in the keys. One module is not followed:
+`recipe/sections.py` names every kind there is, and the sections that a stage gets are in its key by their values.
+
+By meaning: comments, docstrings, layout and what only a type checker reads do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.util import cache_from_source, resolve_name
+from pathlib import Path
+from typing import NamedTuple
+
+from stsflow.tasks.ground.files import write_text_atomically
+from stsflow.tasks.ground.fingerprint import fingerprint
+from stsflow.tasks.ground.schema import Section
+
+OURS = "stsflow"
+DOTTED = re.compile(r"\w+(\.\w+)+")
+VALUES = "stsflow.tasks.recipe.sections"
+"""What it holds is in the keys as values; what it imports is every kind of every family."""
+
+
+def code_of(*makers: object) -> str:
+    """SHA-256 over the meaning of all code that `makers` reach.
+
+    A maker is the name of a module, or part of a recipe: a section, its class, or several of them. Of a section count
+    its kind and the kinds in it: the modules that define them and the classes that they inherit from.
+    """
+    return _code_of(tuple(sorted(set(_modules_of(makers)))))
+
+
+def reached_from(*modules: str) -> dict[str, Path]:
+    """The file of each module that these modules reach, themselves included, by the module's name."""
+    roots = {OURS, *(module.partition(".")[0] for module in modules)}
+    found: dict[str, Path] = {}
+    todo = list(modules)
+    while todo:
+        name = todo.pop()
+        if name in found or name == VALUES or name.partition(".")[0] not in roots:
+            continue
+        if (path := _file_of(name)) is None:
+            continue  # a name out of a module, or a string that only looks like one
+        found[name] = path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        todo += [".".join(name.split(".")[:length]) for length in range(1, name.count(".") + 1)]
+        todo += [resolve_name(other, package) for other in _read(path).imports]
+    if missing := [module for module in modules if module not in found and module != VALUES]:
+        raise ModuleNotFoundError(f"there is no source of {', '.join(missing)}")
+    return found
+
+
+@cache  # what this process runs was read when it started
+def _code_of(modules: tuple[str, ...]) -> str:
+    known = len(_known())
+    meanings = {name: _read(path).meaning for name, path in reached_from(*modules).items()}
+    if len(_known()) > known:
+        _remember()
+    return fingerprint(meanings)
+
+
+def _modules_of(makers: Iterable[object]) -> Iterator[str]:
+    for maker in makers:
+        if isinstance(maker, str):
+            yield maker
+        else:
+            for section in _sections_in(maker):
+                yield from (base.__module__ for base in section.__mro__ if issubclass(base, Section))
+
+
+def _sections_in(value: object) -> Iterator[type[Section]]:
+    if isinstance(value, type):
+        yield value
+    elif isinstance(value, Section):
+        yield type(value)
+        yield from _sections_in([getattr(value, name) for name in type(value).model_fields])
+    elif isinstance(value, Mapping):
+        yield from _sections_in(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _sections_in(part)
+
+
+def _file_of(name: str) -> Path | None:
+    root, *rest = name.split(".")
+    package = import_module(root)
+    if not hasattr(package, "__path__"):
+        return None if rest or package.__file__ is None else Path(package.__file__)
+    place = Path(package.__path__[0], *rest)
+    candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+# ------------------------------------------------------------------------------------------------- what a file says
+
+
+class _Said(NamedTuple):
+    meaning: str
+    imports: list[str]
+
+
+class _Meaning(ast.NodeTransformer):
+    """Leaves out what changes nothing: strings that stand alone, and what is there for type checkers."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        alone = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if alone else node
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        return node.orelse if ast.unparse(node.test).endswith("TYPE_CHECKING") else node
+
+
+def _read(path: Path) -> _Said:
+    """What the file says. It is parsed once: what bytes say is kept where Python keeps its own bytecode."""
+    text = path.read_bytes()
+    key = hashlib.sha256(text).hexdigest()
+    known = _known()
+    if key not in known:
+        known[key] = _understood(text)
+    return known[key]
+
+
+def _understood(text: bytes) -> _Said:
+    tree = _Meaning().visit(ast.parse(text))
+    names: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= dict.fromkeys(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            inside = module if module.endswith(".") else f"{module}."
+            names |= dict.fromkeys((module, *(inside + alias.name for alias in node.names)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and DOTTED.fullmatch(node.value):
+            names[node.value] = None
+    return _Said(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), list(names))
+
+
+@cache
+def _known() -> dict[str, _Said]:
+    try:
+        return {key: _Said(*said) for key, said in json.loads(_cache_file().read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _remember() -> None:
+    """Keep what is known for the next process. A folder that cannot be written costs that one half a second."""
+    with contextlib.suppress(OSError):
+        write_text_atomically(_cache_file(), json.dumps(_known()))
+
+
+def _cache_file() -> Path:
+    """Beside this module's bytecode; another version of this module reads anew."""
+    here = Path(__file__)
+    return Path(cache_from_source(here)).with_suffix(f".{hashlib.sha256(here.read_bytes()).hexdigest()[:16]}.json")
