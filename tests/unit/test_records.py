@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stsflow.flows.__main__ import _in_json
+from stsflow.flows.command.shared import in_json
 from stsflow.tasks.ground.errors import DamagedRecord
 from stsflow.tasks.ground.lever import LeverState
 from stsflow.tasks.ground.schema import Record
@@ -46,7 +46,7 @@ def test_numbers_that_are_not_finite_are_valid_json_and_come_back(tmp_path: Path
 
 
 def test_what_a_command_prints_has_null_for_them() -> None:
-    printed = _in_json({"a": math.nan, "b": [1.5, (-math.inf,)], "c": {"d": "NaN", "e": True}})
+    printed = in_json({"a": math.nan, "b": [1.5, (-math.inf,)], "c": {"d": "NaN", "e": True}})
     assert printed == {"a": None, "b": [1.5, [None]], "c": {"d": "NaN", "e": True}}
 
 

@@ -1,0 +1,136 @@
+"""`stsflow evaluate`, `stsflow verify-card` and `stsflow promote`: what is said of a finished model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stsflow.flows.command.shared import Json, Overrides, Verbose, print_result, read_recipe
+from stsflow.tasks.ground.errors import CheckFailed
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="Example: stsflow evaluate .stsflow/runs/demo-1a2b3c4d-001/model --recipe flows/recipes/demo.yaml"
+)
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="A folder, a hub id (with --revision) or models:/name@alias.", show_default=False)
+    ],
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="Evaluate on the suites of this recipe.")] = None,
+    overrides: Overrides = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Evaluate on the scored pairs in this file.")] = None,
+    columns: Annotated[
+        tuple[str, str, str], typer.Option("--columns", metavar="SENTENCE1 SENTENCE2 SCORE", help="Its columns.")
+    ] = ("sentence1", "sentence2", "score"),
+    score_range: Annotated[
+        tuple[float, float], typer.Option("--score-range", metavar="LOW HIGH", help="Its lowest and highest score.")
+    ] = (0.0, 5.0),
+    quoting: Annotated[
+        str, typer.Option("--quoting", help="tsv and csv: auto, none (quotes are text) or minimal (RFC 4180).")
+    ] = "auto",
+    delimiter: Annotated[
+        str | None, typer.Option("--delimiter", help="tsv and csv: the character between fields.")
+    ] = None,
+    decimal: Annotated[str, typer.Option("--decimal", help="tsv and csv: the decimal mark, . or ,")] = ".",
+    encoding: Annotated[str, typer.Option("--encoding", help="Its text encoding.")] = "utf-8",
+    positional: Annotated[
+        str, typer.Option("--positional", metavar="NAME,NAME,…", help="It has no header: its columns, left to right.")
+    ] = "",
+    revision: Annotated[str | None, typer.Option("--revision", help="Commit of a hub model.")] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure a finished model on suites or on a file."""
+    from stsflow.flows.command.terminal import OUT, prepare_process
+
+    prepare_process(verbose=verbose)
+    if (recipe is None) == (data is None):
+        raise typer.BadParameter("give either --recipe RECIPE or --data FILE")
+    from stsflow.flows.evaluate import evaluate_on_file, evaluate_on_recipe, print_report
+
+    if recipe is not None:
+        report = evaluate_on_recipe(model, read_recipe(recipe, overrides), revision=revision)
+    else:
+        assert data is not None
+        reading = {"quoting": quoting, "decimal": decimal, "encoding": encoding}
+        report = evaluate_on_file(
+            model, data, columns, score_range, positional=tuple(positional.split(",")) if positional else (),
+            revision=revision, **(reading if delimiter is None else reading | {"delimiter": delimiter}),
+        )  # fmt: skip
+    print_result(report, as_json, lambda: print_report(report, OUT))
+
+
+@commands.command("verify-card", epilog="Example: stsflow verify-card .stsflow/runs/demo-1a2b3c4d-001/model")
+def verify_card(
+    folder: Annotated[
+        str, typer.Argument(help="A run's folder, a model's folder or models:/name@alias.", show_default=False)
+    ],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="ROOT", help="Folder that holds the data files of the card's run.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="A recipe of yours that says where data and base model are.")
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check a model card: its text against its records, its numbers against the weights, the data and the run."""
+    from stsflow.flows.command.terminal import OUT, prepare_process
+
+    prepare_process(verbose=verbose)
+    if data is not None and not data.is_dir():
+        raise typer.BadParameter(f"--data {data}: there is no such folder")
+    from stsflow.flows.verify_card import print_verification, verify
+
+    result = verify(folder, data=data, recipe=read_recipe(recipe) if recipe is not None else None)
+    print_result(result, as_json, lambda: print_verification(result, OUT))
+    if not result.holds:
+        raise typer.Exit(CheckFailed.exit_code)
+
+
+@commands.command(epilog='Example: stsflow promote stsflow-demo --rollback --reason "slow in production"')
+def promote(
+    name: Annotated[str, typer.Argument(help="Name of the registered model.", show_default=False)],
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Make the previous champion champion again; the present one stays out.")
+    ] = False,
+    rejected: Annotated[bool, typer.Option("--reject", help="Turn the candidate down; its weights stay out.")] = False,
+    readmitted: Annotated[
+        str | None,
+        typer.Option(
+            "--readmit", metavar="VERSION", help="Let in what was turned down (a version, or a digest of its weights)."
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the trail.")] = "",
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Decide on the candidate by its recipe's rules, or say what a person decides: back, out, or in again."""
+    from stsflow.flows.command.terminal import OUT, prepare_process
+    from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
+    from stsflow.tasks.ground.names import MODEL
+
+    if rollback + rejected + (readmitted is not None) > 1:
+        raise typer.BadParameter("give one of --rollback, --reject and --readmit")
+    MODEL.check("promote", name)
+    prepare_process(verbose=verbose)
+    start_embedded_server()
+    from stsflow.flows.promote import let_in_again, print_promotion, promote_candidate, reject_candidate, roll_back
+
+    wait_for_embedded_server()
+    if rollback:
+        result = roll_back(name, reason)
+    elif rejected:
+        result = reject_candidate(name, reason)
+    elif readmitted is not None:
+        result = let_in_again(name, readmitted, reason)
+    else:
+        result = promote_candidate(name, reason)
+    print_result(result, as_json, lambda: print_promotion(result, OUT))
+    asked_to_decide = not (rollback or rejected or readmitted)
+    if asked_to_decide and not result.promoted:
+        raise typer.Exit(CheckFailed.exit_code)

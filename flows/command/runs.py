@@ -1,0 +1,100 @@
+"""`stsflow run` and `stsflow plan`."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+
+from stsflow.flows.command.shared import Json, Overrides, Recipe, Verbose, print_result, read_recipe
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: stsflow run flows/recipes/demo.yaml --set training.epochs=2")
+def run(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Reuse nothing that an earlier run made.")] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Continue this unfinished run and no other.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, max=1000, help="Train with this many seeds, as nested runs.")
+    ] = 1,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train, evaluate, write the card and record all of it."""
+    from stsflow.flows.command.terminal import ERR, OUT, prepare_process, require_room
+    from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
+    from stsflow.tasks.ground.schema import LARGEST_SEED
+    from stsflow.tasks.ground.workspace import Workspace
+
+    prepare_process(verbose=verbose)
+    config = read_recipe(recipe, overrides)
+    if resume and (fresh or seeds > 1):
+        raise typer.BadParameter("--resume continues one run; it does not go with --fresh or --seeds")
+    if config.training.seed + seeds - 1 > LARGEST_SEED:
+        raise typer.BadParameter(
+            f"--seeds {seeds}: training.seed + {seeds - 1} is above {LARGEST_SEED}, the largest seed"
+        )
+    require_room(Workspace.here())
+    _end_on_sigterm()
+    start_embedded_server()
+    ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
+    from stsflow.flows.left_running import cancelled_when_stopped
+    from stsflow.tasks.tracking.store import Store
+
+    Store(Workspace.here())  # MLflow keeps what it opens: done here, it costs nothing while Prefect's server gets ready
+
+    with cancelled_when_stopped(Workspace.here()):
+        if seeds > 1:
+            from stsflow.flows.seeds import finetune_with_seeds
+
+            wait_for_embedded_server()
+            study = finetune_with_seeds(config, seeds=seeds, fresh=fresh)
+            print_result(study, as_json, lambda: study.show(OUT))
+            return
+        from stsflow.flows.command.summary import print_summary
+        from stsflow.flows.finetune import finetune
+
+        wait_for_embedded_server()
+        summary = finetune(config, fresh=fresh, resume=resume)
+        print_result(summary, as_json, lambda: print_summary(summary, OUT))
+
+
+@commands.command(epilog="Example: stsflow plan flows/recipes/gte-multilingual-korean.yaml --no-probe")
+def plan(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Run a few real steps to forecast time and memory.")
+    ] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 on warnings too.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what a recipe will really do, before anything is trained."""
+    from stsflow.flows.command.terminal import OUT, prepare_process
+
+    prepare_process(verbose=verbose)
+    config = read_recipe(recipe, overrides)
+    from stsflow.flows.plan import plan_recipe
+    from stsflow.tasks.plan.report import print_plan
+
+    report = plan_recipe(config, probe=probe)
+    print_result(report, as_json, lambda: print_plan(report, OUT))
+    severities = {finding.severity for finding in report.findings}
+    if "error" in severities or (strict and "warning" in severities):
+        raise typer.Exit(2)
+
+
+def _end_on_sigterm() -> None:
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that the trainer is ended and the record says cancelled."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
