@@ -113,7 +113,7 @@ def print_report(report: EvaluationReport, console: Console) -> None:
 
 def _as_base(recipe: ModelConfig, named: str, found: BaseModelRef, workspace: Workspace) -> BaseModelRef | None:
     """The recipe's base model, where that is what was named; None where it is another model, or not at hand."""
-    if isinstance(recipe.source, HubModel) and recipe.source.id != named:
+    if recipe.source.hub_id not in ("", named):
         return None  # it would have to be fetched to be told apart
     try:
         base = fetch_base_model(recipe, workspace)

@@ -21,7 +21,7 @@ from stsflow.tasks.evaluation.run import evaluate_model
 from stsflow.tasks.ground.addresses import is_url
 from stsflow.tasks.ground.errors import StsflowError
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
-from stsflow.tasks.models.sources import DirectoryModel, ModelSource
+from stsflow.tasks.models.sources import ModelSource
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef
@@ -115,9 +115,8 @@ class _Places:
 
     def find_base(self, stated: BaseModelRef, source: ModelSource) -> BaseModelRef | None:
         """The base by its digest: named by the person's recipe or the record, in the hub's cache, or in a package."""
-        own = []
-        if self.recipe is not None and isinstance(self.recipe.model.source, DirectoryModel):
-            own.append(self.recipe.model.source.path)
+        folder = self.recipe.model.source.own_folder if self.recipe is not None else None
+        own = [folder] if folder is not None else []
         if self.own_run is not None:
             recorded = BaseModelRef.load_or_none(self.own_run.data / "base-model.json")
             own += [recorded.path] if recorded is not None else []

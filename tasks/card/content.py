@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from stsflow.tasks.card.training_section import TrainingSection, training_sectio
 from stsflow.tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
 from stsflow.tasks.ground.fingerprint import sha256_of_file
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.models.sources import ModelSource
 from stsflow.tasks.recipe.reading import lock_recipe
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
@@ -216,7 +216,7 @@ def _details(run: RunRef, base: BaseModelRef, trained: TrainedModel, language: t
     after = FactSource(record="TrainedModel", mlflow_run_id=run.mlflow_run_id, model_digest=trained.model_digest)
     return ModelDetails(
         base_name=base.name,
-        base_link=_base_link(base),
+        base_link=ModelSource.of(base.kind).page(base.name, base.revision),
         base_origin=base.kind,
         base_revision=before.fact("base.revision", base.revision),
         base_weights=before.fact("base.weights_sha256", base.weights_sha256),
@@ -230,13 +230,6 @@ def _details(run: RunRef, base: BaseModelRef, trained: TrainedModel, language: t
         architecture=trained.architecture,
         language=language,
     )
-
-
-def _base_link(base: BaseModelRef) -> str:
-    is_hub_name = re.fullmatch(r"[\w.-]+/[\w.-]+", base.name, re.ASCII) is not None
-    if base.kind == "directory" or not is_hub_name:
-        return ""
-    return f"https://huggingface.co/{base.name}" + (f"/tree/{base.revision}" if base.kind == "hub" else "")
 
 
 def _widget(trained: TrainedModel, samples: Mapping[str, SetSamples]) -> tuple[tuple[str, ...], ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
 from stsflow.tasks.ground.errors import ModelError
@@ -11,7 +10,6 @@ from stsflow.tasks.ground.fingerprint import sha256_of_model
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.admission import admit
 from stsflow.tasks.models.folder import WEIGHTS, ModelFolder
-from stsflow.tasks.models.sources import HubModel
 from stsflow.tasks.recipe.sections import ModelConfig
 from stsflow.tasks.records.models import BaseModelRef
 
@@ -32,13 +30,8 @@ def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder:
     del workspace  # a hub model lies in the hub's cache, where other tools find it too; the others stay where they are
     _check_code_policy(model)
     name, path, revision = model.source.locate(recipe_folder or Path(), with_code=model.trust_remote_code)
-    if isinstance(model.source, HubModel) and revision != model.source.revision:
-        logger.warning(
-            "base model %s: %r is a branch or tag, which moves; now it is commit %s",
-            name,
-            model.source.revision,
-            revision,
-        )
+    if (moving := model.source.moving_name) and revision != moving:
+        logger.warning("base model %s: %r is a branch or tag, which moves; now it is commit %s", name, moving, revision)
     folder = admit(path, remote_code=model.trust_remote_code)
     if not model.trust_remote_code and folder.carries_code and not folder.is_native:
         raise ModelError(
@@ -71,17 +64,17 @@ def _check_code_policy(model: ModelConfig) -> None:
     if not model.trust_remote_code:
         return
     source = model.source
-    if not isinstance(source, HubModel):
+    if not source.hub_id:
         raise ModelError(
             f"model.trust_remote_code needs a hub source, whose code a commit pins; this is a {source.kind} source."
         )
-    if not re.fullmatch(r"[0-9a-f]{40}", source.revision):
+    if not source.pins_code:
         raise ModelError(
             f"model.trust_remote_code needs model.source.revision to be a full commit of 40 hexadecimal digits, "
-            f"not {source.revision!r}: anything else may run other code tomorrow."
+            f"not {source.moving_name!r}: anything else may run other code tomorrow."
         )
-    if source.id in WITHOUT_REMOTE_CODE:
-        raise ModelError(f"The code that {source.id} carries does not run under transformers 5. {_way_out(source.id)}")
+    if (name := source.hub_id) in WITHOUT_REMOTE_CODE:
+        raise ModelError(f"The code that {name} carries does not run under transformers 5. {_way_out(name)}")
 
 
 def _way_out(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -71,8 +70,7 @@ def lock_recipe(recipe: RunConfig, base: BaseModelRef, data: PreparedData) -> Ru
     """The recipe with the hashes of everything it read filled in, so that a later run reads the same or refuses."""
     values = recipe.model_dump(mode="json")
     values["model"]["weights_sha256"] = base.weights_sha256
-    if base.kind == "hub" and re.fullmatch(r"[0-9a-f]{40}", base.revision):  # a branch has become a commit
-        values["model"]["source"]["revision"] = base.revision
+    values["model"]["source"] = recipe.model.source.locked(base.revision).model_dump(mode="json")
     sections = [(values["data"]["train"][item.name], item) for item in data.train]
     sections += [(values["evaluation"]["suites"][item.name], item) for item in data.evaluation]
     for section, prepared in sections:
@@ -166,11 +164,10 @@ def _check_remote_code(recipe: RunConfig) -> None:
     if not recipe.model.trust_remote_code:
         return
     source = recipe.model.source
-    revision = getattr(source, "revision", "")
-    if source.kind != "hub" or not re.fullmatch(r"[0-9a-f]{40}", revision):
+    if not source.pins_code:
         raise RecipeError(
             "model.trust_remote_code: code is run only from a hub source pinned to a full commit hash "
-            f"(40 hexadecimal digits); found kind {source.kind!r}, revision {revision!r}"
+            f"(40 hexadecimal digits); found kind {source.kind!r}, revision {source.moving_name!r}"
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+
+from pydantic import field_validator
 
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.models.sources import ModelSource
 
 
 class BaseModelRef(Record):
@@ -13,7 +15,8 @@ class BaseModelRef(Record):
 
     name: str
     """For people and the card: a hub id where there is one."""
-    kind: Literal["hub", "directory", "package"]
+    kind: str
+    """Kind of source that it came from."""
     path: Path
     """Folder to load from, without the network."""
     revision: str
@@ -37,3 +40,10 @@ class BaseModelRef(Record):
     trust_remote_code: bool = False
     language: tuple[str, ...] = ()
     license: str = ""
+
+    @field_validator("kind")
+    @classmethod
+    def _is_a_kind(cls, value: str) -> str:
+        if value not in (known := [member.name() for member in ModelSource.members()]):
+            raise ValueError(f"found {value!r}; allowed: {', '.join(known)}")
+        return value
