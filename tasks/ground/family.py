@@ -43,14 +43,14 @@ class Kind(Section):
         return tuple(dict.fromkeys(named + below))
 
     @classmethod
-    def name(cls) -> str:
-        """What `kind` says in a recipe."""
+    def kind_name(cls) -> str:
+        """What `kind` says in a recipe. Not `name`: a kind may have a field of that name."""
         return str(cls.model_fields["kind"].default)
 
     @classmethod
     def of(cls, kind: str) -> type[Self]:
         """The kind with this name; raises KeyError when the family has none."""
-        return {member.name(): member for member in cls.members()}[kind]
+        return {member.kind_name(): member for member in cls.members()}[kind]
 
     @classmethod
     def is_family(cls) -> bool:

@@ -66,7 +66,7 @@ def test_a_kind_that_the_family_lacks_is_refused_with_the_names_that_it_has() ->
 
 def test_members_name_themselves() -> None:
     assert Fruit.members() == (Apple, Plum)
-    assert (Fruit.of("plum"), Apple.name()) == (Plum, "apple")
+    assert (Fruit.of("plum"), Apple.kind_name()) == (Plum, "apple")
     assert Fruit.is_family() and not Apple.is_family()
     assert Basket.model_json_schema()["properties"]["fruit"]["discriminator"]["mapping"].keys() == {"apple", "plum"}
 
