@@ -17,9 +17,9 @@ from stsflow.tasks.recipe.prompts import prompts_of
 from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.sets.columns import roles_of
 
 Sampler = Literal["batch_sampler", "no_duplicates"]
-TEXT_COLUMNS = ("anchor", "positive", "negative", "sentence1", "sentence2")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_sets(
     sets = []
     for item in prepared:
         table = open_table(item.path)
-        columns = text_columns(item)
+        columns = roles_of(item).texts
         texts = row_tokens = None
         if sampler_of(item.name, training, losses[item.name]) == "no_duplicates":
             texts = text_numbers(table, columns, normalise=training.normalise_duplicates)
@@ -71,16 +71,11 @@ def sampler_of(name: str, training: TrainingConfig, loss: Loss) -> Sampler:
     return "no_duplicates" if loss.ranks_against_the_batch else "batch_sampler"
 
 
-def text_columns(prepared: PreparedSet) -> list[str]:
-    """The columns of a set that hold texts, in order."""
-    return [name for name in prepared.columns if name in TEXT_COLUMNS]
-
-
 def set_tokens(prepared: PreparedSet, base: BaseModelRef, prompts: Mapping[str, str] | None = None) -> IntArray:
     """(rows, text columns) estimated token counts of a set, prompts by column included, cut at the model's limit."""
     tokenizer = base.path / "tokenizer.json"
     table = open_table(prepared.path)
-    return estimate_tokens(table, text_columns(prepared), tokenizer, base.max_seq_length, prompts)
+    return estimate_tokens(table, roles_of(prepared).texts, tokenizer, base.max_seq_length, prompts)
 
 
 def build_batches(sets: Sequence[SetForBatching], training: TrainingConfig, world_size: int) -> TrainingBatches:

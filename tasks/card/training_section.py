@@ -16,6 +16,7 @@ from stsflow.tasks.records.plan import Exposure, PlanReport
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.tokens import LengthStatistics, TokenReport
 from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.sets.columns import roles_of
 
 _LOSS_PAGE = "https://sbert.net/docs/package_reference/sentence_transformer/losses.html#"
 _PRIVATE_ARGUMENTS = frozenset({"output_dir", "logging_dir", "hub_token", "push_to_hub_token", "run_name"})
@@ -210,9 +211,8 @@ def _statistics(
         ("p99 tokens", "p99"), ("max tokens", "maximum"), ("distinct texts", "distinct"),
         ("cut rows", "truncated_rows"), ("cut share", "truncated_share"), ("unknown-token share", "unknown_share"),
     )  # fmt: skip
-    types = TableRow(
-        label="type", cells=tuple("float" if column == "score" else "string" for column in prepared.columns)
-    )
+    score = roles_of(prepared).score
+    types = TableRow(label="type", cells=tuple("float" if name == score else "string" for name in prepared.columns))
     rows = [types]
     for label, field in labels:
         cells = tuple(
@@ -229,12 +229,13 @@ def _statistics(
 def _score_rows(source: FactSource, prepared: PreparedSet, samples: SetSamples) -> tuple[TableRow, ...]:
     if samples.score is None:
         return ()
+    score = roles_of(prepared).score
     values = {"min": samples.score.minimum, "mean": samples.score.mean, "max": samples.score.maximum}
     return tuple(
         TableRow(
             label=f"{label} value",
             cells=tuple(
-                source.fact(f"data.{prepared.name}.score.{label}", value, "decimal") if column == "score" else None
+                source.fact(f"data.{prepared.name}.score.{label}", value, "decimal") if column == score else None
                 for column in prepared.columns
             ),
         )

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from stsflow.tasks.data.charset import open_text
 from stsflow.tasks.ground.errors import DataError
@@ -97,49 +94,3 @@ def check_rows(subject: str, rows: int, expected: int | None) -> None:
             f"{subject}: the source has {rows:,} rows, `expect_rows` says {expected:,} ({rows - expected:+,}). "
             "The data is not what the recipe was written for, or it is read the wrong way."
         )
-
-
-def describe_scores(subject: str, scores: np.ndarray, low: float, high: float) -> tuple[Finding, ...]:
-    """Range and granularity of gold scores; a warning when they use little of the declared range.
-
-    `scores` are float64 on the scale of `low`..`high`.
-    """
-    values = np.unique(scores)
-    step = float(np.diff(values).min()) if len(values) > 1 else 0.0
-    found = Finding(
-        severity="info", code="integrity.scores", subject=subject,
-        message=f"Scores run from {values[0]:g} to {values[-1]:g} in {len(values):,} distinct values, at least "
-        f"{step:.3g} apart; the declared range is {low:g} to {high:g}.",
-        numbers={"minimum": float(values[0]), "maximum": float(values[-1]), "distinct": len(values), "step": step},
-    )  # fmt: skip
-    if len(values) == 1 or values[-1] - values[0] >= (high - low) / 2:  # of one value no scale can be told
-        return (found,)
-    return (
-        found,
-        Finding(
-            severity="warning", code="integrity.score_range", subject=subject,
-            message=f"Scores run from {values[0]:g} to {values[-1]:g} and use less than half of the declared range "
-            f"{low:g} to {high:g}.",
-            remedy="Set `shape.score_range` to the scale of the data.",
-        ),
-    )  # fmt: skip
-
-
-def describe_labels(subject: str, counts: Mapping[str, int]) -> tuple[Finding, ...]:
-    """How often each label occurs; a warning when one of the three does not."""
-    found = Finding(
-        severity="info", code="integrity.labels", subject=subject,
-        message="Labels: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + ".",
-        numbers=dict(counts),
-    )  # fmt: skip
-    absent = [name for name, count in counts.items() if count == 0]
-    if not absent:
-        return (found,)
-    return (
-        found,
-        Finding(
-            severity="warning", code="integrity.label_absent", subject=subject,
-            message=f"No row is labelled {' or '.join(absent)}.",
-            remedy="Check `shape.label` and `shape.labels`.",
-        ),
-    )  # fmt: skip

@@ -20,9 +20,8 @@ from stsflow.tasks.leakage.near_duplicates import NearDuplicateIndex
 from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.recipe.sections import LeakageConfig
 from stsflow.tasks.records.data import OverlapCounts, PreparedSet
-from stsflow.tasks.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
+from stsflow.tasks.sets.columns import roles_of
 
-TEXT_COLUMNS = frozenset(TRIPLET_COLUMNS + PAIR_COLUMNS + SCORED_PAIR_COLUMNS) - {"score"}
 BLOCK = 50_000
 
 Key = Callable[[str], str]
@@ -51,13 +50,13 @@ def read_sentences(data: PreparedSet) -> Sentences:
     import pyarrow.compute as pc
 
     table = load_from_disk(str(data.path)).with_format("arrow")[:]
-    columns = tuple(name for name in data.columns if name in TEXT_COLUMNS)
+    columns, score = roles_of(data).texts, roles_of(data).score
     chunks = [
         pc.utf8_trim_whitespace(chunk.cast(pa.large_string())) for name in columns for chunk in table[name].chunks
     ]
     encoded = pa.chunked_array(chunks, type=pa.large_string()).combine_chunks().dictionary_encode()
     numbers = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32).reshape(len(columns), -1).T
-    scores = table["score"].to_numpy().astype(np.float64) if "score" in table.column_names else None
+    scores = None if score is None else table[score].to_numpy().astype(np.float64)
     return Sentences(columns, np.ascontiguousarray(numbers), encoded.dictionary, scores)
 
 

@@ -25,6 +25,7 @@ from stsflow.tasks.leakage.suites_apart import findings_of_suites, overlaps_of_s
 from stsflow.tasks.recipe.sections import LeakageConfig, Policy
 from stsflow.tasks.records.data import Overlap, PreparedSet, SuiteOverlap
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.shapes import Shape
 
 
 class LeakageResult(Record):
@@ -262,7 +263,7 @@ def _rewritten(one: _Checked, folder: Path) -> PreparedSet:
     # A raw NLI row is not a triplet: what leaves a shaped set there is a note, or the raw rows would not add up.
     changed = (
         {"notes": counts.notes | {f"triplets_dropped_{reason}": count for reason, count in counted.items()}}
-        if one.data.shape == "nli_triplets"
+        if not Shape.of(one.data.shape).row_for_row
         else {"dropped": counts.dropped | counted}
     )
     counts = counts.model_copy(update=changed | {"kept": len(kept)})

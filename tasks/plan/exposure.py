@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stsflow.tasks.batching.build import build_batches, read_sets, sampler_of, text_columns
+from stsflow.tasks.batching.build import build_batches, read_sets, sampler_of
 from stsflow.tasks.batching.drawn import planned_exposure
 from stsflow.tasks.batching.multi import TrainingBatches, ends_with
 from stsflow.tasks.ground.errors import PreconditionError
@@ -12,6 +12,7 @@ from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import Exposure, PlanReport
+from stsflow.tasks.sets.columns import roles_of
 
 _LEFT_OUT_SHARE = 0.01
 """From this share of a set left out by the sampler on, it is a warning."""
@@ -40,7 +41,7 @@ def plan_exposure(
         steps,
         accumulation,
         {name: recipe.loss_of(name) for name in batches.names},
-        {item.name: len(text_columns(item)) for item in data.train},
+        {item.name: len(roles_of(item).texts) for item in data.train},
     )
     return PlanReport(
         steps=steps if steps_per_epoch else 0,

@@ -94,10 +94,11 @@ def check_parts_fit(recipe: RunConfig) -> None:
     _check_names("training.batch_samplers", recipe.training.batch_samplers, recipe.data.train, "training set")
     for name, training_set in recipe.data.train.items():
         loss = recipe.loss_of(name)
-        if training_set.shape.kind not in loss.learns_from:
+        shape = training_set.shape
+        if shape.kind not in loss.learns_from:
             raise RecipeError(
-                f"training.losses.{name}: the loss {loss.kind!r} cannot learn from {training_set.shape.kind!r} "
-                f"(columns {', '.join(training_set.shape.columns)}); it needs one of: {', '.join(loss.learns_from)}"
+                f"training.losses.{name}: the loss {loss.kind!r} cannot learn from {shape.kind!r} "
+                f"(columns {', '.join(shape.roles.columns)}); it needs one of: {', '.join(loss.learns_from)}"
             )
     suites = recipe.evaluation.suites
     _check_names("evaluation.explained_overlap", recipe.evaluation.explained_overlap, suites, "suite")
@@ -136,9 +137,7 @@ def check_parts_fit(recipe: RunConfig) -> None:
 
     _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
     check_arguments(recipe.training.arguments)
-    texts = {
-        name: [column for column in item.shape.columns if column != "score"] for name, item in recipe.data.train.items()
-    }
+    texts = {name: item.shape.roles.texts for name, item in recipe.data.train.items()}
     check_prompts(recipe.training.arguments, texts)
     compiled = [name for name in COMPILES if recipe.training.arguments.get(name)]
     if compiled and {recipe.training.padding_free, recipe.training.word_dropout} != {"off"}:

@@ -19,7 +19,7 @@ from stsflow.tasks.ground.names import (
     Word,
 )
 from stsflow.tasks.ground.schema import LARGEST_SEED, MOST_ROWS, Section, Slug
-from stsflow.tasks.losses import CosineSimilarity, Loss, MultipleNegativesRanking
+from stsflow.tasks.losses import Loss
 from stsflow.tasks.models.sources import ModelSource
 from stsflow.tasks.rules import Rule
 from stsflow.tasks.shapes import Shape
@@ -334,15 +334,17 @@ class RunConfig(Section):
         """The loss of training set `name`: the recipe's, or the default for its shape."""
         if name in self.training.losses:
             return self.training.losses[name]
-        return CosineSimilarity() if self.data.train[name].shape.kind == "scored_pairs" else MultipleNegativesRanking()
+        return Loss.of(self.data.train[name].shape.default_loss).model_validate({})
 
     @property
     def prompts(self) -> dict[str, dict[str, str]]:
         """What the trainer puts before the texts of each column, by training set and column: recipe/prompts.py."""
         from stsflow.tasks.recipe.prompts import prompts_of
 
-        sets = {name: [c for c in item.shape.columns if c != "score"] for name, item in self.data.train.items()}
-        found = {name: prompts_of(self.training.arguments, name, columns) for name, columns in sets.items()}
+        found = {
+            name: prompts_of(self.training.arguments, name, item.shape.roles.texts)
+            for name, item in self.data.train.items()
+        }
         return {name: texts for name, texts in found.items() if texts}
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, load_from_disk
+from datasets import load_from_disk
 from numpy.typing import NDArray
 
 from stsflow.tasks.ground.child import last_lines, python_module, run_child
@@ -24,11 +24,10 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
-from stsflow.tasks.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
+from stsflow.tasks.sets.columns import roles_of
 from stsflow.tasks.tokens.counting import Counts, FastCounter, TokenCounter, tokenizer_file
 from stsflow.tasks.tokens.padding import expected_padding_share
 
-TEXT_COLUMNS = frozenset(TRIPLET_COLUMNS + PAIR_COLUMNS + SCORED_PAIR_COLUMNS) - {"score"}
 ROWS_AT_A_TIME = 20_000
 REMEMBERED_TEXTS = 1_000_000
 """Texts whose counts are kept; beyond that the memory starts anew, which costs time and changes no number."""
@@ -171,7 +170,7 @@ class _Tally:
 
 def _measure_set(data: PreparedSet, request: TokenRequest, remembered: _Remembered) -> SetTokens:
     rows = load_from_disk(str(data.path)).with_format("arrow")
-    columns = text_columns(data, rows)
+    columns = roles_of(data).texts
     tallies = {name: _Tally() for name in columns}
     prompts = request.prompts.get(data.name, {}) if data.role == "train" else {}
     for batch in rows.iter(batch_size=ROWS_AT_A_TIME):
@@ -196,14 +195,6 @@ def _measure_set(data: PreparedSet, request: TokenRequest, remembered: _Remember
             {name: item.histogram for name, item in statistics.items()}, batch_size, request.max_seq_length
         ),
     )  # fmt: skip
-
-
-def text_columns(data: PreparedSet, rows: Dataset) -> tuple[str, ...]:
-    """The columns of a set that a model encodes; of an unfamiliar shape, every column of text."""
-    familiar = tuple(name for name in data.columns if name in TEXT_COLUMNS)
-    return familiar or tuple(
-        name for name in data.columns if getattr(rows.features[name], "dtype", "") in ("string", "large_string")
-    )
 
 
 def summarise(

@@ -13,20 +13,14 @@ from torch.utils.data import Sampler
 
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.records.data import PreparedSet
-from stsflow.tasks.shapes import PAIR_COLUMNS, SCORED_PAIR_COLUMNS, TRIPLET_COLUMNS
+from stsflow.tasks.sets.columns import roles_of
 
-COLUMNS = {
-    "nli_triplets": TRIPLET_COLUMNS,
-    "triplets": TRIPLET_COLUMNS,
-    "pairs": PAIR_COLUMNS,
-    "scored_pairs": SCORED_PAIR_COLUMNS,
-}
 ROW_NUMBER = "stsflow_row"
 
 
 def open_set(prepared: PreparedSet) -> Dataset:
     """The rows of a prepared set, in order, with the columns that its shape trains on and no others."""
-    return load_from_disk(str(prepared.path)).select_columns(list(COLUMNS[prepared.shape]))
+    return load_from_disk(str(prepared.path)).select_columns(list(roles_of(prepared).columns))
 
 
 class NumberedRows(TorchDataset[dict[str, Any]]):

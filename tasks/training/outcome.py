@@ -7,7 +7,7 @@ from typing import Any
 
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
-from stsflow.tasks.batching.build import sampler_of, text_columns
+from stsflow.tasks.batching.build import sampler_of
 from stsflow.tasks.batching.drawn import planned_exposure
 from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.ground.environment import hardware, versions
@@ -18,6 +18,7 @@ from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Exposure
 from stsflow.tasks.records.training import LogRow, TrainedModel
+from stsflow.tasks.sets.columns import roles_of
 from stsflow.tasks.training.batches import open_set
 from stsflow.tasks.training.checkpoints import checkpoint_folder
 from stsflow.tasks.training.events import Event, read_events
@@ -114,7 +115,7 @@ def log_rows(events: Sequence[Event]) -> tuple[LogRow, ...]:
 
 def exposures(request: TrainingRequest, trainer: Trainer) -> tuple[tuple[Exposure, ...], tuple[Finding, ...]]:
     """What the model was fed of each set, counted from the batches, and where that differs from the plan."""
-    columns = {item.name: len(text_columns(item)) for item in request.sets}
+    columns = {item.name: len(roles_of(item).texts) for item in request.sets}
     accumulation = request.training.gradient_accumulation_steps
     planned = planned_exposure(trainer.batches, trainer.state.global_step, accumulation, request.losses, columns)
     ledger = all_ledgers(trainer)

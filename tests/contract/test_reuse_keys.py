@@ -22,7 +22,8 @@ TASKS = Path(__file__).resolve().parents[2] / "tasks"
 STAGES = {
     "data": (
         "data.build",
-        "data.delimited data.scenes.wording sources.hub shapes.shaping leakage.near_duplicates data.quoting",
+        "data.delimited data.scenes.wording sources.hub shapes.shaped shapes.nli_triplets leakage.near_duplicates "
+        "data.quoting",
         "training.trainer batching.build card.render plan.forecast",
     ),
     "tokens": ("tokens.statistics", "tokens.counting tokens.padding tokens.worker", "training.trainer evaluation.run"),

@@ -56,8 +56,8 @@ def prepared(folder: Path, name: str, columns: dict[str, list[object]], role: st
     data = Dataset.from_dict(columns)
     data.save_to_disk(str(folder / name), num_shards=min(2, len(data)))
     return PreparedSet(
-        name=name, role=role, shape="pairs", title=name, path=folder / name, columns=tuple(columns),
-        digest=f"{columns}",
+        name=name, role=role, shape="scored_pairs" if "score" in columns else "pairs", title=name,
+        path=folder / name, columns=tuple(columns), digest=f"{columns}",
         rows=len(data), counts=RowCounts(read=len(data), kept=len(data)),
         source=SourceRef(kind="files", name=name, uri=name, revision="0"),
     )  # fmt: skip
@@ -188,7 +188,7 @@ def test_the_same_numbers_as_transformers_and_as_the_child_process(minilm: Path,
 
     rows = generate("sts", "train", 300, ("ko", "en"), 0)
     texts: list[object] = [str(row["sentence1"]) for row in rows] + ["unknown: 쀍 ☃ 𓀀", "LONG " * 300]
-    data = prepared(tmp_path, "pairs", {"anchor": texts})
+    data = prepared(tmp_path, "pairs", {"anchor": texts, "positive": texts})
     report = measure(tmp_path, minilm, data, max_seq_length=128)
     column = report.sets[0].columns["anchor"]
     tokenizer = AutoTokenizer.from_pretrained(str(minilm), local_files_only=True)

@@ -11,7 +11,7 @@ import pytest
 
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.shapes import JudgedPairs, NliTriplets, Pairs, ScoredPairs, Shape, Triplets
-from stsflow.tasks.shapes.shaping import Shaped
+from stsflow.tasks.shapes.shaped import Shaped
 from stsflow.tasks.sources import Access, FilesSource
 from stsflow.tasks.suites import RetrievalSuite
 
@@ -65,7 +65,7 @@ def test_xnli_triplets_are_those_of_the_public_recipe(
     kornlu: Path, files: tuple[str, ...], count: int, seed: int
 ) -> None:
     made = shaped(kornlu, NliTriplets(seed=seed), *files)
-    rows = list(zip(*(made.table.column(name).to_pylist() for name in NliTriplets.columns), strict=True))
+    rows = list(zip(*(made.table.column(name).to_pylist() for name in NliTriplets.roles.columns), strict=True))
     assert len(rows) == count
     assert rows == plain_triplets([kornlu / name for name in files], seed)
     assert made.notes["sentences_with_both"] == count // 2
