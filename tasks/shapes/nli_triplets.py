@@ -121,7 +121,8 @@ class NliTriplets(Shape):
                 f"{reading.where(row)}: the label of {subject} is {cut(values[codes[row]])}{and_more(wrong.size - 1)}; "
                 f"shape.labels knows: {', '.join(self.labels)}. A label of unusable rows may be mapped to `skip`."
             )
-        return np.array([self.labels[value] for value in values], dtype=object)[codes]
+        meanings: np.ndarray = np.array([self.labels[value] for value in values], dtype=object)[codes]
+        return meanings
 
 
 def _numbered(texts: pa.Table) -> tuple[pa.Array, np.ndarray]:
