@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+if __name__ == "__main__" and not sys.flags.safe_path:
+    sys.path.pop(0)  # `python -m` put the current folder there: its packages would shadow those that are installed
+
 import typer
 
 from stsflow.flows.command import models, operations, records, runs

@@ -3,6 +3,7 @@
 #   infra/backup.sh DIRECTORY [KEEP]
 # Databases and store are named by STSFLOW_DATABASE_URL and STSFLOW_ARTIFACTS; without them, the workspace's own.
 set -eu
+export PYTHONSAFEPATH=1 # packages of the current folder shadow none
 directory="${1:?name the folder that backups go to}"
 keep="${2:-7}"
 mkdir -p "$directory"

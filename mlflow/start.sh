@@ -2,6 +2,8 @@
 # Start the MLflow server: the database is brought to this version first, then the server opens its port.
 # Settings come from the environment (see server.env); secrets too, and never as arguments.
 set -eu
+# Packages of the current folder shadow none; uvicorn puts it on Python's path once more unless told another one.
+export PYTHONSAFEPATH=1 UVICORN_APP_DIR="$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)"
 
 : "${MLFLOW_BACKEND_STORE_URI:?set MLFLOW_BACKEND_STORE_URI, for example in server.env}"
 : "${MLFLOW_ARTIFACTS_DESTINATION:?set MLFLOW_ARTIFACTS_DESTINATION, for example in server.env}"

@@ -32,9 +32,9 @@ from prefect.workers.process import ProcessWorker
 from pydantic import Field, SecretStr, ValidationError
 from rich.console import Console
 
+import stsflow
 from stsflow.flows.notify import CHAMPION_CHANGED
 from stsflow.flows.ops.services import status
-from stsflow.tasks.ground.child import PROJECT_ROOT
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.names import SERVICE, ServiceName
 from stsflow.tasks.ground.schema import Record, Section
@@ -358,7 +358,7 @@ def _check_server(client: SyncPrefectClient) -> None:
 
 def _default_file() -> Path:
     here = Path("prefect.yaml")
-    return here if here.is_file() else PROJECT_ROOT / "prefect.yaml"
+    return here if here.is_file() else Path(stsflow.__file__).with_name("prefect.yaml")
 
 
 def _sentence(error: Exception) -> str:

@@ -22,7 +22,6 @@ from pathlib import Path
 
 GUARD_VARIABLE = "STSFLOW_GUARD_FD"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 # Left over from a launcher above us, these would make a single trainer believe that it is one of several.
 LAUNCHER_VARIABLES = (

@@ -63,7 +63,9 @@ def environment_of(
     kept = {key: value for key, value in outer.items() if not key.startswith(FOREIGN_PREFIXES)}
     kept |= QUIET | {
         "STSFLOW_WORKSPACE": str(workspace.root),
-        "PYTHONSAFEPATH": "1",  # packages of the current folder shadow none
+        # Packages of the current folder shadow none; uvicorn puts it on the path once more unless told another one.
+        "PYTHONSAFEPATH": "1",
+        "UVICORN_APP_DIR": str(workspace.services),
     }
     if name in ("prefect", "mlflow") and DATABASE_PASSWORD_VARIABLE in outer:
         kept[DATABASE_PASSWORD_VARIABLE] = outer[DATABASE_PASSWORD_VARIABLE]
