@@ -4,10 +4,16 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# 3.11, 3.12 or 3.13. With pyenv, each that is installed is found by such a name, whichever is the chosen one.
 PYTHON ?= python3.11
+PYTHONS ?= python3.11 python3.12 python3.13
+PYENV := PYENV_VERSION=$(shell pyenv versions --bare 2>/dev/null | sort -rV | paste -sd:)
 VENV := .venv
 TEST_WORKERS ?= 2
 BIN := $(VENV)/bin
+# An environment of another Python lacks this folder and is made anew.
+OWN := $(shell $(PYENV) $(PYTHON) -c 'import sys; print("python{}.{}".format(*sys.version_info))' 2>/dev/null)
+LIBRARY := $(VENV)/lib/$(or $(OWN),of-no-python)
 RECIPE ?= flows/recipes/demo.yaml
 # torch and its libraries each start a thread for every core; the tests run in several processes.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
@@ -44,25 +50,30 @@ lint: $(VENV)/installed-test ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: ## resolve constraints.txt anew from pyproject.toml (every extra), in an environment of its own
-	rm -rf .lock-venv
-	$(PYTHON) -m venv .lock-venv
-	.lock-venv/bin/python -m pip install --quiet '.[all]'
-	.lock-venv/bin/python -m pip freeze --exclude stsflow --exclude-editable | sed -E 's/\+[A-Za-z0-9.]+$$//; s/ @ .*//' > constraints.txt
+lock: ## resolve constraints.txt anew from pyproject.toml (every extra, each Python), in an environment of its own
+	: > .lock-found
+	for python in $(PYTHONS); do \
+	  $(PYENV) $$python -m venv --clear .lock-venv; \
+	  .lock-venv/bin/python -m pip install --quiet --constraint .lock-found '.[all]'; \
+	  .lock-venv/bin/python -m pip freeze --all --exclude pip --exclude stsflow --exclude-editable \
+	    | sed -E 's/\+[A-Za-z0-9.]+$$//; s/ @ .*//; /^(nvidia|cuda|triton)/d' | LC_ALL=C sort -fut= -k1,1 .lock-found - > .lock-both; \
+	  mv .lock-both .lock-found; \
+	done
+	mv .lock-found constraints.txt
 	rm -rf .lock-venv
 
 clean: ## remove the environment, the workspace and all caches
 	rm -rf $(VENV) .stsflow .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+$(LIBRARY):
+	$(PYENV) $(PYTHON) -m venv --clear $(VENV)
 
-$(VENV)/installed-demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/installed-demo: pyproject.toml constraints.txt $(LIBRARY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo]'
 	touch $@
 
-$(VENV)/installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/installed-test: pyproject.toml constraints.txt $(LIBRARY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
 	touch $@ $(VENV)/installed-demo
 
