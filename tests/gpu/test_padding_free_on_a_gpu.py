@@ -16,7 +16,9 @@ from stsflow.tasks.models.padding_free import Precision, autocast, counters, ena
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    pytest.mark.skipif(
+        not torch.cuda.is_available(), reason="no CUDA device was found: run `make test-gpu` on a machine with one"
+    ),
 ]
 TEXTS = [*SENTENCES, " ".join(SENTENCES)]
 
