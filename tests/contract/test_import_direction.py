@@ -6,32 +6,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from house import FAMILIES, RANK, loaded_by_a_recipe, room_of, short
 from own_imports import ROOT, imports, own_imports, own_modules
 
-FAMILIES = ("sources", "shapes", "losses", "suites", "rules", "models.sources", "models.kinds")
-ROOMS = (
-    ("ground",),
-    ("records", *FAMILIES),
-    ("recipe",),
-    ("made", "sets", "statistics", "models", "leakage"),
-    ("data",),
-    ("tokens",),
-    ("batching",),
-    ("training",),
-    ("plan",),
-    ("evaluation",),
-    ("tracking",),
-    ("card",),
-    ("release",),
-    ("task",),
-    ("flows",),
-)
-"""Who may import whom: a module imports what lies in rooms above its own in this list, and in its own.
-
-`task` are the `task.py` of all stages. A kind of a family imports what it works with inside its functions, from any
-room, so that what a recipe loads stays light; no circle may come of it.
-"""
-RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 AGAINST_THE_ORDER = {
     ("sources", "data.charset"),
     ("leakage.policies", "data.content_digest"),
@@ -85,31 +62,6 @@ def test_only_tracking_imports_mlflow(path: Path) -> None:
 def test_nothing_in_tasks_imports_flows(path: Path) -> None:
     if path.is_relative_to(ROOT / "tasks"):
         assert not [name for name in imports(path) if name.startswith("stsflow.flows")]
-
-
-def room_of(module: str) -> str:
-    """The room of a module, as ROOMS names it."""
-    _, top, *inside = module.split(".")
-    if top == "flows" or not inside:
-        return top
-    if inside[-1] == "task":
-        return "task"
-    return ".".join(inside[:2]) if ".".join(inside[:2]) in RANK else inside[0]
-
-
-def short(module: str) -> str:
-    return module.removeprefix("stsflow.").removeprefix("tasks.")
-
-
-def loaded_by_a_recipe() -> set[str]:
-    """Every module that is loaded when the families are."""
-    seen: set[str] = set()
-    todo = {f"stsflow.tasks.{family}" for family in FAMILIES} & own_modules().keys()
-    while todo:
-        module = todo.pop()
-        seen.add(module)
-        todo |= own_imports(module, at_the_top=True) - seen
-    return seen
 
 
 @pytest.mark.parametrize("module", sorted(own_modules().keys() - {"stsflow.tasks"}))
