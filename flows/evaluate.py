@@ -137,7 +137,7 @@ def _evaluate(
         under_test = replace(under_test, base=_as_base(of_recipe, model, found, workspace))
     data = prepare_evaluation(config.suites, root, workspace)
     require_defined(data, headline=headline)
-    require_sound(found, sample_texts(data), workspace.preflight(found.digest))
+    require_sound(found, sample_texts(data), workspace)
     with tempfile.TemporaryDirectory(prefix="evaluate-", dir=workspace.root) as scratch:
         (report,) = evaluate_models(
             [under_test], config.suites, data, config, Path(scratch), device=device, workspace=workspace

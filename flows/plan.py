@@ -39,7 +39,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     check_suites_apart(recipe, data)
     require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
-    checked = require_loadable(base, sample_texts(data), workspace.preflight(base.digest))
+    checked = require_loadable(base, sample_texts(data), workspace)
     sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
     tokens = measure_tokens(
         data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share,

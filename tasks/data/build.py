@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,11 @@ from stsflow.tasks.data.integrity import check_rows
 from stsflow.tasks.ground.addresses import path_in
 from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import DataError
-from stsflow.tasks.ground.files import folder_made_whole
 from stsflow.tasks.ground.fingerprint import fingerprint
-from stsflow.tasks.ground.lease import lease
-from stsflow.tasks.ground.seal import seal, what_is_wrong
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.leakage.policies import check_leakage
 from stsflow.tasks.made.code import code_of
+from stsflow.tasks.made.folder import find_or_make
 from stsflow.tasks.recipe.sections import DataConfig, LeakageConfig, TrainingSet
 from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts, SourceRef
 from stsflow.tasks.records.findings import Finding
@@ -33,7 +30,6 @@ from stsflow.tasks.suites import MatryoshkaSuite, MtebSuite, RetrievalSuite, Sts
 
 logger = logging.getLogger(__name__)
 
-RECORD = "prepared.json"
 LIBRARIES = ("python", "datasets")
 SAID = frozenset({"integrity.quoting", "integrity.quotes_kept", "integrity.byte_order_mark"})
 """Findings on how the bytes were read, said at once: they stand in reports and cards, but `evaluate` has neither."""
@@ -54,9 +50,9 @@ def prepare_data(
 ) -> PreparedData:
     """Every training set and every suite's data: fetched, checked, shaped, compared with each other, on disk.
 
-    Each set is an Arrow folder below `workspace.prepared(fingerprint)`, which appears whole or not at all. A second
-    call with the same bytes and sections finds it. Raises DataError, with file and line, for whatever is wrong with
-    the data, before anything is written.
+    Each set is an Arrow folder below `workspace.made("prepared", fingerprint)`, which appears whole or not at all. A
+    second call with the same bytes and sections finds it. Raises DataError, with file and line, for whatever is wrong
+    with the data, before anything is written.
     """
     access = Access(data.root, workspace.downloads, data.download_timeout_seconds, data.download_retries)
     return _prepare(data.train, suites, data.leakage, access, workspace, fresh)
@@ -80,30 +76,17 @@ def _prepare(
 ) -> PreparedData:  # fmt: skip
     wanted = list(_fetched(train, suites, access))
     key = _fingerprint(wanted, leakage)
-    folder = workspace.prepared(key)
-    with lease(
-        workspace.lease(f"prepared-{key[:24]}"), on_wait=lambda who: logger.info("waiting for the data: %s", who)
-    ):
-        if fresh or not _is_whole(folder):
-            with folder_made_whole(folder) as target:
-                _build(wanted, leakage, key, target, folder).write(target / RECORD)
-                seal(target)
-                shutil.rmtree(folder, ignore_errors=True)
-    prepared = _with_sources(PreparedData.load(folder / RECORD), wanted)
+    found = find_or_make(
+        workspace, "prepared", key, PreparedData, lambda folder: _build(wanted, leakage, key, folder),
+        what="the prepared data", fresh=fresh,
+    )  # fmt: skip
+    prepared = _with_sources(found, wanted)
     for item in (*prepared.train, *prepared.evaluation):
         logger.info("%s: %s", item.name, _in_words(item))
     for finding in prepared.findings:
         if finding.code in SAID:
             logger.info("%s %s", finding.message, finding.remedy)
     return prepared
-
-
-def _is_whole(folder: Path) -> bool:
-    if not folder.is_dir():
-        return False
-    if wrong := what_is_wrong(folder):
-        logger.warning("the prepared data in %s is made again: %s", folder, wrong)
-    return not wrong
 
 
 def _fetched(train: Mapping[str, TrainingSet], suites: Mapping[str, Suite], access: Access) -> Iterator[_Wanted]:
@@ -130,7 +113,7 @@ def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
     )
 
 
-def _build(wanted: list[_Wanted], leakage: LeakageConfig, key: str, target: Path, final: Path) -> PreparedData:
+def _build(wanted: list[_Wanted], leakage: LeakageConfig, key: str, target: Path) -> PreparedData:
     findings: list[Finding] = []
     built = [_build_set(item, target / item.role / item.name, findings) for item in wanted]
     train = [item for item in built if item.role == "train"]
@@ -138,8 +121,8 @@ def _build(wanted: list[_Wanted], leakage: LeakageConfig, key: str, target: Path
     checked = check_leakage(train, evaluation, leakage, target / "leakage")
     return PreparedData(
         fingerprint=key,
-        train=tuple(_moved(item, target, final) for item in checked.train),
-        evaluation=tuple(_moved(item, target, final) for item in checked.evaluation),
+        train=checked.train,
+        evaluation=checked.evaluation,
         overlaps=checked.overlaps,
         suite_overlaps=checked.suite_overlaps,
         findings=(*findings, *checked.findings),
@@ -182,11 +165,6 @@ def _nothing_left(wanted: _Wanted, read: int, dropped: Mapping[str, int], notes:
         f"{wanted.name}: no row is left of {read:,} read from {wanted.source.name}{why}. "
         f"The shape {wanted.section.shape.kind!r} must give at least one."
     )
-
-
-def _moved(item: PreparedSet, old: Path, new: Path) -> PreparedSet:
-    clean = None if item.clean_rows is None else new / item.clean_rows.relative_to(old)
-    return item.model_copy(update={"path": new / item.path.relative_to(old), "clean_rows": clean})
 
 
 def _with_sources(prepared: PreparedData, wanted: list[_Wanted]) -> PreparedData:

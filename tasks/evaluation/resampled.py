@@ -14,6 +14,7 @@ from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.made.code import code_of
+from stsflow.tasks.made.folder import find_or_make
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.evaluation import Interval
 from stsflow.tasks.statistics.bootstrap import (
@@ -45,14 +46,14 @@ def resampled(
 
     With a workspace it is kept there, found again by the bytes of both files, settings and code.
     """
-    kept = workspace.comparison(_fingerprint(first, second, metric, config)) if workspace else None
-    if kept is not None and (known := Resampled.load_or_none(kept)) is not None:
-        return known
-    found = _resample(read_parquet(first), read_parquet(second), metric, config)
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        found.write(kept)
-    return found
+
+    def make(_: Path) -> Resampled:
+        return _resample(read_parquet(first), read_parquet(second), metric, config)
+
+    if workspace is None:
+        return make(first)
+    key = _fingerprint(first, second, metric, config)
+    return find_or_make(workspace, "comparisons", key, Resampled, make, what="the comparison")
 
 
 def _fingerprint(first: Path, second: Path, metric: str, config: EvaluationConfig) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,16 +14,16 @@ from stsflow.tasks.evaluation.worker import EvaluationSpec, ModelSpec, report_fi
 from stsflow.tasks.ground.child import last_lines, python_module, run_child
 from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import EvaluationFailed, ModelError, Refused
-from stsflow.tasks.ground.files import folder_made_whole, link_or_copy, write_text_atomically
+from stsflow.tasks.ground.files import link_or_copy, write_text_atomically
 from stsflow.tasks.ground.fingerprint import fingerprint
-from stsflow.tasks.ground.seal import seal, what_is_wrong
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.made.code import code_of
+from stsflow.tasks.made.folder import find_or_make_all, with_paths
 from stsflow.tasks.models.hardware import AskedDevice, Device, choose_device
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
-from stsflow.tasks.records.evaluation import EvaluationReport, SuiteScores
+from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.suites import Suite
 
@@ -88,25 +88,27 @@ def evaluate_models(
     chosen = cast("Device", choose_device(device).chosen)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        places = {
-            model.name: {
-                name: workspace.base_scores(scores_fingerprint(model, name, config, prepared, chosen))
-                if workspace
-                else Path(scratch) / model.name / name
-                for name in suites
-            }
+        store = workspace or Workspace(Path(scratch))
+        keys = {
+            model.name: {name: scores_fingerprint(model, name, config, prepared, chosen) for name in suites}
             for model in models
         }
-        missing = _missing(places)
-        for model in models:
-            if reused := [name for name in suites if name not in missing[model.name]]:
-                log.info("%s was scored before on %s: reused (same data, same code)", model.name, ", ".join(reused))
-        if any(missing.values()):
-            _run_worker(models, missing, places, config, prepared, folder, chosen)
+        lacking: dict[str, list[str]] = {model.name: [] for model in models}
+
+        def make(folders: Mapping[str, Path]) -> dict[str, EvaluationReport]:
+            lacking.update(_lacking(keys, folders))
+            _say_what_begins(lacking, prepared)
+            return _scored_by_a_child(models, lacking, keys, folders, config, prepared, folder, chosen)
+
+        every = [key for by_suite in keys.values() for key in by_suite.values()]
+        found = find_or_make_all(store, "scores", every, EvaluationReport, make, what="the scores")
         reports = []
         for model in models:
-            reused_all = not missing[model.name]
-            reports.append(_placed(places[model.name], _own_folder(folder, model), model, reused=reused_all))
+            own = {suite: found[key] for suite, key in keys[model.name].items()}
+            if reused := [name for name in suites if name not in lacking[model.name]]:
+                log.info("%s was scored before on %s: reused (same data, same code)", model.name, ", ".join(reused))
+            places = {suite: store.made("scores", key) for suite, key in keys[model.name].items()}
+            reports.append(_placed(own, places, folder / model.name, model, reused=not lacking[model.name]))
             log.info("%s: %s", model.name, _in_words(reports[-1]))
     _write_summaries(folder)
     return reports
@@ -137,53 +139,40 @@ def scores_fingerprint(
     return fingerprint(model.digest, loading, rows, asked, settings, code, found, device)
 
 
-def _missing(places: Mapping[str, Mapping[str, Path]]) -> dict[str, list[str]]:
-    """By model, the suites without scores; of two models with the same scores only the first has to make them."""
-    asked: set[Path] = set()
-    missing: dict[str, list[str]] = {}
-    for model, by_suite in places.items():
-        missing[model] = [name for name, place in by_suite.items() if place not in asked and not _is_finished(place)]
-        asked.update(by_suite[name] for name in missing[model])
-    return missing
+def _lacking(keys: Mapping[str, Mapping[str, str]], missing: Iterable[str]) -> dict[str, list[str]]:
+    """By model, the suites to score it on; of two models with the same scores only the first is scored."""
+    left = set(missing)
+    lacking = {}
+    for model, by_suite in keys.items():
+        lacking[model] = [suite for suite, key in by_suite.items() if key in left]
+        left -= set(by_suite.values())
+    return lacking
 
 
-def _is_finished(folder: Path) -> bool:
-    """Whether the scores lie there, as they were written; what changed since is deleted, to be made again."""
-    if not folder.is_dir():
-        return False
-    if wrong := what_is_wrong(folder):
-        log.warning("the scores in %s are made again: %s", folder, wrong)
-        shutil.rmtree(folder)
-    return not wrong
-
-
-def _own_folder(folder: Path, model: ModelUnderTest) -> Path:
-    return folder / model.name
-
-
-def _run_worker(
+def _scored_by_a_child(
     models: Sequence[ModelUnderTest],
-    missing: Mapping[str, Sequence[str]],
-    places: Mapping[str, Mapping[str, Path]],
+    lacking: Mapping[str, Sequence[str]],
+    keys: Mapping[str, Mapping[str, str]],
+    folders: Mapping[str, Path],
     config: EvaluationConfig,
     data: tuple[PreparedSet, ...],
     folder: Path,
     device: Device,
-) -> None:
-    """Score each model on the suites that it lacks, all in one child; each suite's folder appears whole."""
+) -> dict[str, EvaluationReport]:
+    """The report of each model on each suite that it lacks, by key; all are scored in one child."""
     folder.mkdir(parents=True, exist_ok=True)
     worker_log = folder / "worker.log"
-    _say_what_begins(missing, data)
+    reports = {}
     with tempfile.TemporaryDirectory(prefix=".scores.", dir=folder) as scratch:
         specs = []
         for model in models:
-            if missing[model.name]:
+            if lacking[model.name]:
                 made = Path(scratch) / model.name
                 made.mkdir()
                 specs.append(
                     ModelSpec(
                         name=model.name, path=model.path, digest=model.digest, folder=made, base=model.base,
-                        suites=tuple(missing[model.name]),
+                        suites=tuple(lacking[model.name]),
                     )
                 )  # fmt: skip
         spec = EvaluationSpec(models=tuple(specs), config=config, data=data, device=device)
@@ -201,7 +190,11 @@ def _run_worker(
                 f"the end of {worker_log}:\n{last_lines(worker_log)}"
             )
         for one in specs:
-            _keep_by_suite(one.folder, places[one.name])
+            whole = EvaluationReport.load(report_file(one.folder))
+            for suite in lacking[one.name]:
+                key = keys[one.name][suite]
+                reports[key] = _of_one_suite(whole, suite, one.folder, folders[key])
+    return reports
 
 
 def _say_what_begins(missing: Mapping[str, Sequence[str]], data: Sequence[PreparedSet]) -> None:
@@ -211,18 +204,16 @@ def _say_what_begins(missing: Mapping[str, Sequence[str]], data: Sequence[Prepar
             log.info("evaluating %s on %s", model, ", ".join(rows.get(name, name) for name in suites))
 
 
-def _keep_by_suite(made: Path, places: Mapping[str, Path]) -> None:
-    """Put what the child left of one model into a sealed folder for each suite, with a report of that suite alone."""
-    whole = EvaluationReport.load(report_file(made))
-    for suite, scores in whole.suites.items():
-        with folder_made_whole(places[suite]) as target:
-            for path in sorted(made.glob(f"{suite}.*")):  # a suite's name holds no dot
-                link_or_copy(path, target / path.name)
-            moved = _moved(scores, places[suite])
-            moved.write(target / f"{suite}.json")
-            report = whole.model_copy(update={"suites": {suite: moved}, "seconds": whole.seconds / len(whole.suites)})
-            report.write(report_file(target))
-            seal(target)
+def _of_one_suite(whole: EvaluationReport, suite: str, made: Path, folder: Path) -> EvaluationReport:
+    """The report of one suite alone, whose files go from where the child left them to `folder`."""
+    _place_files(suite, made, folder)
+    scores = with_paths(whole.suites[suite], made, folder)
+    return whole.model_copy(update={"suites": {suite: scores}, "seconds": whole.seconds / len(whole.suites)})
+
+
+def _place_files(suite: str, source: Path, target: Path) -> None:
+    for path in sorted(source.glob(f"{suite}.*")):  # a suite's name holds no dot
+        link_or_copy(path, target / path.name)
 
 
 def _environment(config: EvaluationConfig) -> dict[str, str]:
@@ -233,16 +224,16 @@ def _environment(config: EvaluationConfig) -> dict[str, str]:
     return chosen
 
 
-def _placed(sources: Mapping[str, Path], target: Path, model: ModelUnderTest, *, reused: bool) -> EvaluationReport:
-    """One report of the suites in `sources`; files at `target`, with paths and the model's name as they are there."""
+def _placed(
+    found: Mapping[str, EvaluationReport], places: Mapping[str, Path], target: Path, model: ModelUnderTest, *,
+    reused: bool,
+) -> EvaluationReport:  # fmt: skip
+    """One report of the suites in `found`; files at `target`, with paths and the model's name as they are there."""
     shutil.rmtree(target, ignore_errors=True)  # an older evaluation of this run, by an earlier attempt
     target.mkdir(parents=True)
-    found = {}
-    for suite, source in sources.items():
-        for path in sorted(source.glob(f"{suite}.*")):
-            link_or_copy(path, target / path.name)
-        found[suite] = EvaluationReport.load(report_file(source))
-    suites = {suite: _moved(report.suites[suite], target) for suite, report in found.items()}
+    for suite, place in places.items():
+        _place_files(suite, place, target)
+    suites = {suite: with_paths(report.suites[suite], places[suite], target) for suite, report in found.items()}
     measured = [report.latency for report in found.values() if report.latency is not None]
     latency = min(measured, key=lambda one: one.milliseconds, default=None)
     first = next(iter(found.values()))
@@ -257,11 +248,6 @@ def _placed(sources: Mapping[str, Path], target: Path, model: ModelUnderTest, *,
         scores.write(target / f"{name}.json")
     report.write(report_file(target))
     return report
-
-
-def _moved(scores: SuiteScores, folder: Path) -> SuiteScores:
-    places = {field: folder / path.name for field in ("pairs", "plot") if (path := getattr(scores, field)) is not None}
-    return scores.model_copy(update=places)
 
 
 def _write_summaries(folder: Path) -> None:

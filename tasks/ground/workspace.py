@@ -2,11 +2,12 @@
 
 <root>/                          default: .stsflow in the working directory, or STSFLOW_WORKSPACE
   downloads/                     files fetched by URL, by content hash; hub snapshots
-  prepared/<fingerprint>/        shaped data sets (Arrow) and their record
-  tokens/<fingerprint>.json      token reports
-  preflight/<digest>/            checks of a base model
-  base-scores/<fingerprint>/     base-model scores, by model and data digest
-  trainings/<fingerprint>/       one training: spec, events, checkpoints, model, result
+  prepared/<key>/                shaped data sets (Arrow) and their record
+  tokens/<key>/                  a token report
+  preflight/<key>/               what the check of a base model found
+  scores/<key>/                  scores of a model on a suite
+  comparisons/<key>/             what resampling says of two models
+  trainings/<key>/               one training: spec, events, checkpoints, model, result
   runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
   leases/                        locks
   flow-runs/                     Prefect flow runs that a process is at work on
@@ -66,29 +67,13 @@ class Workspace:
         """Files fetched by URL and hub snapshots."""
         return self.root / "downloads"
 
-    def prepared(self, fingerprint: str) -> Path:
-        """Folder of the shaped data sets with this fingerprint."""
-        return self.root / "prepared" / fingerprint[:24]
-
-    def tokens(self, fingerprint: str) -> Path:
-        """File of the token report with this fingerprint."""
-        return self.root / "tokens" / f"{fingerprint[:24]}.json"
-
-    def preflight(self, digest: str) -> Path:
-        """Folder of the checks of the base model with this digest."""
-        return self.root / "preflight" / digest[:24]
-
-    def base_scores(self, fingerprint: str) -> Path:
-        """Folder of a finished evaluation that later runs may reuse."""
-        return self.root / "base-scores" / fingerprint[:24]
-
-    def comparison(self, fingerprint: str) -> Path:
-        """File of a finished comparison of two models that later runs may reuse."""
-        return self.root / "comparisons" / f"{fingerprint[:24]}.json"
+    def made(self, kind: str, key: str) -> Path:
+        """Folder of what is found again by `key`: of the kinds above that are named by their key."""
+        return self.root / kind / key[:24]
 
     def training(self, fingerprint: str) -> TrainingFolder:
         """Folder of the training with this fingerprint."""
-        return TrainingFolder(self.root / "trainings" / fingerprint[:24])
+        return TrainingFolder(self.made("trainings", fingerprint))
 
     @property
     def runs(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.made.code import code_of
+from stsflow.tasks.made.folder import RECORD, find_or_make
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
@@ -34,7 +37,6 @@ class CheckRequest(Record):
 
     model: BaseModelRef
     texts: tuple[str, ...]
-    key: str
     result: Path
     memory_bytes: int
     """Writable memory that it may take."""
@@ -43,26 +45,25 @@ class CheckRequest(Record):
 class Checked(Record):
     """What it found."""
 
-    key: str
     findings: tuple[Finding, ...]
 
 
-def require_loadable(ref: BaseModelRef, sample_texts: Sequence[str], folder: Path) -> tuple[Finding, ...]:
+def require_loadable(ref: BaseModelRef, sample_texts: Sequence[str], workspace: Workspace) -> tuple[Finding, ...]:
     """`check_base_model`; raises ModelError at once when the model does not load, as nothing after that makes sense."""
-    findings = check_base_model(ref, sample_texts, folder)
+    findings = check_base_model(ref, sample_texts, workspace)
     for finding in findings:
         if finding.code in NOT_LOADED:
             raise ModelError(f"{finding.message} {finding.remedy}".strip())
     return findings
 
 
-def require_sound(ref: BaseModelRef, sample_texts: Sequence[str], folder: Path) -> None:
+def require_sound(ref: BaseModelRef, sample_texts: Sequence[str], workspace: Workspace) -> None:
     """Raise ModelError with everything that `check_base_model` calls an error; the rest is logged.
 
     A vocabulary that does not know the data is a reason not to train; a finished model may be measured on any.
     """
     errors = []
-    for finding in require_loadable(ref, sample_texts, folder):
+    for finding in require_loadable(ref, sample_texts, workspace):
         if finding.severity == "error" and finding.code != "model.unknown_tokens":
             errors.append(f"{finding.message} {finding.remedy}".strip())
         else:
@@ -72,57 +73,70 @@ def require_sound(ref: BaseModelRef, sample_texts: Sequence[str], folder: Path) 
 
 
 def check_base_model(
-    ref: BaseModelRef, sample_texts: Sequence[str], folder: Path, *, memory_bytes: int | None = None,
+    ref: BaseModelRef, sample_texts: Sequence[str], workspace: Workspace, *, memory_bytes: int | None = None,
     load_seconds: float | None = None,
 ) -> tuple[Finding, ...]:  # fmt: skip
     """What is wrong with the base model, errors first; empty when it is sound.
 
     A child process loads it and checks: buffers that no file holds (positions, rotary frequencies) are sane; embeddings
     are finite, not all alike, and the same alone, in a batch and in another order; saving and loading changes nothing;
-    the tokenizer knows the words of `sample_texts` and puts its special tokens. Log and result stay in `folder`; the
-    same question is not answered twice. The child may take `memory_bytes`, `load_seconds` until the model is loaded
-    (default: far more of both than a model of that many weights needs) and 900 s in all: a configuration can ask for
-    any amount.
+    the tokenizer knows the words of `sample_texts` and puts its special tokens. The same question is not answered
+    twice; no answer, or one for want of memory, is not kept, as the machine may have more the next time. The child may
+    take `memory_bytes`, `load_seconds` until the model is loaded (default: far more of both than a model of that many
+    weights needs) and 900 s in all: a configuration can ask for any amount.
     """
     patience = load_seconds or 240.0 + ref.parameters / 10e6
     memory = memory_bytes or memory_limit(ref.parameters)
     key = fingerprint(ref, list(sample_texts), versions(), code_of(WORKER))
-    result = folder / "findings.json"
-    known = _read(result, key)
-    if known is not None and not any(finding.code == "model.memory" for finding in known):  # the machine may have more
-        return known
-    log = folder / "preflight.log"
-    loaded = folder / LOADED
-    for old in (log, loaded):
-        old.unlink(missing_ok=True)
-    request = CheckRequest(model=ref, texts=tuple(sample_texts), key=key, result=result, memory_bytes=memory)
-    spec_file = request.write(folder / "spec.json")
-    seconds = 0.0
+    log = workspace.made("preflight", key).with_suffix(".log")
+
+    def make(folder: Path) -> Checked:
+        request = CheckRequest(model=ref, texts=tuple(sample_texts), result=folder / RECORD, memory_bytes=memory)
+        return _answered_by_a_child(request, log, patience)
+
+    try:
+        return find_or_make(workspace, "preflight", key, Checked, make, what="the check of the base model").findings
+    except _NotKept as answer:
+        return answer.findings
+
+
+class _NotKept(Exception):
+    """An answer that another time may be another."""
+
+    def __init__(self, *findings: Finding) -> None:
+        super().__init__()
+        self.findings = findings
+
+
+def _answered_by_a_child(request: CheckRequest, log: Path, patience: float) -> Checked:
+    folder = request.result.parent
+    log.unlink(missing_ok=True)
+    started = time.monotonic()
 
     def too_long() -> str | None:
-        nonlocal seconds
-        seconds += 0.5
-        if seconds > patience and not loaded.exists():
-            return f"its {ref.parameters:,} weights were not loaded within {patience:.1f} s"
+        seconds = time.monotonic() - started
+        if seconds > patience and not (folder / LOADED).exists():
+            return f"its {request.model.parameters:,} weights were not loaded within {patience:.1f} s"
         return f"no answer after {TIMEOUT_SECONDS:.0f} s" if seconds > TIMEOUT_SECONDS else None
 
     ended = run_child(
-        python_module(WORKER, str(spec_file)), log,
-        environment=process_environment(), on_tick=too_long, tick_seconds=0.5,
+        python_module(WORKER, str(request.write(folder / "spec.json"))), log, environment=process_environment(),
+        on_tick=too_long, tick_seconds=0.5,
     )  # fmt: skip
-    found = _read(result, key)
-    if found is not None:
-        return found
-    why = ended.stopped or f"exit code {ended.code}"
-    tail = last_lines(log, 3).replace("\n", " | ")
-    return (
-        Finding(
-            severity="error", code="model.check_died", subject=ref.name,
+    found = Checked.load_or_none(request.result)
+    if found is None:
+        why = ended.stopped or f"exit code {ended.code}"
+        tail = last_lines(log, 3).replace("\n", " | ")
+        died = Finding(
+            severity="error", code="model.check_died", subject=request.model.name,
             message=f"The process that checks the base model ended without an answer ({why}): {tail}",
-            remedy=f"Read {log}. The check may take {memory / 2**30:.1f} GiB of memory; a signal 9 usually means that "
-            "the machine has less.",
-        ),
-    )  # fmt: skip
+            remedy=f"Read {log}. The check may take {request.memory_bytes / 2**30:.1f} GiB of memory; a signal 9 "
+            "usually means that the machine has less.",
+        )  # fmt: skip
+        raise _NotKept(died)
+    if any(finding.code == "model.memory" for finding in found.findings):
+        raise _NotKept(*found.findings)
+    return found
 
 
 def memory_limit(parameters: int) -> int:
@@ -152,9 +166,3 @@ def sample_texts(data: PreparedData) -> tuple[str, ...]:
         for column in roles_of(prepared).texts:
             texts.update(dict.fromkeys(text for text in chosen[column] if text))  # a passage nobody asks for
     return tuple(texts)
-
-
-def _read(result: Path, key: str) -> tuple[Finding, ...] | None:
-    """The findings in `result` when they answer the question `key`."""
-    stored = Checked.load_or_none(result)
-    return stored.findings if stored is not None and stored.key == key else None

@@ -20,7 +20,7 @@ def main() -> None:
     from stsflow.tasks.models.soundness import find_faults
 
     found = find_faults(asked.model, asked.texts, asked.result.parent)
-    Checked(key=asked.key, findings=tuple(found)).write(asked.result)
+    Checked(findings=tuple(found)).write(asked.result)
 
 
 if __name__ == "__main__":

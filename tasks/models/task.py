@@ -35,4 +35,4 @@ def check_model(base: BaseModelRef, data: PreparedData, workspace: Workspace) ->
     """
     from stsflow.tasks.models.preflight import sample_texts
 
-    return require_loadable(base, sample_texts(data), workspace.preflight(base.digest))
+    return require_loadable(base, sample_texts(data), workspace)

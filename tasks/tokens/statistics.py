@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.made.code import code_of
+from stsflow.tasks.made.folder import find_or_make
 from stsflow.tasks.recipe.sections import TokensConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.findings import Finding
@@ -70,15 +70,15 @@ def measure_tokens(
     measures again. Raises ModelError when the folder has no tokenizer that can be read.
     """
     request = _request(data, base, batch_sizes, config, maximum_truncated_share, prompts or {})
-    path = workspace.tokens(request.fingerprint)
-    if not fresh and (known := TokenReport.load_or_none(path)) is not None:
-        return known
-    if tokenizer_file(base.path) is not None:
-        report = measure(request, FastCounter(base.path, config.workers))
-    else:
-        report = _measured_by_a_child(request)
-    report.write(path)
-    return report
+
+    def make(folder: Path) -> TokenReport:
+        if tokenizer_file(base.path) is not None:
+            return measure(request, FastCounter(base.path, config.workers))
+        return _measured_by_a_child(request, folder)
+
+    return find_or_make(
+        workspace, "tokens", request.fingerprint, TokenReport, make, what="the token report", fresh=fresh
+    )
 
 
 def _request(
@@ -105,19 +105,18 @@ def _request(
     )  # fmt: skip
 
 
-def _measured_by_a_child(request: TokenRequest) -> TokenReport:
+def _measured_by_a_child(request: TokenRequest, folder: Path) -> TokenReport:
     """The report from a process that may import transformers: only it reads tokenizers without a tokenizer.json."""
     if not any(path for pattern in SLOW_TOKENIZER_FILES for path in request.folder.rglob(pattern)):
         raise ModelError(
             f"{request.folder} holds no tokenizer: neither tokenizer.json nor {', '.join(SLOW_TOKENIZER_FILES)}."
         )
-    with tempfile.TemporaryDirectory(prefix="stsflow-tokens-") as temporary:
-        spec, result, log = (Path(temporary) / name for name in ("spec.json", "result.json", "worker.log"))
-        request.write(spec)
-        ended = run_child(python_module("stsflow.tasks.tokens.worker", str(spec), str(result)), log)
-        if ended.code != 0 or not result.is_file():
-            raise ModelError(f"The tokenizer in {request.folder} cannot be used: {last_lines(log, 3)}")
-        return TokenReport.load(result)
+    spec, result, log = (folder / name for name in ("spec.json", "result.json", "worker.log"))
+    request.write(spec)
+    ended = run_child(python_module("stsflow.tasks.tokens.worker", str(spec), str(result)), log)
+    if ended.code != 0 or not result.is_file():
+        raise ModelError(f"The tokenizer in {request.folder} cannot be used: {last_lines(log, 3)}")
+    return TokenReport.load(result)
 
 
 def measure(request: TokenRequest, counter: TokenCounter) -> TokenReport:

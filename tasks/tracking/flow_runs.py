@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stsflow.tasks.ground.holder import is_alive, this_process
+from stsflow.tasks.ground.process import is_alive, this_process
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 

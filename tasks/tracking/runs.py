@@ -13,7 +13,7 @@ from typing import Literal
 
 from stsflow.tasks.ground.child import last_lines
 from stsflow.tasks.ground.errors import DamagedRecord, RecipeError
-from stsflow.tasks.ground.holder import is_alive, this_process
+from stsflow.tasks.ground.process import is_alive, this_process
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.run import RunRef, RunState

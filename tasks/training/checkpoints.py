@@ -11,8 +11,8 @@ import re
 import shutil
 from pathlib import Path
 
-from stsflow.tasks.ground.seal import seal as write_seal
-from stsflow.tasks.ground.seal import what_is_wrong
+from stsflow.tasks.made.folder import seal as write_seal
+from stsflow.tasks.made.folder import what_is_wrong
 
 _NAME = re.compile(r"^checkpoint-(\d+)$")
 

@@ -25,8 +25,9 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.files import folder_made_whole, link_or_copy, write_bytes_atomically
-from stsflow.tasks.ground.lease import lease, one_of
+from stsflow.tasks.ground.lease import one_of
 from stsflow.tasks.ground.workspace import RunFolder, TrainingFolder, Workspace
+from stsflow.tasks.made.folder import held
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.tracking import entries
@@ -75,8 +76,7 @@ def train(
     """
     folder = workspace.training(request.fingerprint)
     watcher = _Watcher(relay.journal, request.choose.suite if request.choose else None)
-    key = f"training-{request.fingerprint[:24]}"
-    with lease(workspace.lease(key), on_wait=lambda who: logger.info("waiting for the same training: %s", who)):
+    with held(workspace, "trainings", request.fingerprint, "the same training"):
         if fresh and run.attempt == 1:
             shutil.rmtree(folder.root, ignore_errors=True)
         state_of(run)

@@ -76,7 +76,7 @@ def model_folder(request: pytest.FixtureRequest) -> Reader:
 
 def workspace_records(request: pytest.FixtureRequest) -> Reader:
     """What runs and trainings leave behind, as the next start in the same workspace reads it."""
-    from stsflow.tasks.ground.holder import this_process
+    from stsflow.tasks.ground.process import this_process
     from stsflow.tasks.ground.workspace import RunFolder, Workspace
     from stsflow.tasks.records.run import RunState
     from stsflow.tasks.tracking import flow_runs, runs

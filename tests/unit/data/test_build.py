@@ -16,6 +16,7 @@ from stsflow.tasks.data.defined import require_defined
 from stsflow.tasks.data.state import source_states
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.made.folder import RECORD
 from stsflow.tasks.recipe.sections import DataConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.suites import Suite
@@ -74,7 +75,7 @@ def test_the_record_says_what_lies_on_the_disk_and_what_became_of_every_row(root
     assert train.source.files[0].uri == "train.tsv" and train.source.revision == train.source.files[0].sha256
     assert dev.clean_rows is not None and json.loads(dev.clean_rows.read_text()) == [0]
     assert {finding.code for finding in data.findings} >= {"integrity.scores", "leakage.duplicate_rows"}
-    assert PreparedData.load(workspace.prepared(data.fingerprint) / "prepared.json").train[0].rows == 3
+    assert PreparedData.load(workspace.made("prepared", data.fingerprint) / RECORD).train[0].rows == 3
 
 
 def test_a_limit_keeps_the_first_rows_and_counts_the_others(root: Path, workspace: Workspace) -> None:
@@ -130,9 +131,9 @@ def test_fresh_builds_again_what_is_there(root: Path, workspace: Workspace) -> N
 
 
 def test_what_an_interrupted_process_left_is_no_data(root: Path, workspace: Workspace) -> None:
-    folder = workspace.prepared(prepare(root, workspace).fingerprint)
-    (folder / "prepared.json").unlink()
-    assert prepare(root, workspace).train[0].rows == 3 and (folder / "prepared.json").is_file()
+    folder = workspace.made("prepared", prepare(root, workspace).fingerprint)
+    (folder / RECORD).unlink()
+    assert prepare(root, workspace).train[0].rows == 3 and (folder / RECORD).is_file()
 
 
 # ------------------------------------------------------------------------------------------------------- refusals
@@ -235,12 +236,12 @@ def test_the_real_recipe_has_its_known_counts(kornlu: Path, workspace: Workspace
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("what", ["prepared.json", "clean-rows", "arrow"])
+@pytest.mark.parametrize("what", [RECORD, "clean-rows", "arrow"])
 def test_prepared_data_that_changed_on_the_disk_is_made_again(root: Path, workspace: Workspace, what: str) -> None:
     data = prepare(root, workspace)
-    folder = workspace.prepared(data.fingerprint)
+    folder = workspace.made("prepared", data.fingerprint)
     rows = data.training_set("sts")
-    file = {"prepared.json": folder / what, "clean-rows": data.evaluation_set("dev").clean_rows,
+    file = {RECORD: folder / what, "clean-rows": data.evaluation_set("dev").clean_rows,
             "arrow": next(rows.path.glob("*.arrow"))}[what]  # fmt: skip
     assert file is not None
     whole = file.read_bytes()

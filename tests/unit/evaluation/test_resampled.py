@@ -11,6 +11,7 @@ import pytest
 
 from stsflow.tasks.evaluation.resampled import resampled
 from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.made.folder import seal
 from stsflow.tasks.recipe.sections import EvaluationConfig
 
 SUITE = {"kind": "sts", "split": "test", "source": {"kind": "synthetic", "task": "sts", "split": "test", "rows": 60}}
@@ -31,7 +32,7 @@ def write(path: Path, gold: np.ndarray, similarity: np.ndarray) -> Path:
 
 
 def kept(workspace: Workspace) -> list[Path]:
-    return sorted((workspace.root / "comparisons").glob("*.json"))
+    return sorted((workspace.root / "comparisons").glob("*/record.json"))
 
 
 def test_the_same_scores_are_not_resampled_twice(scores: tuple[Path, Path], workspace: Workspace) -> None:
@@ -40,14 +41,20 @@ def test_the_same_scores_are_not_resampled_twice(scores: tuple[Path, Path], work
     (file,) = kept(workspace)
     # What is in the file is what comes back: it was read, not worked out again.
     first.model_copy(update={"p_value": 0.123}).write(file)
+    seal(file.parent)
     assert resampled(*scores, "spearman_cosine", CONFIG, workspace).p_value == 0.123
     assert resampled(*scores, "spearman_cosine", CONFIG) == first
 
 
-def test_what_was_kept_and_is_damaged_is_worked_out_again(scores: tuple[Path, Path], workspace: Workspace) -> None:
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_was_kept_and_is_damaged_is_worked_out_again(
+    scores: tuple[Path, Path], workspace: Workspace, sealed: bool
+) -> None:
     first = resampled(*scores, "spearman_cosine", CONFIG, workspace)
     (file,) = kept(workspace)
     file.write_bytes(file.read_bytes()[:40])
+    if sealed:
+        seal(file.parent)
     assert resampled(*scores, "spearman_cosine", CONFIG, workspace) == first
     assert resampled(*scores, "spearman_cosine", CONFIG, workspace) == first
 

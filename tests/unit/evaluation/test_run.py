@@ -65,7 +65,7 @@ def test_two_models_in_one_child_then_reused_then_made_again_then_compared(
     (once_more,) = evaluate_models(again, config.suites, data, config, tmp_path / "run-2", workspace=workspace)
     assert once_more == champion
 
-    stored = workspace.base_scores(scores_fingerprint(models[1], "sts-dev", config, data.evaluation))
+    stored = workspace.made("scores", scores_fingerprint(models[1], "sts-dev", config, data.evaluation))
     whole = (stored / "sts-dev.parquet").read_bytes()
     (stored / "sts-dev.parquet").write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
     (damaged,) = evaluate_models(again, config.suites, data, config, tmp_path / "run-3", workspace=workspace)

@@ -13,6 +13,7 @@ from models import SENTENCES
 from remote_code import build_remote_code_model
 from safetensors.torch import load_file, save_file
 
+from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.folder import ModelFolder
 from stsflow.tasks.models.loading import load_encoder
 from stsflow.tasks.models.preflight import check_base_model
@@ -48,7 +49,7 @@ def change_weights(folder: Path, change: Callable[[str, torch.Tensor], torch.Ten
 
 def test_uninitialised_positions_of_remote_code_are_caught_in_the_child(tiny_bert: Path, tmp_path: Path) -> None:
     folder = build_remote_code_model(tmp_path / "toy", tiny_bert)
-    (fault,) = check_base_model(reference(folder, trust_remote_code=True), SENTENCES, tmp_path / "preflight")
+    (fault,) = check_base_model(reference(folder, trust_remote_code=True), SENTENCES, Workspace(tmp_path))
     assert (fault.severity, fault.code, fault.subject) == ("error", "model.buffer", "toy")
     assert "position_ids is not saved with the weights and was not filled when the model was loaded" in fault.message
     assert "architecture that transformers has itself" in fault.remedy
@@ -57,10 +58,10 @@ def test_uninitialised_positions_of_remote_code_are_caught_in_the_child(tiny_ber
 
 def test_the_same_question_is_answered_once(tiny_bert: Path, tmp_path: Path) -> None:
     ref = reference(tiny_bert)
-    assert check_base_model(ref, SENTENCES, tmp_path) == ()
-    log = tmp_path / "preflight.log"
+    assert check_base_model(ref, SENTENCES, Workspace(tmp_path)) == ()
+    (log,) = (tmp_path / "preflight").glob("*.log")
     log.unlink()
-    assert check_base_model(ref, SENTENCES, tmp_path) == ()
+    assert check_base_model(ref, SENTENCES, Workspace(tmp_path)) == ()
     assert not log.exists()
 
 
@@ -68,7 +69,7 @@ def test_a_child_that_dies_is_a_finding(tmp_path: Path, tiny_bert: Path, monkeyp
     from stsflow.tasks.models import preflight
 
     monkeypatch.setattr(preflight, "python_module", lambda _module, _spec: ["/bin/sh", "-c", "echo no memory; exit 7"])
-    (fault,) = check_base_model(reference(tiny_bert), SENTENCES, tmp_path)
+    (fault,) = check_base_model(reference(tiny_bert), SENTENCES, Workspace(tmp_path))
     assert (fault.severity, fault.code) == ("error", "model.check_died")
     assert "exit code 7): no memory" in fault.message
 
@@ -187,13 +188,13 @@ def test_a_replaced_pooling_is_said(tiny_bert: Path, tmp_path: Path) -> None:
 
 def test_the_check_may_take_so_much_memory_and_no_more(tiny_bert: Path, tmp_path: Path) -> None:
     # The libraries alone take more than half a gibibyte; with the limit that a model gets by default this one is sound.
-    (fault,) = check_base_model(reference(tiny_bert), SENTENCES, tmp_path, memory_bytes=2**29)
+    (fault,) = check_base_model(reference(tiny_bert), SENTENCES, Workspace(tmp_path), memory_bytes=2**29)
     assert (fault.severity, fault.code) == ("error", "model.check_died")
     assert "The check may take 0.5 GiB of memory" in fault.remedy
 
 
 def test_loading_may_take_so_long_and_no_longer(tiny_bert: Path, tmp_path: Path) -> None:
     # No machine imports the libraries within a tick of the clock.
-    (fault,) = check_base_model(reference(tiny_bert), SENTENCES, tmp_path, load_seconds=0.1)
+    (fault,) = check_base_model(reference(tiny_bert), SENTENCES, Workspace(tmp_path), load_seconds=0.1)
     assert (fault.severity, fault.code) == ("error", "model.check_died")
     assert "weights were not loaded within 0.1 s" in fault.message
