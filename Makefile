@@ -62,6 +62,9 @@ lock: ## resolve constraints.txt anew from pyproject.toml (every extra, each Pyt
 	mv .lock-found constraints.txt
 	rm -rf .lock-venv
 
+picture: $(VENV)/installed-test ## draw the house in docs/design.md anew
+	$(BIN)/python tests/fixtures/house.py
+
 clean: ## remove the environment, the workspace and all caches
 	rm -rf $(VENV) .stsflow .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -77,4 +80,4 @@ $(VENV)/installed-test: pyproject.toml constraints.txt $(LIBRARY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
 	touch $@ $(VENV)/installed-demo
 
-.PHONY: help demo run up down test test-slow test-gpu chaos lint lock clean
+.PHONY: help demo run up down test test-slow test-gpu chaos lint lock picture clean
