@@ -80,8 +80,10 @@ def verify_card(
 ) -> None:
     """Check a model card: its text against its records, its numbers against the weights, the data and the run."""
     from stsflow.flows.command.terminal import OUT, prepare_process
+    from stsflow.tasks.ground.workspace import Workspace
 
-    prepare_process(verbose=verbose)
+    # A card is checked where it lies: no workspace is made for it.
+    prepare_process(verbose=verbose, writes=folder.startswith("models:/") or Workspace.here().root.exists())
     if data is not None and not data.is_dir():
         raise typer.BadParameter(f"--data {data}: there is no such folder")
     from stsflow.flows.verify_card import print_verification, verify

@@ -175,6 +175,7 @@ def test_a_card_cannot_make_verify_card_run_the_code_that_came_with_it(
     found = json.loads(done.stdout)
     assert found["measured"] > 100, "the weights beside the card were measured, and with them the base would have been"
     assert any(sentence.startswith("Scores of the base model") for sentence in found["not_compared"])
+    assert not (tmp_path / "elsewhere").exists(), "checking a card makes no workspace"
 
 
 def test_the_model_loads_back_from_the_registry_and_gives_the_same_embeddings(finished: Finished) -> None:

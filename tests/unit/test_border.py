@@ -60,6 +60,15 @@ def test_a_workspace_that_is_a_file(
     assert line.startswith(f"stsflow: {tmp_path}/.stsflow is a file, and must be a folder")
 
 
+def test_a_card_is_checked_where_no_workspace_is_and_none_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text("# A model\n", "utf-8")
+    monkeypatch.setenv("STSFLOW_WORKSPACE", "/proc/here/.stsflow")
+    assert ended(["verify-card", str(tmp_path)], monkeypatch) == 3
+    assert "does not hold" in capsys.readouterr().out
+
+
 NAMES = {
     "a question mark": "what?",
     "a control character": "two\nlines",
