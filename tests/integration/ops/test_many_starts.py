@@ -45,7 +45,9 @@ def test_eight_starts_at_once_in_a_new_workspace(tmp_path: Path, time: int) -> N
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_eight_runs_at_once_in_a_new_workspace(tmp_path: Path, tiny_bert: Path) -> None:
+@pytest.mark.parametrize("time", range(3))
+def test_eight_runs_at_once_in_a_new_workspace(tmp_path: Path, tiny_bert: Path, time: int) -> None:
+    del time
     recipe = write_small_recipe(tmp_path / "small.yaml", tiny_bert)
     run = [sys.executable, "-m", "stsflow.flows", "run", str(recipe), "--set", "training.max_steps=4", "--set"]
     commands = [[*run, f"training.seed={seed}"] for seed in range(AT_ONCE)]
