@@ -25,6 +25,7 @@ from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.shapes import Shape
 from stsflow.tasks.suites import Suite
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,8 @@ def scores_fingerprint(
     settings = config.model_dump(include={"resamples", "confidence", "seed"}, mode="json")
     asked = (suite, config.suites[suite].model_dump(mode="json"))
     found = {name: version for name, version in versions().items() if name in LIBRARIES}
-    code = code_of(WORKER, config.suites[suite])
+    shapes = [Shape.of(item.shape) for item in data if item.name == suite]
+    code = code_of(WORKER, config.suites[suite], shapes)
     return fingerprint(model.digest, loading, rows, asked, settings, code, found, device)
 
 

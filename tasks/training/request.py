@@ -17,6 +17,7 @@ from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.recipe.sections import RunConfig, TrainingConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.shapes import Shape
 
 PACKAGES = ("python", "sentence-transformers", "transformers", "tokenizers", "torch", "accelerate", "datasets", "numpy")
 """Packages whose version may change the weights."""
@@ -33,6 +34,9 @@ NOT_IN_THE_WEIGHTS = frozenset(
     }
 )
 """Fields of the training section that change how a training is run and watched, and not one bit of its weights."""
+
+
+WORKER = "stsflow.tasks.training.worker"
 
 
 class ChooseOn(Record):
@@ -80,7 +84,7 @@ class TrainingRequest(Record):
             [self.base.digest, self.base.max_seq_length, self.base.pooling, self.base.trust_remote_code],
             choose,
             {name: version for name, version in versions().items() if name in PACKAGES},
-            code_of("stsflow.tasks.training.worker", self.losses),
+            code_of(WORKER, self.losses, [Shape.of(item.shape) for item in self.sets]),
             _hardware(self.training),
         )
 

@@ -29,7 +29,7 @@ from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.training.checkpoints import steps_of
 from stsflow.tasks.training.events import Event, EventLog, EventReader, read_events
-from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
+from stsflow.tasks.training.request import WORKER, TrainingRequest, WorkerSpec
 from stsflow.tasks.training.worker import Failure, failure_file
 
 TICK_SECONDS = 0.25
@@ -170,11 +170,7 @@ def attempt(spec: WorkerSpec, folder: TrainingFolder, watch: Watch) -> Ended:
     failure_file(folder).unlink(missing_ok=True)
     spec.write(folder.spec)
     config = spec.request.training
-    module = (
-        ["stsflow.tasks.training.worker"]
-        if config.processes == 1
-        else ["stsflow.tasks.training.processes", str(config.processes)]
-    )
+    module = [WORKER] if config.processes == 1 else ["stsflow.tasks.training.processes", str(config.processes)]
     watch.begin(config.hang_timeout_seconds, config.timeout_seconds)
     return run_child(
         python_module(module[0], *module[1:], str(folder.spec)),
