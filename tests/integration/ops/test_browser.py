@@ -26,18 +26,21 @@ pytestmark = pytest.mark.timeout(900)  # the first test waits for a whole run of
 
 
 @pytest.fixture(scope="module")
-def page(finetuned: Any) -> Iterator[Any]:  # made first: the driver's loop would confuse Prefect's client
+def page(servers: Up, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A page of headless Chromium whose user knows the password, or skip with the remedy."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium was found: apt install chromium")
+    # A run that a later test looks at is made first: the driver's loop would confuse Prefect's client.
+    if any("finetuned" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("finetuned")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        user, password = finetuned.up.auth
-        asked = {"username": user, "password": password, "origin": finetuned.up.services.mlflow_url}
+        user, password = servers.auth
+        asked = {"username": user, "password": password, "origin": servers.services.mlflow_url}
         opened = browser.new_page(viewport={"width": 1440, "height": 1000}, http_credentials=asked)
         opened.set_default_timeout(60_000)
-        log_in(opened, finetuned.up, finetuned.up.services.prefect_url)
+        log_in(opened, servers, servers.services.prefect_url)
         yield opened
         browser.close()
 
