@@ -25,7 +25,8 @@ from stsflow.tasks.leakage.overlap import near_links, read_sentences
 from stsflow.tasks.leakage.policies import check_leakage
 from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.recipe.sections import LeakageConfig
-from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import PreparedSet, RowCounts
+from stsflow.tasks.records.sources import SourceRef
 
 EDITS = ("case", "spacing", "word replaced", "word added", "word left out")
 PLANTED = 200

@@ -22,7 +22,8 @@ import numpy as np
 from datasets import Dataset, disable_progress_bars, load_from_disk
 
 from stsflow.tasks.ground.environment import hardware, versions
-from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import PreparedSet, RowCounts
+from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.tokens.counting import FastCounter
 from stsflow.tasks.tokens.statistics import TokenRequest, measure
 

@@ -26,13 +26,13 @@ from typing import Any
 
 from benchmarks.padding_free import packaged_model
 from stsflow.tasks.data.build import prepare_data
-from stsflow.tasks.data.scenes.rows import generate
 from stsflow.tasks.ground.environment import hardware, versions
 from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.models.hardware import cpu_flags
 from stsflow.tasks.models.process_environment import SETTINGS
 from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.sources.scenes.rows import generate
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest, training_request
 from stsflow.tasks.training.run import train

@@ -13,11 +13,10 @@ from prefect.states import Completed
 from prefect.variables import Variable
 
 from stsflow.flows.finetune import finetune
+from stsflow.tasks.data.state import source_states
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import Record
-from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.sources import Access
 
 
 class Seen(Record):
@@ -72,16 +71,7 @@ def look_at_sources(recipe: RunConfig) -> Seen:
 
     A source that the recipe pins (a commit, a hash) cannot change until the recipe does.
     """
-    access = Access(
-        root=recipe.data.root,
-        downloads=Workspace.here().downloads,
-        timeout_seconds=recipe.data.download_timeout_seconds,
-        retries=recipe.data.download_retries,
-    )
-    states = {f"training set {name}": part.source.state(access) for name, part in recipe.data.train.items()}
-    for name, suite in recipe.evaluation.suites.items():
-        if suite.source is not None:
-            states[f"suite {name}"] = suite.source.state(access)
+    states = source_states(recipe.data, recipe.evaluation.suites)
     return Seen(
         recipe=fingerprint(recipe.model_dump(mode="json")),
         sources={name: fingerprint(state)[:16] for name, state in sorted(states.items())},

@@ -18,7 +18,6 @@ from stsflow.tasks.card.verify import VerifyResult, verify_card
 from stsflow.tasks.data.build import prepare_data, prepare_evaluation
 from stsflow.tasks.evaluation.compare import compare
 from stsflow.tasks.evaluation.run import evaluate_model
-from stsflow.tasks.ground.addresses import is_url
 from stsflow.tasks.ground.errors import StsflowError
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.models.sources import ModelSource
@@ -27,7 +26,7 @@ from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.run import RunState
 from stsflow.tasks.records.tokens import TokenReport
-from stsflow.tasks.sources import FilesSource, SyntheticSource
+from stsflow.tasks.sources import Source
 from stsflow.tasks.suites import MtebSuite
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.tracking.runs import reference
@@ -177,23 +176,18 @@ class _Places:
         for section in (*values["data"]["train"].values(), *values["evaluation"]["suites"].values()):
             if "expect_rows" in section:
                 section["expect_rows"] = None
-            for lock in ("sha256", "git_blob"):
-                if lock in (section.get("source") or {}):
-                    section["source"][lock] = {}
+            if source := section.get("source"):
+                source |= {lock: {} for lock in Source.of(source["kind"]).locks}
         if self.data is not None:
             values["data"]["root"] = str(self.data.resolve())
         return RunConfig.model_validate(values), own
 
-    def _out_of_reach(self, source: object, own: bool) -> str:
+    def _out_of_reach(self, source: Source, own: bool) -> str:
         """Why rows of `source` are not read here; empty when they may be."""
-        if own or isinstance(source, SyntheticSource):
-            return ""
-        if not isinstance(source, FilesSource):
-            return "a data set on the hub is read by a recipe of yours only (--recipe RECIPE)."
-        if any(is_url(entry) for entry in source.paths):
-            return f"{source.paths[0]} is an address, which is read by a recipe of yours only (--recipe RECIPE)."
-        if self.data is None:
-            return f"the data is not at hand (--data ROOT names the folder that holds {', '.join(source.paths)})."
+        if not own and source.remote:
+            return f"{source.remote} is read by a recipe of yours only (--recipe RECIPE)."
+        if not own and source.below_root and self.data is None:
+            return f"the data is not at hand (--data ROOT names the folder that holds {', '.join(source.below_root)})."
         return ""
 
 

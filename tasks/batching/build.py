@@ -17,7 +17,6 @@ from stsflow.tasks.recipe.prompts import prompts_of
 from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.sets.columns import roles_of
 
 Sampler = Literal["batch_sampler", "no_duplicates"]
 
@@ -50,7 +49,7 @@ def read_sets(
     sets = []
     for item in prepared:
         table = open_table(item.path)
-        columns = roles_of(item).texts
+        columns = item.roles.texts
         texts = row_tokens = None
         if sampler_of(item.name, training, losses[item.name]) == "no_duplicates":
             texts = text_numbers(table, columns, normalise=training.normalise_duplicates)
@@ -75,7 +74,7 @@ def set_tokens(prepared: PreparedSet, base: BaseModelRef, prompts: Mapping[str, 
     """(rows, text columns) estimated token counts of a set, prompts by column included, cut at the model's limit."""
     tokenizer = base.path / "tokenizer.json"
     table = open_table(prepared.path)
-    return estimate_tokens(table, roles_of(prepared).texts, tokenizer, base.max_seq_length, prompts)
+    return estimate_tokens(table, prepared.roles.texts, tokenizer, base.max_seq_length, prompts)
 
 
 def build_batches(sets: Sequence[SetForBatching], training: TrainingConfig, world_size: int) -> TrainingBatches:

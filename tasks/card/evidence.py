@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Literal
 
+from pydantic import field_validator
+
 from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.samples import SetSamples
 from stsflow.tasks.card.usage import ModelModules
@@ -13,14 +15,16 @@ from stsflow.tasks.ground.addresses import is_url, without_credentials
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.recipe.reading import recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.records.data import PreparedData, PreparedSet, SourceRef
+from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.sources import Source
 
 
 class Evidence(Record):
@@ -45,6 +49,13 @@ class Evidence(Record):
     seeds: SeedSummary | None
     pairs: dict[str, str]
     """SHA-256 of the files of per-row scores, by `<model>/<suite>`."""
+
+    @field_validator("data")
+    @classmethod
+    def _is_from_known_sources(cls, value: PreparedData) -> PreparedData:
+        for item in (*value.train, *value.evaluation):
+            Source.known(item.source.kind)
+        return value
 
 
 class PlacedFact(Record):

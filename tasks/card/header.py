@@ -13,6 +13,7 @@ from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.training_section import TrainingSection
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.sources import Source
 
 
 def card_header(
@@ -32,11 +33,12 @@ def card_header(
     out there.
     """
     rows = sum(item.rows for item in data.train)
+    ids = [Source.of(item.source.kind).hub_id(item.source) for item in data.train]
     metrics: dict[str, None] = {row.name: None for block in evaluation.suites for row in block.metrics}
     header: dict[str, JsonValue] = {
         "base_model": base.name,
         "base_model_relation": "finetune",
-        "datasets": list(dict.fromkeys(item.source.name for item in data.train if item.source.kind == "hub")),
+        "datasets": list(dict.fromkeys(filter(None, ids))),
         "language": list(language),
         "library_name": "sentence-transformers",
         "license": license,

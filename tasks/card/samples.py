@@ -6,7 +6,6 @@ from pathlib import Path
 
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.data import PreparedSet
-from stsflow.tasks.sets.columns import roles_of
 
 
 class ScoreStatistics(Record):
@@ -35,7 +34,7 @@ def read_samples(prepared: PreparedSet, count: int = 3) -> SetSamples:
         raise TypeError(f"{prepared.path} holds several splits; a prepared set is one.")
     first = loaded.select(range(min(count, len(loaded)))).to_list()
     rows = tuple(tuple(row[column] for column in prepared.columns) for row in first)
-    if (score := roles_of(prepared).score) is None or not len(loaded):
+    if (score := prepared.roles.score) is None or not len(loaded):
         return SetSamples(rows=rows)
     scores = loaded.with_format("arrow")[:][score]
     limits = compute.min_max(scores).as_py()

@@ -16,7 +16,7 @@ from stsflow.tasks.records.plan import Exposure, PlanReport
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.tokens import LengthStatistics, TokenReport
 from stsflow.tasks.records.training import TrainedModel
-from stsflow.tasks.sets.columns import roles_of
+from stsflow.tasks.sources import Source
 
 _LOSS_PAGE = "https://sbert.net/docs/package_reference/sentence_transformer/losses.html#"
 _PRIVATE_ARGUMENTS = frozenset({"output_dir", "logging_dir", "hub_token", "push_to_hub_token", "run_name"})
@@ -189,9 +189,8 @@ def _data_block(
 
 
 def _link(prepared: PreparedSet) -> str:
-    if prepared.source.kind == "hub":
-        return f"https://huggingface.co/datasets/{prepared.source.name}/tree/{prepared.source.revision}"
-    return prepared.source.uri if is_plain_url(prepared.source.uri) else ""
+    page = Source.of(prepared.source.kind).page(prepared.source)
+    return page if is_plain_url(page) else ""
 
 
 def _counts(source: FactSource, name: str, counts: Mapping[str, int]) -> tuple[TableRow, ...]:
@@ -211,7 +210,7 @@ def _statistics(
         ("p99 tokens", "p99"), ("max tokens", "maximum"), ("distinct texts", "distinct"),
         ("cut rows", "truncated_rows"), ("cut share", "truncated_share"), ("unknown-token share", "unknown_share"),
     )  # fmt: skip
-    score = roles_of(prepared).score
+    score = prepared.roles.score
     types = TableRow(label="type", cells=tuple("float" if name == score else "string" for name in prepared.columns))
     rows = [types]
     for label, field in labels:
@@ -229,7 +228,7 @@ def _statistics(
 def _score_rows(source: FactSource, prepared: PreparedSet, samples: SetSamples) -> tuple[TableRow, ...]:
     if samples.score is None:
         return ()
-    score = roles_of(prepared).score
+    score = prepared.roles.score
     values = {"min": samples.score.minimum, "mean": samples.score.mean, "max": samples.score.maximum}
     return tuple(
         TableRow(

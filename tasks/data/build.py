@@ -10,10 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from stsflow.tasks.data.content_digest import content_digest
 from stsflow.tasks.data.defined import describe_gold
-from stsflow.tasks.data.formats import format_of
-from stsflow.tasks.data.integrity import check_rows
 from stsflow.tasks.ground.addresses import path_in
 from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import DataError
@@ -22,9 +19,13 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.leakage.policies import check_leakage
 from stsflow.tasks.made.code import code_of
 from stsflow.tasks.made.folder import find_or_make
+from stsflow.tasks.reading.formats import format_of
+from stsflow.tasks.reading.integrity import check_rows
 from stsflow.tasks.recipe.sections import DataConfig, LeakageConfig, TrainingSet
-from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.sets.content_digest import content_digest
 from stsflow.tasks.sources import Access
 from stsflow.tasks.suites import MatryoshkaSuite, MtebSuite, RetrievalSuite, StsSuite, Suite, TripletSuite
 
@@ -101,7 +102,8 @@ def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
     """Of bytes, sections, code and libraries; not of the names that the bytes go by, except for their endings."""
     sets = []
     for one in wanted:
-        section = one.section.model_dump(mode="json", exclude={"source": {"paths", "sha256", "git_blob"}})
+        named = one.section.source.places | one.section.source.locks
+        section = one.section.model_dump(mode="json", exclude={"source": set(named)})
         files = [[format_of(path_in(file.uri)), file.sha256] for file in one.source.files]
         sets.append([one.name, one.role, section, one.source.revision, files])
     return fingerprint(

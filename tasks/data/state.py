@@ -11,8 +11,9 @@ from stsflow.tasks.suites import Suite
 
 
 def source_states(data: DataConfig, suites: Mapping[str, Suite]) -> dict[str, str]:
-    """State of each source by name of its training set or suite: revision, ETag or hash. Downloads nothing large."""
+    """State of each source, by `training set NAME` or `suite NAME`: revision, ETag or hash. Fetches nothing large."""
     downloads = Workspace.here().downloads
     access = Access(data.root, downloads, data.download_timeout_seconds, data.download_retries)
-    states = {name: section.source.state(access) for name, section in data.train.items()}
-    return states | {name: suite.source.state(access) for name, suite in suites.items() if suite.source is not None}
+    states = {f"training set {name}": section.source.state(access) for name, section in data.train.items()}
+    sources = {f"suite {name}": suite.source for name, suite in suites.items()}
+    return states | {name: source.state(access) for name, source in sources.items() if source is not None}

@@ -53,6 +53,13 @@ class Kind(Section):
         return {member.kind_name(): member for member in cls.members()}[kind]
 
     @classmethod
+    def known(cls, kind: str) -> str:
+        """`kind`, which a record holds; raises ValueError when the family has no kind of this name."""
+        if kind not in (names := [member.kind_name() for member in cls.members()]):
+            raise ValueError(f"found {kind!r}; allowed: {', '.join(names)}")
+        return kind
+
+    @classmethod
     def is_family(cls) -> bool:
         """Whether this class stands for its kinds: it has no name of its own, and there are some."""
         return cls.model_fields["kind"].is_required() and bool(cls.members())

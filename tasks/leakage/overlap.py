@@ -20,7 +20,6 @@ from stsflow.tasks.leakage.near_duplicates import NearDuplicateIndex
 from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.recipe.sections import LeakageConfig
 from stsflow.tasks.records.data import OverlapCounts, PreparedSet
-from stsflow.tasks.sets.columns import roles_of
 
 BLOCK = 50_000
 
@@ -50,7 +49,7 @@ def read_sentences(data: PreparedSet) -> Sentences:
     import pyarrow.compute as pc
 
     table = load_from_disk(str(data.path)).with_format("arrow")[:]
-    columns, score = roles_of(data).texts, roles_of(data).score
+    columns, score = data.roles.texts, data.roles.score
     chunks = [
         pc.utf8_trim_whitespace(chunk.cast(pa.large_string())) for name in columns for chunk in table[name].chunks
     ]

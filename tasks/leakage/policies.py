@@ -15,7 +15,6 @@ import numpy as np
 from datasets import Dataset, load_from_disk
 from numpy.typing import NDArray
 
-from stsflow.tasks.data.content_digest import content_digest
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.files import folder_made_whole, write_text_atomically
 from stsflow.tasks.ground.schema import Record
@@ -25,6 +24,7 @@ from stsflow.tasks.leakage.suites_apart import findings_of_suites, overlaps_of_s
 from stsflow.tasks.recipe.sections import LeakageConfig, Policy
 from stsflow.tasks.records.data import Overlap, PreparedSet, SuiteOverlap
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.sets.content_digest import content_digest
 from stsflow.tasks.shapes import Shape
 
 

@@ -19,7 +19,6 @@ from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.sets.columns import roles_of
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +162,6 @@ def sample_texts(data: PreparedData) -> tuple[str, ...]:
         rows = load_from_disk(str(prepared.path))
         step = max(1, len(rows) // TEXTS_OF_A_COLUMN)
         chosen = rows[: step * TEXTS_OF_A_COLUMN : step]
-        for column in roles_of(prepared).texts:
+        for column in prepared.roles.texts:
             texts.update(dict.fromkeys(text for text in chosen[column] if text))  # a passage nobody asks for
     return tuple(texts)

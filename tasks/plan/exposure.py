@@ -12,7 +12,6 @@ from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import Exposure, PlanReport
-from stsflow.tasks.sets.columns import roles_of
 
 _LEFT_OUT_SHARE = 0.01
 """From this share of a set left out by the sampler on, it is a warning."""
@@ -41,7 +40,7 @@ def plan_exposure(
         steps,
         accumulation,
         {name: recipe.loss_of(name) for name in batches.names},
-        {item.name: len(roles_of(item).texts) for item in data.train},
+        {item.name: len(item.roles.texts) for item in data.train},
     )
     return PlanReport(
         steps=steps if steps_per_epoch else 0,

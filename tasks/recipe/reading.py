@@ -12,12 +12,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from stsflow.tasks.ground.addresses import fit_to_show, path_in
+from stsflow.tasks.ground.addresses import fit_to_show
 from stsflow.tasks.ground.errors import RecipeError
 from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.yaml_text import DEEPEST, LARGEST_TEXT, load_yaml
 from stsflow.tasks.recipe.prompts import check_prompts
+from stsflow.tasks.sources import Source
 
 if TYPE_CHECKING:
     from stsflow.tasks.recipe.sections import RunConfig
@@ -75,12 +76,8 @@ def lock_recipe(recipe: RunConfig, base: BaseModelRef, data: PreparedData) -> Ru
     sections += [(values["evaluation"]["suites"][item.name], item) for item in data.evaluation]
     for section, prepared in sections:
         section["expect_rows"] = prepared.counts.read
-        if section["source"]["kind"] == "files":
-            names = [Path(path_in(file.uri)).name for file in prepared.source.files]
-            section["source"]["sha256"] = {
-                (name if names.count(name) == 1 else file.uri): file.sha256
-                for name, file in zip(names, prepared.source.files, strict=True)
-            }
+        source = Source.of(section["source"]["kind"]).model_validate(section["source"])
+        section["source"] = source.locked(prepared.source).model_dump(mode="json")
     return type(recipe).model_validate(values)
 
 

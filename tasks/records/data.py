@@ -5,33 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import field_validator
+
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.findings import Finding
-
-
-class FileRef(Record):
-    """A file that rows were read from, and what identifies its bytes."""
-
-    uri: str
-    """As the recipe named it, or its URL; credentials removed."""
-    path: Path
-    """Where it lies now."""
-    bytes: int
-    sha256: str
-    git_blob: str
-
-
-class SourceRef(Record):
-    """Where a data set came from."""
-
-    kind: Literal["files", "hub", "synthetic"]
-    name: str
-    """Hub id, first file name, or `synthetic`."""
-    uri: str
-    """An address that a reader can follow, or a description."""
-    revision: str
-    """Commit of a hub data set; otherwise the digest of the files."""
-    files: tuple[FileRef, ...] = ()
+from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.shapes import Roles, Shape
 
 
 class RowCounts(Record):
@@ -54,13 +33,13 @@ class PreparedSet(Record):
     """Its key in the recipe."""
     role: Literal["train", "evaluation"]
     shape: str
-    """Kind of shape: nli_triplets, triplets, pairs, scored_pairs."""
+    """Kind of shape."""
     title: str
     """Name for people: the recipe's title, or the key."""
     path: Path
     """Arrow folder."""
     columns: tuple[str, ...]
-    """Columns on disk, in order; see tasks/shapes/__init__.py."""
+    """Columns on disk, in order: those that the shape has a role for, and what was kept beside them."""
     digest: str
     """SHA-256 over columns and rows in order: the content, however it is stored."""
     rows: int
@@ -71,6 +50,16 @@ class PreparedSet(Record):
     license: str = ""
     clean_rows: Path | None = None
     """Evaluation sets: JSON list of the rows (numbers from 0) that share nothing with any training set."""
+
+    @field_validator("shape")
+    @classmethod
+    def _is_a_shape(cls, value: str) -> str:
+        return Shape.known(value)
+
+    @property
+    def roles(self) -> Roles:
+        """The columns that a loss or a suite takes, by what they are for."""
+        return Shape.of(self.shape).roles
 
 
 class OverlapLevels(Record):

@@ -44,6 +44,4 @@ class BaseModelRef(Record):
     @field_validator("kind")
     @classmethod
     def _is_a_kind(cls, value: str) -> str:
-        if value not in (known := [member.kind_name() for member in ModelSource.members()]):
-            raise ValueError(f"found {value!r}; allowed: {', '.join(known)}")
-        return value
+        return ModelSource.known(value)

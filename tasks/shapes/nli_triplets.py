@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from stsflow.tasks.data.reading import Reading
+    from stsflow.tasks.reading.rows import Reading
     from stsflow.tasks.records.findings import Finding
     from stsflow.tasks.shapes.shaped import Shaped
 
@@ -105,8 +105,8 @@ class NliTriplets(Shape):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        from stsflow.tasks.data.reading import and_more, cut
         from stsflow.tasks.ground.errors import DataError
+        from stsflow.tasks.reading.rows import and_more, cut
 
         column = pc.utf8_trim_whitespace(pc.fill_null(reading.column(self.label), ""))
         encoded = pc.dictionary_encode(column.combine_chunks())

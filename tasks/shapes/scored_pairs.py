@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from stsflow.tasks.data.reading import Reading
+    from stsflow.tasks.reading.rows import Reading
     from stsflow.tasks.records.findings import Finding
     from stsflow.tasks.shapes.shaped import Shaped
 
@@ -86,8 +86,8 @@ class ScoredPairs(Shape):
         import numpy as np
         import pyarrow.compute as pc
 
-        from stsflow.tasks.data.reading import and_more, cut
         from stsflow.tasks.ground.errors import DataError
+        from stsflow.tasks.reading.rows import and_more, cut
 
         scores = reading.numbers(self.score)
         low, high = self.score_range
@@ -134,8 +134,8 @@ class JudgedPairs(ScoredPairs):
         import numpy as np
         import pyarrow.compute as pc
 
-        from stsflow.tasks.data.reading import and_more
         from stsflow.tasks.ground.errors import DataError
+        from stsflow.tasks.reading.rows import and_more
         from stsflow.tasks.shapes.shaped import Shaped, dropped_as_empty
 
         del allow_empty  # an empty query has a meaning here

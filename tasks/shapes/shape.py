@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from stsflow.tasks.ground.family import Kind
 
 if TYPE_CHECKING:
-    from stsflow.tasks.data.reading import Reading
+    from stsflow.tasks.reading.rows import Reading
     from stsflow.tasks.shapes.shaped import Shaped
 
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stsflow.tasks.data.reading import Reading, and_more
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.reading.rows import Reading, and_more
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.shapes.shape import Shape
 

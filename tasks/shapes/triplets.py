@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from stsflow.tasks.shapes.shape import Roles, Shape
 
 if TYPE_CHECKING:
-    from stsflow.tasks.data.reading import Reading
+    from stsflow.tasks.reading.rows import Reading
     from stsflow.tasks.shapes.shaped import Shaped
 
 

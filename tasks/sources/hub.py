@@ -6,67 +6,119 @@ the hub's client and read here, because the library's csv reading would lose row
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from stsflow.tasks.data.charset import Limits, check_packed, open_bytes
-from stsflow.tasks.data.delimited import Dialect
-from stsflow.tasks.data.formats import ENDINGS, format_of, read_file
-from stsflow.tasks.data.reading import Reading
+from pydantic import Field, field_validator
+
 from stsflow.tasks.ground.addresses import without_credentials
+from stsflow.tasks.ground.charset import Limits, check_packed, open_bytes
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.hub import endpoint, fetch_snapshot
-from stsflow.tasks.records.data import SourceRef
-from stsflow.tasks.sources.files import file_ref
+from stsflow.tasks.ground.names import HubId, HubWord
+from stsflow.tasks.sources.bounded import BoundedSource
+from stsflow.tasks.sources.source import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from stsflow.tasks.sources import Access, HubSource
+    from stsflow.tasks.reading.rows import Reading
+    from stsflow.tasks.records.sources import SourceRef
 
 DESCRIPTIONS = ("README.md", ".huggingface.yaml", "*.py")
-DATA_FILES = tuple(f"*{ending}{packed}" for ending in ENDINGS for packed in ("", ".gz"))
 
 
-def fetch_split(source: HubSource, access: Access) -> SourceRef:
-    """Fetch the files of the source's configuration and split; see `HubSource.fetch`."""
+class HubSource(BoundedSource):
+    """One split of a data set on the Hugging Face hub, at a pinned revision. Script data sets are not supported."""
 
-    def fetch(patterns: Sequence[str]) -> Path:
-        return fetch_snapshot(
-            source.id, source.revision, "dataset", allow_patterns=patterns, retries=access.retries,
-            timeout_seconds=access.timeout_seconds,
-        )  # fmt: skip
+    kind: Literal["hub"] = "hub"
+    id: HubId
+    """Name on the hub, such as `kakaobrain/kor_nli`."""
+    revision: str = Field(min_length=7)
+    """Commit to read; a branch name is refused, because it would not name the same rows next month."""
+    config: HubWord | None = None
+    """Configuration (subset) of the data set."""
+    split: HubWord = "train"
+    """Split of the data set."""
+    quoting: Literal["auto", "none", "minimal"] = "auto"
+    """For a data set of csv or tsv files, as for `files`."""
 
-    folder = fetch(DESCRIPTIONS)
-    if (folder / f"{source.id.rpartition('/')[2]}.py").exists():
-        raise DataError(
-            f"{_shown(source)}: the data set is defined by a Python script, which is never run here. Pin a revision "
-            "that holds data files instead: most have one under the branch refs/convert/parquet."
+    @field_validator("revision")
+    @classmethod
+    def _is_a_commit(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9a-f]{40}", value):
+            raise ValueError(
+                "a data set is pinned to a full commit hash (40 hexadecimal digits), because a branch would not name "
+                "the same rows next month; the data set's page lists its commits under Files, History"
+            )
+        return value
+
+    def fetch(self, access: Access) -> SourceRef:
+        """The split's files in the hub's cache; raises as `ground.hub.fetch_snapshot`, and `DataError` for scripts."""
+        from stsflow.tasks.reading.formats import ENDINGS
+        from stsflow.tasks.records.sources import SourceRef
+        from stsflow.tasks.sources.files import file_ref
+
+        def fetch(patterns: Sequence[str]) -> Path:
+            return fetch_snapshot(
+                self.id, self.revision, "dataset", allow_patterns=patterns, retries=access.retries,
+                timeout_seconds=access.timeout_seconds,
+            )  # fmt: skip
+
+        folder = fetch(DESCRIPTIONS)
+        if (folder / f"{self.id.rpartition('/')[2]}.py").exists():
+            raise DataError(
+                f"{_shown(self)}: the data set is defined by a Python script, which is never run here. Pin a revision "
+                "that holds data files instead: most have one under the branch refs/convert/parquet."
+            )
+        data_files = [f"*{ending}{packed}" for ending in ENDINGS for packed in ("", ".gz")]
+        declared = _declared(self, folder)
+        folder = fetch([*DESCRIPTIONS, *(_patterns_of_split(self, declared) if declared else data_files)])
+        files = [file_ref(path.relative_to(folder).as_posix(), path) for path in _split_files(self, folder)]
+        return SourceRef(
+            kind=self.kind,
+            name=self.id,
+            uri=f"{without_credentials(endpoint())}/datasets/{self.id}/tree/{self.revision}",
+            revision=self.revision,
+            files=tuple(files),
         )
-    declared = _declared(source, folder)
-    folder = fetch([*DESCRIPTIONS, *(_patterns_of_split(source, declared) if declared else DATA_FILES)])
-    files = [file_ref(path.relative_to(folder).as_posix(), path) for path in _split_files(source, folder)]
-    return SourceRef(
-        kind="hub",
-        name=source.id,
-        uri=f"{without_credentials(endpoint())}/datasets/{source.id}/tree/{source.revision}",
-        revision=source.revision,
-        files=tuple(files),
-    )
 
+    def read(self, fetched: SourceRef, columns: Sequence[str]) -> Reading:
+        """The named columns of the split; raises `DataError` with file and row."""
+        from stsflow.tasks.reading.delimited import Dialect
+        from stsflow.tasks.reading.formats import format_of, read_file
+        from stsflow.tasks.reading.rows import Reading
 
-def read_split(source: HubSource, fetched: SourceRef, columns: Sequence[str]) -> Reading:
-    """The named columns of the fetched files; see `HubSource.read`."""
-    rows = []
-    for file in fetched.files:
-        shown = f"{source.id}/{file.uri}"
-        kind = format_of(file.uri)
-        if kind is None:
-            raise DataError(f"{shown}: only tsv, csv, json, jsonl and parquet files can be read.")
-        dialect = Dialect("," if kind == "csv" else "\t", source.quoting, prefers_quotes=kind == "csv")
-        kind = "jsonl" if kind == "json" and _has_object_lines(file.path, shown, source.limits) else kind
-        rows.append(read_file(file.path, shown, kind, columns, dialect=dialect, limits=source.limits))
-    return Reading(tuple(rows))
+        rows = []
+        for file in fetched.files:
+            shown = f"{self.id}/{file.uri}"
+            kind = format_of(file.uri)
+            if kind is None:
+                raise DataError(f"{shown}: only tsv, csv, json, jsonl and parquet files can be read.")
+            dialect = Dialect("," if kind == "csv" else "\t", self.quoting, prefers_quotes=kind == "csv")
+            kind = "jsonl" if kind == "json" and _has_object_lines(file.path, shown, self.limits) else kind
+            rows.append(read_file(file.path, shown, kind, columns, dialect=dialect, limits=self.limits))
+        return Reading(tuple(rows))
+
+    def state(self, access: Access) -> str:
+        """The pinned commit: it cannot change."""
+        del access
+        return f"{self.id} at {self.revision}"
+
+    @property
+    def remote(self) -> str:
+        """The hub."""
+        return "a data set on the hub"
+
+    @classmethod
+    def hub_id(cls, fetched: SourceRef) -> str:
+        """Its name on the hub."""
+        return fetched.name
+
+    @classmethod
+    def page(cls, fetched: SourceRef) -> str:
+        """The data set's page at that commit."""
+        return f"https://huggingface.co/datasets/{fetched.name}/tree/{fetched.revision}"
 
 
 def _declared(source: HubSource, folder: Path) -> dict[str, list[str]] | None:

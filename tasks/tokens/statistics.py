@@ -24,7 +24,6 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
-from stsflow.tasks.sets.columns import roles_of
 from stsflow.tasks.shapes import Shape
 from stsflow.tasks.tokens.counting import Counts, FastCounter, TokenCounter, tokenizer_file
 from stsflow.tasks.tokens.padding import expected_padding_share
@@ -170,7 +169,7 @@ class _Tally:
 
 def _measure_set(data: PreparedSet, request: TokenRequest, remembered: _Remembered) -> SetTokens:
     rows = load_from_disk(str(data.path)).with_format("arrow")
-    columns = roles_of(data).texts
+    columns = data.roles.texts
     tallies = {name: _Tally() for name in columns}
     prompts = request.prompts.get(data.name, {}) if data.role == "train" else {}
     for batch in rows.iter(batch_size=ROWS_AT_A_TIME):

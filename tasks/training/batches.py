@@ -13,14 +13,13 @@ from torch.utils.data import Sampler
 
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.records.data import PreparedSet
-from stsflow.tasks.sets.columns import roles_of
 
 ROW_NUMBER = "stsflow_row"
 
 
 def open_set(prepared: PreparedSet) -> Dataset:
     """The rows of a prepared set, in order, with the columns that its shape trains on and no others."""
-    return load_from_disk(str(prepared.path)).select_columns(list(roles_of(prepared).columns))
+    return load_from_disk(str(prepared.path)).select_columns(list(prepared.roles.columns))
 
 
 class NumberedRows(TorchDataset[dict[str, Any]]):

@@ -18,7 +18,6 @@ from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Exposure
 from stsflow.tasks.records.training import LogRow, TrainedModel
-from stsflow.tasks.sets.columns import roles_of
 from stsflow.tasks.training.batches import open_set
 from stsflow.tasks.training.checkpoints import checkpoint_folder
 from stsflow.tasks.training.events import Event, read_events
@@ -115,7 +114,7 @@ def log_rows(events: Sequence[Event]) -> tuple[LogRow, ...]:
 
 def exposures(request: TrainingRequest, trainer: Trainer) -> tuple[tuple[Exposure, ...], tuple[Finding, ...]]:
     """What the model was fed of each set, counted from the batches, and where that differs from the plan."""
-    columns = {item.name: len(roles_of(item).texts) for item in request.sets}
+    columns = {item.name: len(item.roles.texts) for item in request.sets}
     accumulation = request.training.gradient_accumulation_steps
     planned = planned_exposure(trainer.batches, trainer.state.global_step, accumulation, request.losses, columns)
     ledger = all_ledgers(trainer)

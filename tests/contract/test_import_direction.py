@@ -10,14 +10,11 @@ from house import FAMILIES, RANK, loaded_by_a_recipe, room_of, short
 from own_imports import ROOT, imports, own_imports, own_modules
 
 AGAINST_THE_ORDER = {
-    ("sources", "data.charset"),
-    ("leakage.policies", "data.content_digest"),
     ("recipe.reading", "training.arguments"),
 }
 """Imports that are still to be turned round."""
 IN_A_CIRCLE = {
     ("flows.command.terminal", "flows.ops.services"),
-    ("shapes.shaping", "shapes"),
     *((f"suites.{kind}", "suites") for kind in ("sts", "triplets", "matryoshka", "retrieval", "mteb")),
 }
 """Imports that still close a circle."""

@@ -22,8 +22,8 @@ TASKS = Path(__file__).resolve().parents[2] / "tasks"
 STAGES = {
     "data": (
         "data.build",
-        "data.delimited data.scenes.wording sources.hub shapes.shaped shapes.nli_triplets leakage.near_duplicates "
-        "data.quoting",
+        "reading.delimited reading.quoting sources.scenes.wording sources.hub shapes.shaped shapes.nli_triplets "
+        "leakage.near_duplicates",
         "training.trainer batching.build card.render plan.forecast",
     ),
     "tokens": ("tokens.statistics", "tokens.counting tokens.padding tokens.worker", "training.trainer evaluation.run"),
@@ -32,12 +32,12 @@ STAGES = {
         "training.worker",
         "training.trainer training.checkpoints batching.no_duplicates losses models.encode models.padding_free "
         "statistics.correlation recipe.prompts",
-        "rules card.render data.download leakage.overlap plan.forecast tracking.store training.task evaluation.run",
+        "rules card.render reading.download leakage.overlap plan.forecast tracking.store training.task evaluation.run",
     ),
     "evaluation": (
         "evaluation.worker",
         "evaluation.scoring models.encode models.loading statistics.bootstrap",
-        "training.trainer card.render rules data.download evaluation.task",
+        "training.trainer card.render rules reading.download evaluation.task",
     ),
     "comparisons": (
         "evaluation.resampled",

@@ -1,4 +1,4 @@
-"""What is wrong beyond the data: one sentence, exit code 2, nothing begun. For the data, see tests/unit/data."""
+"""What is wrong beyond the data: one sentence, exit code 2, nothing begun. For the data, see tests/unit/reading."""
 
 from __future__ import annotations
 

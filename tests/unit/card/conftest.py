@@ -14,12 +14,13 @@ from stsflow.tasks.card.samples import ScoreStatistics, SetSamples
 from stsflow.tasks.card.usage import ModelModules
 from stsflow.tasks.ground.lever import LeverState
 from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.records.data import FileRef, Overlap, OverlapCounts, PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import Overlap, OverlapCounts, PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SeedSummary, SuiteScores
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import Exposure, PlanReport
 from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.sources import FileRef, SourceRef
 from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
 from stsflow.tasks.records.training import LogRow, TrainedModel
 

@@ -14,11 +14,11 @@ from stsflow.tasks.card.measured_again import Rows, Tools
 from stsflow.tasks.card.render import write_card
 from stsflow.tasks.card.usage import read_modules
 from stsflow.tasks.card.verify import verify_card
-from stsflow.tasks.data.content_digest import content_digest
 from stsflow.tasks.evaluation.compare import compare
 from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_model, evaluate_models
 from stsflow.tasks.ground.fingerprint import sha256_of_file, sha256_of_model
 from stsflow.tasks.models.folder import ModelFolder
+from stsflow.tasks.sets.content_digest import content_digest
 
 
 @pytest.mark.slow

@@ -204,10 +204,10 @@ def test_suites_alone_need_no_training_set(root: Path, workspace: Workspace) -> 
 
 def test_the_state_of_sources_follows_their_bytes(root: Path, workspace: Workspace) -> None:
     before = source_states(config(root), suites())
-    assert list(before) == ["sts", "dev"]
+    assert list(before) == ["training set sts", "suite dev"]
     (root / "dev.tsv").write_text(DEV.replace("2.5", "2.4"), "utf-8")
     after = source_states(config(root), suites())
-    assert after["sts"] == before["sts"] and after["dev"] != before["dev"]
+    assert after["training set sts"] == before["training set sts"] and after["suite dev"] != before["suite dev"]
     assert left_behind(workspace) == []
 
 

@@ -13,7 +13,8 @@ from models import SENTENCES, build_tiny_model
 from stsflow.tasks.evaluation.worker import EvaluationSpec, ModelSpec
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.recipe.sections import EvaluationConfig
-from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import PreparedSet, RowCounts
+from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.suites import Suite
 
 Prepare = Callable[..., PreparedSet]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.sources import SourceRef
 
 SHAPES = {"anchor": "triplets", "sentence1": "scored_pairs"}
 

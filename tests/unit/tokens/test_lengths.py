@@ -13,13 +13,14 @@ import pytest
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from stsflow.tasks.data.scenes.rows import generate
 from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import TokensConfig
-from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.sources.scenes.rows import generate
 from stsflow.tasks.tokens import statistics as lengths
 from stsflow.tasks.tokens.counting import FastCounter
 from stsflow.tasks.tokens.histogram import draw_histogram

@@ -14,8 +14,9 @@ from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file, sha256
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.losses import CosineSimilarity, MultipleNegativesRanking
 from stsflow.tasks.recipe.sections import TrainingConfig
-from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import PreparedSet, RowCounts
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.training.request import ChooseOn, TrainingRequest
 
 WORDS = sorted({word.strip(".").lower() for sentence in SENTENCES for word in sentence.split()})

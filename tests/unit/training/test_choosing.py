@@ -9,7 +9,8 @@ import pytest
 from models import SENTENCES
 
 from stsflow.tasks.ground.fingerprint import fingerprint
-from stsflow.tasks.records.data import PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import PreparedSet, RowCounts
+from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.training.request import ChooseOn
 
 

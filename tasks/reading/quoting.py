@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stsflow.tasks.data.charset import MEBI, Limits, open_text
-from stsflow.tasks.data.delimited import Dialect, Quoting, read_delimited
-from stsflow.tasks.data.reading import FileRows, cut
+from stsflow.tasks.ground.charset import MEBI, Limits, open_text
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.reading.delimited import Dialect, Quoting, read_delimited
+from stsflow.tasks.reading.rows import FileRows, cut
 from stsflow.tasks.records.findings import Finding
 
 WAYS: dict[Quoting, str] = {"minimal": "with quoted fields (RFC 4180)", "none": "as plain text, quotes and all"}

@@ -14,9 +14,9 @@ from hub_stand_in import HubStandIn
 from misbehaving_server import MisbehavingServer
 from pydantic import ValidationError
 
-from stsflow.tasks.data.reading import Reading
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.fingerprint import git_blob_id, sha256_of_file
+from stsflow.tasks.reading.rows import Reading
 from stsflow.tasks.sources import Access, FilesSource, HubSource, SyntheticSource
 
 HEADER = "sentence1\tsentence2\tscore\n"

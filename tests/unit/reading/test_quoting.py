@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from stsflow.tasks.data.reading import Reading
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.reading.rows import Reading
 from stsflow.tasks.shapes import ScoredPairs
 from stsflow.tasks.sources import Access, FilesSource
 

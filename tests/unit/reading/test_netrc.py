@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from misbehaving_server import MisbehavingServer
 
-from stsflow.tasks.data.download import fetch_url
 from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.reading.download import fetch_url
 
 
 def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:

@@ -25,9 +25,9 @@ from pathlib import Path
 import httpx
 from filelock import FileLock
 
-from stsflow.tasks.data.charset import MAX_UNPACKED_BYTES
 from stsflow.tasks.ground.addresses import filled_in, path_in, without_credentials
 from stsflow.tasks.ground.backoff import PASSING_STATUSES, TryAgain, with_backoff
+from stsflow.tasks.ground.charset import MAX_UNPACKED_BYTES
 from stsflow.tasks.ground.errors import DataError, DiskFull, PreconditionError
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.fingerprint import fingerprint, git_blob_id, sha256_of_file

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stsflow.tasks.data.charset import Limits
-from stsflow.tasks.data.reading import FileRows, composed, missing_column
+from stsflow.tasks.ground.charset import Limits
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.reading.rows import FileRows, composed, missing_column
 
 BATCH_ROWS = 65_536
 

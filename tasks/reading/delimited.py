@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from stsflow.tasks.data.charset import BARE_CR, Limits, check_empty_lines, lines_of, open_text, too_long
-from stsflow.tasks.data.integrity import blank_lines, explain_quoting, quotes_kept
-from stsflow.tasks.data.reading import FileRows, and_more, composed, cut, missing_column
+from stsflow.tasks.ground.charset import BARE_CR, Limits, check_empty_lines, lines_of, open_text, too_long
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.reading.integrity import blank_lines, explain_quoting, quotes_kept
+from stsflow.tasks.reading.rows import FileRows, and_more, composed, cut, missing_column
 
 BLOCK_ROWS = 65_536
 Quoting = Literal["auto", "none", "minimal"]

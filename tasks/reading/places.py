@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stsflow.tasks.data.formats import format_of, is_text
-from stsflow.tasks.data.reading import cut
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.reading.formats import format_of, is_text
+from stsflow.tasks.reading.rows import cut
 
 WILDCARDS = frozenset("*?[")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stsflow.tasks.data.charset import (
+from stsflow.tasks.ground.charset import (
     BARE_CR,
     Limits,
     broken_text,
@@ -22,11 +22,11 @@ from stsflow.tasks.data.charset import (
     lines_of,
     open_text,
 )
-from stsflow.tasks.data.delimited import BLOCK_ROWS, Dialect
-from stsflow.tasks.data.parquet import read_parquet
-from stsflow.tasks.data.quoting import read_by_its_quoting
-from stsflow.tasks.data.reading import FileRows, composed, cut, missing_column
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.reading.delimited import BLOCK_ROWS, Dialect
+from stsflow.tasks.reading.parquet import read_parquet
+from stsflow.tasks.reading.quoting import read_by_its_quoting
+from stsflow.tasks.reading.rows import FileRows, composed, cut, missing_column
 from stsflow.tasks.records.findings import Finding
 
 MOST_VALUES = 10_000_000

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from datasets import Dataset, load_from_disk
 
-from stsflow.tasks.data.content_digest import content_digest
-from stsflow.tasks.data.scenes.rows import generate
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.leakage.near_duplicates import NearDuplicateIndex, bands_for
 from stsflow.tasks.leakage.policies import LeakageResult, check_leakage
 from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.recipe.sections import LeakageConfig, RunConfig
-from stsflow.tasks.records.data import OverlapCounts, PreparedData, PreparedSet, RowCounts, SourceRef
+from stsflow.tasks.records.data import OverlapCounts, PreparedData, PreparedSet, RowCounts
+from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.sets.content_digest import content_digest
+from stsflow.tasks.sources.scenes.rows import generate
 
 SCORED = ("sentence1", "sentence2", "score")
 TRIPLETS = ("anchor", "positive", "negative")

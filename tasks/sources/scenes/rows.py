@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from stsflow.tasks.data.scenes.lexicon import LEXICONS, Lexicon
-from stsflow.tasks.data.scenes.wording import SOMEONE, SOMETHING, Scene, frames_of, write_sentence
+from stsflow.tasks.sources.scenes.lexicon import LEXICONS, Lexicon
+from stsflow.tasks.sources.scenes.wording import SOMEONE, SOMETHING, Scene, frames_of, write_sentence
 
 MAXIMUM_SCORE = 5.0
 

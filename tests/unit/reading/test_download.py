@@ -12,9 +12,9 @@ import pytest
 from misbehaving_server import Fault, MisbehavingServer
 from patience import patience
 
-from stsflow.tasks.data.download import fetch_url, remote_state
 from stsflow.tasks.ground import backoff
 from stsflow.tasks.ground.errors import DataError, DownloadFailed, StsflowError
+from stsflow.tasks.reading.download import fetch_url, remote_state
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 CONTENT = bytes(range(256)) * 12_000  # about 3 MB: more than one block
@@ -185,7 +185,7 @@ def test_proxy_of_the_environment_is_used(
 def test_three_processes_fetch_once(http_server: MisbehavingServer, tmp_path: Path) -> None:
     url = http_server.serve("/words.tsv", CONTENT)
     code = (
-        "import sys, pathlib; from stsflow.tasks.data.download import fetch_url;"
+        "import sys, pathlib; from stsflow.tasks.reading.download import fetch_url;"
         "fetch_url(sys.argv[1], pathlib.Path(sys.argv[2]), sha256=sys.argv[3])"
     )
     command = [sys.executable, "-c", code, url, str(tmp_path), SHA256]

@@ -11,7 +11,7 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-from stsflow.tasks.data.charset import open_text
+from stsflow.tasks.ground.charset import open_text
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.records.findings import Finding
 

@@ -11,8 +11,8 @@ from itertools import combinations
 
 import pytest
 
-from stsflow.tasks.data.scenes.rows import PENALTIES, generate, score_of
-from stsflow.tasks.data.scenes.wording import adnominal, has_final_consonant, with_article, with_particle
+from stsflow.tasks.sources.scenes.rows import PENALTIES, generate, score_of
+from stsflow.tasks.sources.scenes.wording import adnominal, has_final_consonant, with_article, with_particle
 
 BOTH = ("ko", "en")
 SPLITS = ("train", "dev", "test")
@@ -61,7 +61,7 @@ def test_splits_share_no_sentence() -> None:
 
 def test_same_arguments_give_the_same_bytes_whatever_the_hash_seed() -> None:
     script = (
-        "import json, hashlib; from stsflow.tasks.data.scenes.rows import generate;"
+        "import json, hashlib; from stsflow.tasks.sources.scenes.rows import generate;"
         "rows = [generate(t, s, 200, ('ko', 'en'), 0) for t in ('nli', 'sts') for s in ('train', 'dev', 'test')];"
         "print(hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest())"
     )
