@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.runtime import flow_run
 
-from stsflow.flows.command.summary import RunSummary, summarise
-from stsflow.flows.left_running import truthful_in_prefect
+from stsflow.flows.ops.truthful_flow_runs import truthful_in_prefect
 from stsflow.flows.promote import release_model
+from stsflow.flows.summary import RunSummary, summarise
 from stsflow.tasks.card.task import write_model_card
 from stsflow.tasks.data.defined import require_defined
 from stsflow.tasks.data.task import prepare_data

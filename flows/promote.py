@@ -11,7 +11,7 @@ from prefect import flow
 from pydantic import ValidationError
 from rich.console import Console
 
-from stsflow.flows.notify import announce_champion
+from stsflow.flows.ops.champion_event import announce_champion
 from stsflow.tasks.evaluation.compare import compare
 from stsflow.tasks.evaluation.run import ModelUnderTest
 from stsflow.tasks.evaluation.task import evaluate

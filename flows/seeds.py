@@ -15,8 +15,8 @@ from prefect.runtime import flow_run
 from rich.console import Console
 from rich.table import Table
 
-from stsflow.flows.command.summary import RunSummary, print_summary
 from stsflow.flows.finetune import finetune
+from stsflow.flows.summary import RunSummary, print_summary
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import ReleaseConfig, RunConfig

@@ -44,7 +44,7 @@ def run(
     _end_on_sigterm()
     start_embedded_server()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
-    from stsflow.flows.left_running import cancelled_when_stopped
+    from stsflow.flows.ops.truthful_flow_runs import cancelled_when_stopped
     from stsflow.tasks.tracking.store import Store
 
     Store(Workspace.here())  # MLflow keeps what it opens: done here, it costs nothing while Prefect's server gets ready
@@ -57,8 +57,8 @@ def run(
             study = finetune_with_seeds(config, seeds=seeds, fresh=fresh)
             print_result(study, as_json, lambda: study.show(OUT))
             return
-        from stsflow.flows.command.summary import print_summary
         from stsflow.flows.finetune import finetune
+        from stsflow.flows.summary import print_summary
 
         wait_for_embedded_server()
         summary = finetune(config, fresh=fresh, resume=resume)

@@ -5,23 +5,20 @@ Logging and the embedded servers are configured through the environment, so this
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
-import tomllib
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
 
+from stsflow.flows.ops.configured_prefect import names_a_prefect_server
+from stsflow.flows.ops.loopback import reach_loopback_directly
 from stsflow.tasks.ground.errors import PreconditionError, StsflowError
 from stsflow.tasks.ground.workspace import Workspace
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ROOM_FOR_RECORDS = 64 * 2**20
 """Bytes for logs, run records and the two SQLite stores of one run."""
 
@@ -83,18 +80,6 @@ def prepare_process(*, verbose: bool = False, use_services: bool = True, writes:
         logging.getLogger(name).addFilter(_without_traceback)
 
 
-def reach_loopback_directly(*addresses: str) -> None:
-    """Let no proxy of the environment stand between this process, or a child, and a server of this machine.
-
-    `addresses` are those, besides loopback, that our servers listen on.
-    """
-    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = [host.strip() for host in named.split(",") if host.strip()]
-    hosts = ["*"] if "*" in hosts else list(dict.fromkeys([*hosts, *LOOPBACK, *addresses]))
-    for name in ("no_proxy", "NO_PROXY"):  # libraries read the one or the other
-        os.environ[name] = ",".join(hosts)
-
-
 def require_room(workspace: Workspace) -> None:
     """Raise PreconditionError when the disk has no room even for the records: both embedded stores would fail on it."""
     free = shutil.disk_usage(workspace.root).free
@@ -110,31 +95,3 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], StsflowError):
         record.exc_info = None
     return True
-
-
-def names_a_prefect_server() -> bool:
-    """Whether the environment, a settings file or the active profile names a Prefect server; Prefect is not imported.
-
-    The places are those that Prefect 3 reads: `.env`, `prefect.toml` and `pyproject.toml` of the working directory, and
-    the profile.
-    """
-    if os.environ.get("PREFECT_API_URL"):
-        return True
-    settings = _toml(Path("prefect.toml")) or _toml(Path("pyproject.toml")).get("tool", {}).get("prefect", {})
-    if settings.get("api", {}).get("url"):
-        return True
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        lines = Path(".env").read_text(encoding="utf-8").splitlines()
-        if any(line.removeprefix("export ").strip().startswith("PREFECT_API_URL=") for line in lines):
-            return True
-    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-    profiles = _toml(Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"))
-    active = os.environ.get("PREFECT_PROFILE") or profiles.get("active", "")
-    return "PREFECT_API_URL" in profiles.get("profiles", {}).get(active, {})
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return {}

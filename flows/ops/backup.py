@@ -27,7 +27,13 @@ import typer
 from sqlalchemy.engine import URL, make_url
 
 from stsflow.flows.ops.services import status
-from stsflow.flows.ops.services.database import DATABASE_VARIABLE, Databases, choose_databases, make_databases
+from stsflow.flows.ops.services.database import (
+    DATABASE_VARIABLE,
+    Databases,
+    choose_databases,
+    connect_to_postgres,
+    make_databases,
+)
 from stsflow.flows.ops.services.passwords import DATABASE_PASSWORD_VARIABLE
 from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import PreconditionError, RunFailed, StsflowError
@@ -177,10 +183,7 @@ def _holds_something(url: URL, password: str | None) -> bool:
     import psycopg2
 
     try:
-        connection = psycopg2.connect(
-            host=url.host or url.query.get("host"), port=url.port, user=url.username, password=password,
-            dbname=url.database, connect_timeout=10,
-        )  # fmt: skip
+        connection = connect_to_postgres(url, password)
     except psycopg2.OperationalError:
         return False  # there is no such database; making it will tell when the server itself does not answer
     with closing(connection), connection.cursor() as cursor:

@@ -9,100 +9,47 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import yaml
-from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, StateType
-from prefect.client.schemas.schedules import CronSchedule
-from prefect.events.actions import CallWebhook, ChangeFlowRunState
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.schedules import Cron, Interval, Schedule
 from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.importtools import import_object
 from prefect.workers.process import ProcessWorker
-from pydantic import Field, SecretStr, ValidationError
 from rich.console import Console
 
-import stsflow
-from stsflow.flows.notify import CHAMPION_CHANGED
+from stsflow.flows.ops.automations import (
+    HEARTBEAT_WINDOW_SECONDS,
+    heartbeat_automation,
+    make_automation,
+    notification_automations,
+    save_webhook,
+)
+from stsflow.flows.ops.deployment_file import DeploymentEntry, default_file, read_deployments
 from stsflow.flows.ops.services import status
 from stsflow.tasks.ground.errors import PreconditionError
-from stsflow.tasks.ground.names import SERVICE, ServiceName
-from stsflow.tasks.ground.schema import Record, Section
+from stsflow.tasks.ground.names import SERVICE
+from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
-from stsflow.tasks.ground.yaml_text import load_yaml
 from stsflow.tasks.recipe.sections import RunConfig
 
 if TYPE_CHECKING:
     from prefect.client.orchestration.routes import ServerRoutes
 
-FLOWS = ["finetune", "assess", "retrain"]
 QUEUES = {"checks": 1, "training": 2}
 """Queue and priority: a check of some minutes goes before a training of hours."""
 GPU_LIMIT = "gpu"
-HEARTBEAT_WINDOW_SECONDS = 300
-"""Ten beats of a worker made by `stsflow up`, and more than one of a run by hand with Prefect's default of 180 s: a
-busy run that is late by a beat must not be called dead."""
 RUN_ENVIRONMENT = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "stsflow",  # the trainer's lines belong into the run's log
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 """What every run gets in its environment, whichever worker takes it."""
 WEBHOOK_VARIABLE = "STSFLOW_WEBHOOK_URL"
-WEBHOOK_BLOCK = "stsflow-notifications"
-FINAL_EVENTS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling")}
-
-
-class ScheduleEntry(Section):
-    """A schedule of a deployment in prefect.yaml."""
-
-    slug: str
-    cron: str | None = None
-    interval: float | None = Field(default=None, gt=0)
-    """Seconds; for tests and demonstrations."""
-    timezone: str = "UTC"
-    active: bool = True
-
-    def schedule(self) -> Schedule:
-        """As Prefect takes it; raises ValueError for an illegal cron text or an unknown time zone."""
-        if (self.cron is None) == (self.interval is None):
-            raise ValueError(f"schedule {self.slug}: give either cron or interval")
-        if self.cron is not None:
-            CronSchedule(cron=self.cron, timezone=self.timezone)  # checks both texts, which Cron() does not
-            return Cron(self.cron, timezone=self.timezone, active=self.active, slug=self.slug)
-        return Interval(self.interval or 0, timezone=self.timezone, active=self.active, slug=self.slug)
-
-
-class PoolEntry(Section):
-    """Where a deployment runs."""
-
-    name: ServiceName
-    work_queue_name: ServiceName = "training"
-    job_variables: dict[str, Any] = {}
-
-
-class DeploymentEntry(Section):
-    """One deployment in prefect.yaml."""
-
-    name: ServiceName
-    description: str = ""
-    entrypoint: str = Field(pattern=r"^\w+(\.\w+)+$")
-    """Dotted: the path form would rename the module and leave its folder on the import path."""
-    tags: list[str] = []
-    schedules: list[ScheduleEntry] = []
-    concurrency_limit: ConcurrencyLimitConfig | None = None
-    enforce_parameter_schema: bool = True
-    work_pool: PoolEntry
-    parameters: dict[str, Any] = {}
 
 
 class DeployReport(Record):
@@ -127,7 +74,7 @@ def deploy(
     webhook_url: str | None = None,
     heartbeat_window_seconds: int = HEARTBEAT_WINDOW_SECONDS,
 ) -> DeployReport:
-    """Put the deployments of `prefect_file` (default: the project's prefect.yaml) for `recipe` on the Prefect server.
+    """Put the deployments of `prefect_file` (default: the one here, else ours) for `recipe` on the server.
 
     `name` distinguishes a second recipe (`finetune-<name>`), `pool` overrides the file's work pool. Without
     `webhook_url` (or STSFLOW_WEBHOOK_URL) no notification automation is made, and one that is there stays as it is.
@@ -141,7 +88,7 @@ def deploy(
     webhook_url = webhook_url or os.environ.get(WEBHOOK_VARIABLE) or None
     if webhook_url and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook_url):
         raise PreconditionError("the webhook's address is not one of http:// or https://")  # it may hold a secret
-    entries = read_deployments(prefect_file or _default_file())
+    entries = read_deployments(prefect_file or default_file())
     with get_client(sync_client=True) as client:
         _check_server(client)
         pools = sorted({"cpu", "gpu", *(pool or entry.work_pool.name for entry in entries)})
@@ -183,27 +130,6 @@ def print_deployments(report: DeployReport, console: Console) -> None:
     console.print(f"now: {command}", highlight=False, soft_wrap=True)
 
 
-def read_deployments(prefect_file: Path) -> list[DeploymentEntry]:
-    """The deployments in a prefect.yaml; raises PreconditionError naming the file and what is wrong."""
-    try:
-        content = load_yaml(prefect_file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise PreconditionError(f"{prefect_file} cannot be read: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("deployments"), list):
-        raise PreconditionError(f"{prefect_file} has no list `deployments`.")
-    entries = []
-    for raw in content["deployments"]:
-        label = raw.get("name", "?") if isinstance(raw, dict) else "?"
-        try:
-            entry = DeploymentEntry.model_validate(raw)
-            for schedule in entry.schedules:
-                schedule.schedule()
-        except (ValidationError, ValueError) as error:
-            raise PreconditionError(f"{prefect_file}, deployment {label}: {_sentence(error)}") from error
-        entries.append(entry)
-    return entries
-
-
 def make_pool(client: SyncPrefectClient, name: str) -> None:
     """The work pool `name` (type process) and its queues, where they are missing; an existing pool keeps its type."""
     try:
@@ -243,89 +169,6 @@ def make_deployment(entry: DeploymentEntry, recipe: RunConfig, pool: str) -> tup
     return f"{flow.name}/{entry.name}", deployment.apply()
 
 
-def heartbeat_automation(window_seconds: int) -> AutomationCore:
-    """Calls a run crashed when its heart has been silent for the window: its process is gone and nobody said so."""
-    return AutomationCore(
-        name="stsflow: heartbeat",
-        description="A run whose process vanished (power, kill -9, a lost machine) ends as crashed.",
-        trigger=EventTrigger(
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related=_our_flows(),
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *FINAL_EVENTS},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=window_seconds),
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED, message=f"no heartbeat for {window_seconds} s: the process is gone"
-            )
-        ],
-    )
-
-
-def notification_automations(webhook: UUID) -> list[AutomationCore]:
-    """Tell the webhook about every run of ours that failed or crashed, and about every new champion."""
-    failed = (
-        '{"event": "run failed", "flow_run": {{ flow_run.name | tojson }}, "state": {{ flow_run.state.name | tojson }},'
-        ' "message": {{ (flow_run.state.message or "") | tojson }}, "url": {{ flow_run | ui_url | tojson }}}'
-    )
-    champion = (
-        '{"event": "champion changed", "model": {{ event.payload.model | tojson }},'
-        ' "version": {{ event.payload.version | tojson }}, "previous": {{ event.payload.previous | tojson }},'
-        ' "reason": {{ event.payload.reason | tojson }}}'
-    )
-    return [
-        AutomationCore(
-            name="stsflow: run failed",
-            description="Tells the webhook about a run that failed or crashed.",
-            trigger=_reactive(
-                {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}, "prefect.flow-run.*", _our_flows()
-            ),
-            actions=[CallWebhook(block_document_id=webhook, payload=failed)],
-        ),
-        AutomationCore(
-            name="stsflow: champion changed",
-            description="Tells the webhook about a new champion of a registered model.",
-            trigger=_reactive({CHAMPION_CHANGED}, "stsflow.registered-model.*", {}),
-            actions=[CallWebhook(block_document_id=webhook, payload=champion)],
-        ),
-    ]
-
-
-def make_automation(client: SyncPrefectClient, wanted: AutomationCore) -> None:
-    """Create the automation, or update the one of that name; a second one of the same name is never made."""
-    present = client.read_automations_by_name(wanted.name)
-    if not present:
-        client.create_automation(wanted)
-        return
-    known = wanted.model_dump(mode="json", exclude={"owner_resource"})  # the server's update refuses that field
-    client.update_automation(present[0].id, AutomationCore.model_validate(known))
-
-
-def save_webhook(url: str) -> UUID:
-    """Keep the webhook's address in an encrypted block; return the block's id."""
-    block = Webhook(method="POST", url=SecretStr(url), headers={"Content-Type": "application/json"})
-    return block.save(WEBHOOK_BLOCK, overwrite=True)  # type: ignore[return-value]
-
-
-def _reactive(expect: set[str], resource: str, related: Mapping[str, Any]) -> EventTrigger:
-    return EventTrigger(
-        match={"prefect.resource.id": resource},
-        match_related=dict(related),
-        expect=expect,
-        posture=Posture.Reactive,
-        threshold=1,
-        within=timedelta(0),
-    )
-
-
-def _our_flows() -> dict[str, Any]:
-    return {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
-
-
 def _post(client: SyncPrefectClient, path: ServerRoutes, pool: str, body: Mapping[str, Any]) -> Any:
     response = client.request("POST", path, path_params={"work_pool_name": pool}, json=dict(body))
     response.raise_for_status()
@@ -354,15 +197,3 @@ def _check_server(client: SyncPrefectClient) -> None:
             f"the Prefect server at {client.api_url} does not let us in (status {error.response.status_code}); set "
             "PREFECT_API_AUTH_STRING to `user:password`, or give the command in the workspace of `stsflow up`."
         ) from error
-
-
-def _default_file() -> Path:
-    here = Path("prefect.yaml")
-    return here if here.is_file() else Path(stsflow.__file__).with_name("prefect.yaml")
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error)

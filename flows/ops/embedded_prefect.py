@@ -11,9 +11,7 @@ every user of the machine can reach loopback, and records are not theirs to read
 from __future__ import annotations
 
 import atexit
-import base64
 import contextlib
-import http.client
 import os
 import secrets
 import socket
@@ -23,9 +21,8 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from stsflow.tasks.ground.addresses import without_credentials
+from stsflow.flows.ops.configured_prefect import names_a_prefect_server, require_configured_server
 from stsflow.tasks.ground.child import GUARD_VARIABLE, guard, last_lines, python_module
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.lease import holder_of, lease
@@ -48,8 +45,6 @@ def start_embedded_server() -> None:
     Call it after `prepare_process` and before anything imports Prefect, which reads its settings once.
     """
     global _server
-    from stsflow.flows.command.terminal import names_a_prefect_server
-
     if _server is not None or names_a_prefect_server():
         return
     require_usable(_home() / "prefect.db")
@@ -78,7 +73,7 @@ def wait_for_embedded_server() -> None:
     Where a server is configured none was started: then raise PreconditionError when that one does not answer.
     """
     if _server is None:
-        _require_configured_server()
+        require_configured_server()
         return
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -102,36 +97,6 @@ def wait_for_embedded_server() -> None:
 def _home() -> Path:
     """Where the server keeps its database; `prepare_process` names it."""
     return Path(os.environ.get("PREFECT_HOME") or Workspace.here().prefect_home)
-
-
-def _require_configured_server() -> None:
-    """Prefect itself would end with a traceback, or try for minutes. A refusal is said; other answers are its own."""
-    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
-
-    address, own = (PREFECT_API_URL.value() or "").rstrip("/"), (PREFECT_API_AUTH_STRING.value() or "").encode()
-    password = {"Authorization": f"Basic {base64.b64encode(own).decode()}"} if own else {}
-    try:
-        if not address.startswith(("http://", "https://")):
-            raise ValueError("an address begins with http:// or https://")
-        parts = urlsplit(address)
-        here = parts.port is not None and parts.hostname in ("127.0.0.1", "localhost", "::1")  # no proxy reaches that
-        opener = urllib.request.build_opener(*((urllib.request.ProxyHandler({}),) if here else ()))
-        # Its version is, unlike its health, for those alone who know the password.
-        with opener.open(urllib.request.Request(f"{address}/admin/version", headers=password), timeout=ANSWER_SECONDS):
-            return
-    except urllib.error.HTTPError as error:
-        if error.code not in (401, 403) or PREFECT_API_KEY.value():
-            return
-        raise PreconditionError(
-            f"the Prefect server at {without_credentials(address)} does not let us in (status {error.code}); set "
-            "PREFECT_API_AUTH_STRING to `user:password`, or give the command in the workspace of `stsflow up`"
-        ) from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise PreconditionError(
-            f"the Prefect server at {without_credentials(address)} (PREFECT_API_URL, or the active profile) does not "
-            f"answer: {getattr(error, 'reason', error)}; start it (`stsflow up`), correct the address, or unset it to "
-            "use an embedded server"
-        ) from None
 
 
 def _log() -> Path:

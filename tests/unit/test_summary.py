@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stsflow.flows.command.summary import RunSummary, look_commands, print_summary, shown_metrics
 from stsflow.flows.seeds import SeedStudy
+from stsflow.flows.summary import RunSummary, look_commands, print_summary, shown_metrics
 from stsflow.tasks.records.evaluation import SuiteScores
 
 METRICS = {

@@ -8,8 +8,8 @@ import math
 import pytest
 from tracked_runs import RECIPE
 
-from stsflow.flows.command.summary import RunSummary
 from stsflow.flows.seeds import _best
+from stsflow.flows.summary import RunSummary
 from stsflow.flows.watch_champion import Drift, _shown
 
 

@@ -8,6 +8,7 @@ Missing databases are made, where the user may do that.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -63,10 +64,7 @@ def make_databases(databases: Databases) -> tuple[str, ...]:
     where = f"{url.host or url.query.get('host') or 'localhost'}:{url.port or 5432}"
     wanted = [str(make_url(text).database) for text in (databases.prefect, databases.mlflow)]
     try:
-        connection = psycopg2.connect(
-            host=url.host or url.query.get("host"), port=url.port, user=url.username, password=databases.password,
-            dbname="postgres", connect_timeout=10,
-        )  # fmt: skip
+        connection = connect_to_postgres(url.set(database="postgres"), databases.password)
     except psycopg2.OperationalError as error:
         reason = str(error).strip().splitlines()[-1]
         raise PreconditionError(f"the PostgreSQL server at {where} cannot be used: {reason}") from error
@@ -90,6 +88,16 @@ def make_databases(databases: Databases) -> tuple[str, ...]:
     return tuple(made)
 
 
+def connect_to_postgres(url: URL, password: str | None, timeout_seconds: int = 10) -> Any:
+    """A connection to the database at `url` (without password); psycopg2's errors are the caller's to tell."""
+    import psycopg2
+
+    return psycopg2.connect(
+        host=url.host or url.query.get("host"), port=url.port, user=url.username, password=password,
+        dbname=url.database, connect_timeout=timeout_seconds,
+    )  # fmt: skip
+
+
 def try_database(url_text: str, password: str | None, *, timeout_seconds: int = 5) -> str | None:
     """Why the PostgreSQL database at `url_text` (without password) cannot be used now, or None when it answers."""
     url = make_url(url_text)
@@ -98,10 +106,7 @@ def try_database(url_text: str, password: str | None, *, timeout_seconds: int = 
     except ImportError:
         return "its driver is missing: pip install 'stsflow[postgres]'"
     try:
-        connection = psycopg2.connect(
-            host=url.host or url.query.get("host"), port=url.port, user=url.username, password=password,
-            dbname=url.database, connect_timeout=timeout_seconds,
-        )  # fmt: skip
+        connection = connect_to_postgres(url, password, timeout_seconds)
     except psycopg2.OperationalError as error:
         return str(error).strip().splitlines()[-1]
     try:

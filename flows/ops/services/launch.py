@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
 import psutil
 
 from stsflow.flows.ops.services.guard import HOSTS_VARIABLE, ORIGINS_VARIABLE
@@ -25,6 +24,7 @@ from stsflow.flows.ops.services.passwords import (
     client_environment,
     read_auth,
 )
+from stsflow.flows.ops.services.readiness import answers
 from stsflow.flows.ops.services.settings import Mark, Services, mark_path, recorded, worker_name
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.workspace import Workspace
@@ -91,12 +91,7 @@ def main(name: str) -> None:
 
 def wait_for(url: str) -> None:
     """Return when `url` answers 200; a worker that starts before its server would only fail and be started again."""
-    while True:
-        try:
-            if httpx.get(url, timeout=5).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass  # not there yet; `up` ends all of it when its own time is over
+    while not answers(url):  # `up` ends all of it when its own time is over
         time.sleep(0.5)  # a server gives no signal when it begins to listen
 
 

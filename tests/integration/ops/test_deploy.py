@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect_runs import runs_of, until
 
-from stsflow.flows.notify import announce_champion
+from stsflow.flows.ops.champion_event import announce_champion
 from stsflow.flows.ops.deploy import deploy, make_deployment, make_pool, read_deployments
 from stsflow.tasks.ground.errors import PreconditionError, RecipeError
 from stsflow.tasks.recipe.sections import RunConfig
@@ -124,6 +124,16 @@ def test_deploy_twice_changes_nothing(client: SyncPrefectClient, demo: RunConfig
     assert deploy(demo, name="second").deployments.keys() == {
         "finetune/finetune-second", "assess/assess-second", "retrain/retrain-second",
     }  # fmt: skip
+
+
+def test_a_deployment_that_names_an_entry_point_of_old_is_replaced_from_any_folder(
+    client: SyncPrefectClient, demo: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # holds no prefect.yaml: the installed one is read
+    flow_id = client.create_flow_from_name("finetune")
+    old = client.create_deployment(flow_id, "finetune-old", entrypoint="flows.finetune.finetune")
+    assert deploy(demo, name="old").deployments["finetune/finetune-old"] == str(old)
+    assert client.read_deployment(old).entrypoint == "stsflow.flows.finetune.finetune"
 
 
 def test_the_form_in_the_ui_describes_the_recipe(client: SyncPrefectClient, demo: RunConfig) -> None:

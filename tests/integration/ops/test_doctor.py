@@ -9,7 +9,7 @@ import pytest
 from live_services import Up
 from postgres_cluster import Postgres
 
-from stsflow.flows.ops.doctor import Examination, Finding, examine
+from stsflow.flows.ops.doctor import Examination, Observation, examine
 from stsflow.flows.ops.services.database import choose_databases, make_databases
 from stsflow.tasks.ground.workspace import Workspace
 
@@ -22,7 +22,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def finding(examination: Examination, subject: str) -> Finding:
+def finding(examination: Examination, subject: str) -> Observation:
     return next(found for found in examination.findings if found.subject == subject)
 
 
@@ -88,7 +88,7 @@ def test_a_workspace_that_is_a_file_is_named(workspace: Workspace) -> None:
 
 
 def test_a_postgresql_is_asked(postgres: Postgres, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(url: str) -> Finding:
+    def look(url: str) -> Observation:
         monkeypatch.setenv("STSFLOW_DATABASE_URL", url)
         return finding(examine(workspace), "database")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stsflow.flows.command.terminal import names_a_prefect_server
+from stsflow.flows.ops.configured_prefect import names_a_prefect_server
 
 URL = "http://127.0.0.1:4200/api"
 PLACES = {
