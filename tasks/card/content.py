@@ -20,6 +20,7 @@ from stsflow.tasks.card.training_section import TrainingSection, training_sectio
 from stsflow.tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
 from stsflow.tasks.ground.fingerprint import sha256_of_file
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.sources import ModelSource
 from stsflow.tasks.recipe.reading import lock_recipe
 from stsflow.tasks.recipe.sections import RunConfig
@@ -172,7 +173,7 @@ def content_of(evidence: Evidence) -> CardContent:
         [LicensedPart(what=item.title or item.name, license=item.license) for item in data.train],
         recipe.card.license,
     )
-    title = clean(recipe.card.model_name) or f"SentenceTransformer based on {base.name}"
+    title = clean(recipe.card.model_name) or f"{ModelKind.of(base.model_kind).library_class} based on {base.name}"
     language = recipe.card.language or tuple(dict.fromkeys(code for item in data.train for code in item.language))
     widget = _widget(trained, evidence.samples)
     return CardContent(
@@ -255,7 +256,9 @@ def _usage(
     source = FactSource(record="RunRef", mlflow_run_id=run.mlflow_run_id)
     return Usage(
         model_id=model_id,
-        sentence_transformers=sentence_transformers_code(model_id, texts, trained.dimension or base.dimension, remote),
+        sentence_transformers=sentence_transformers_code(
+            ModelKind.named(base.model_kind), model_id, texts, trained.dimension or base.dimension, remote
+        ),
         transformers=transformers_code(model_id, texts, length, modules, remote),
         other_modules=modules.others,
         prompts=json.dumps(modules.prompts, ensure_ascii=False, indent=2) if any(modules.prompts.values()) else "",

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from stsflow.tasks.card.escape import string_literal
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.models.kinds import ModelKind
 
 _LEGACY_POOLING = {
     "pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_max_tokens": "max",
@@ -65,26 +66,12 @@ def read_modules(model: Path) -> ModelModules:
     )
 
 
-def sentence_transformers_code(model_id: str, sentences: Sequence[str], dimension: int, remote_code: bool) -> str:
-    """Code that loads the model and prints shapes; comments give what is printed."""
-    count, trust = len(sentences), ", trust_remote_code=True" if remote_code else ""
-    return "\n".join(
-        (
-            "from sentence_transformers import SentenceTransformer",
-            "",
-            f"model = SentenceTransformer({string_literal(model_id)}{trust})",
-            "sentences = [",
-            *(f"    {string_literal(text)}," for text in sentences),
-            "]",
-            "embeddings = model.encode(sentences)",
-            "print(embeddings.shape)",
-            f"# ({count}, {dimension})",
-            "",
-            "similarities = model.similarity(embeddings, embeddings)",
-            "print(similarities.shape)",
-            f"# torch.Size([{count}, {count}])",
-        )
-    )
+def sentence_transformers_code(
+    kind: ModelKind, model_id: str, sentences: Sequence[str], dimension: int, remote_code: bool
+) -> str:
+    """Code that loads a model of this kind and prints shapes; comments give what is printed."""
+    literals = [string_literal(text) for text in sentences]
+    return kind.usage(string_literal(model_id), literals, dimension, remote_code=remote_code)
 
 
 def transformers_code(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from stsflow.tasks.models.kinds import Encoder
 
 Embeddings = NDArray[np.float32]
 
@@ -19,7 +19,7 @@ Embeddings = NDArray[np.float32]
 class Embedder:
     """One model, its embeddings, and what was asked for before."""
 
-    model: SentenceTransformer
+    model: Encoder
     batch_size: int
     """Sentences encoded at a time."""
     _known: dict[tuple[str | None, str | None, tuple[str, ...]], Embeddings] = field(default_factory=dict)

@@ -29,7 +29,7 @@ class Scoring:
     model_name: str
     model_digest: str
     model: Any
-    """The SentenceTransformer, for suites that run it themselves."""
+    """The library's model, for suites that run it themselves."""
     embedder: Embedder
     """The model's embeddings of texts."""
     batch_size: int

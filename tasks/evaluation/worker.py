@@ -22,10 +22,9 @@ from stsflow.tasks.records.evaluation import EvaluationReport, Latency
 from stsflow.tasks.records.models import BaseModelRef
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
     from stsflow.tasks.evaluation.embedded import Embedder
     from stsflow.tasks.evaluation.scoring import Scoring
+    from stsflow.tasks.models.kinds import Encoder
 
 log = logging.getLogger("stsflow.evaluation")
 
@@ -93,7 +92,7 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
     return report
 
 
-def load(model: ModelSpec, device: str) -> SentenceTransformer:
+def load(model: ModelSpec, device: str) -> Encoder:
     """The model in float32 from the local disk: as it was saved, or as the recipe wants its base."""
     from stsflow.tasks.models.loading import load_encoder
 
@@ -101,23 +100,21 @@ def load(model: ModelSpec, device: str) -> SentenceTransformer:
     return load_encoder(model.path if model.base is None else model.base, device=device, pooling=pooling)
 
 
-def embedder_of(spec: EvaluationSpec, model: SentenceTransformer) -> Embedder:
+def embedder_of(spec: EvaluationSpec, model: Encoder) -> Embedder:
     """What suites get their embeddings from."""
     from stsflow.tasks.evaluation.embedded import Embedder
 
     return Embedder(model, spec.config.batch_size)
 
 
-def _latency(model: SentenceTransformer, texts: Sequence[str]) -> Latency | None:
+def _latency(model: Encoder, texts: Sequence[str]) -> Latency | None:
     from stsflow.tasks.evaluation.latency import measure_latency
 
     on_cpu = model.device.type == "cpu"
     return measure_latency(lambda text: model.encode([text], show_progress_bar=False), texts, on_cpu=on_cpu)
 
 
-def _scoring(
-    spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: SentenceTransformer, embedder: Embedder
-) -> Scoring:
+def _scoring(spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: Encoder, embedder: Embedder) -> Scoring:
     from stsflow.tasks.evaluation.scoring import Scoring
 
     return Scoring(

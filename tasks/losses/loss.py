@@ -56,6 +56,8 @@ class Loss(Kind):
         """Numbers that an embedding of the base must have."""
         return 1
 
+    learns_through: ClassVar[str] = "embeddings"
+    """What it needs of a model, as the kind of model says by `gives`."""
     wants_trial: ClassVar[bool] = False
     """Whether only the libraries can judge its parameters, so that a step is tried before a run."""
     needs_teacher: ClassVar[bool] = False

@@ -9,12 +9,11 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sentence_transformers import SentenceTransformer
 
 from stsflow.tasks.models.padding_free import (
     Precision,
@@ -23,6 +22,9 @@ from stsflow.tasks.models.padding_free import (
     enable_padding_free,
     is_padding_free,
 )
+
+if TYPE_CHECKING:
+    from stsflow.tasks.models.kinds import Encoder
 
 TOKENS_OF_A_ROW = 32
 """A batch of `batch_size` rows has this many tokens for each: short texts come in more rows, long ones in fewer."""
@@ -33,7 +35,7 @@ Side = Literal["query", "document"]
 
 
 def encode_distinct(
-    model: SentenceTransformer,
+    model: Encoder,
     texts: Sequence[str],
     *,
     batch_size: int = 64,
@@ -68,7 +70,7 @@ def encode_distinct(
     return rows[[alike.number_of[text] for text in texts]]
 
 
-def own_prompt(model: SentenceTransformer, side: Side | None) -> str:
+def own_prompt(model: Encoder, side: Side | None) -> str:
     """The prompt that `encode`, `encode_query` or `encode_document` puts before a text when it is given none."""
     names: dict[Side | None, tuple[str, ...]] = {
         None: (), "query": ("query",), "document": ("document", "passage", "corpus"),
@@ -89,7 +91,7 @@ class TextsAlike:
     """For every text the number of the one that stands for it."""
 
     @classmethod
-    def of(cls, model: SentenceTransformer, texts: Sequence[str], prompt: str = "") -> TextsAlike:
+    def of(cls, model: Encoder, texts: Sequence[str], prompt: str = "") -> TextsAlike:
         """`texts` as `model` reads them behind `prompt`."""
         found, first = cls([], [], {}), dict[bytes, int]()
         different = list(dict.fromkeys(texts))
@@ -123,7 +125,7 @@ def batches_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]
 
 
 @contextlib.contextmanager
-def _ready(model: SentenceTransformer, precision: Precision, padding_free: Literal["auto", "off"]) -> Iterator[None]:
+def _ready(model: Encoder, precision: Precision, padding_free: Literal["auto", "off"]) -> Iterator[None]:
     """Evaluation mode and padding-free where possible; both are put back."""
     switch = padding_free == "auto" and not is_padding_free(model)
     was_training = model.training
@@ -138,7 +140,7 @@ def _ready(model: SentenceTransformer, precision: Precision, padding_free: Liter
         model.train(was_training)
 
 
-def _embed(model: SentenceTransformer, texts: list[str], prompt: str, side: Side | None) -> NDArray[np.float32]:
+def _embed(model: Encoder, texts: list[str], prompt: str, side: Side | None) -> NDArray[np.float32]:
     task = {} if side is None else {"task": side}
     features = model.preprocess(texts, prompt=prompt, **task)
     on_device = {

@@ -47,7 +47,8 @@ def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder:
         )
     digest = sha256_of_model(path)
     reference = BaseModelRef(
-        name=name, kind=model.source.kind, path=path, revision=revision or digest, digest=digest,
+        name=name, kind=model.source.kind, model_kind=folder.kind.kind, path=path, revision=revision or digest,
+        digest=digest,
         weights_sha256=weights_sha256, architecture=folder.architecture, parameters=parameters,
         dimension=folder.dimension(model.pooling), position_limit=folder.position_limit,
         max_seq_length=_max_seq_length(model, folder, name), pooling=model.pooling,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -15,7 +15,7 @@ from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.ground.strict_json import MAXIMUM_BYTES, parse_json, read_json_list, read_json_object
 from stsflow.tasks.models import length
-from stsflow.tasks.models.kinds import refuse_other_encoders, refuse_other_kinds
+from stsflow.tasks.models.kinds import ModelKind, kind_told_by, sign_of_encoder, sign_of_modules
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -62,6 +62,8 @@ class ModelFolder:
     """config.json."""
     modules: tuple[Mapping[str, Any], ...]
     """modules.json; empty for a plain encoder."""
+    kind: ModelKind
+    """What kind of model it is."""
 
     @classmethod
     def open(cls, root: Path) -> ModelFolder:
@@ -73,13 +75,17 @@ class ModelFolder:
             raise ModelError(f"{root} {found}; a base model is a folder with config.json and {WEIGHTS}.")
         modules = _read_modules(root / MODULES)
         library = root / LIBRARY_CONFIG
-        refuse_other_kinds(root, modules, _read_library_config(library) if library.is_file() else {})
+        sign = sign_of_modules(modules, _read_library_config(library) if library.is_file() else {})
+        kind = kind_told_by(root, sign)
         encoder = root / modules[0]["path"] if modules else root
         if not (encoder / "config.json").is_file():
             raise ModelError(f"{encoder} has no config.json: it is not a sentence-transformers or transformers model.")
         config = _read_config(encoder / "config.json")
-        folder = cls(root, encoder, config, modules)
-        refuse_other_encoders(root, config, folder.transformer_settings()[1].get("transformer_task"), plain=not modules)
+        folder = cls(root, encoder, config, modules, kind)
+        if sign is None:
+            task = folder.transformer_settings()[1].get("transformer_task")
+            kind = kind_told_by(root, sign_of_encoder(config, task, plain=not modules))
+            folder = replace(folder, kind=kind)
         for module in modules[1:]:
             folder.settings_of(module)
         return folder

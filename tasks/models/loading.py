@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from sentence_transformers.sentence_transformer.modules.pooling import PoolingMode
 
@@ -19,10 +18,13 @@ from stsflow.tasks.models.length import NO_LENGTH
 from stsflow.tasks.models.loading_report import Loaded, check_loaded, check_reports, loading_reports
 from stsflow.tasks.records.models import BaseModelRef
 
+if TYPE_CHECKING:
+    from stsflow.tasks.models.kinds import Encoder
+
 
 def load_encoder(
     ref: BaseModelRef | Path, *, device: str, max_seq_length: int | None = None, pooling: str = "keep"
-) -> SentenceTransformer:
+) -> Encoder:
     """The model at `ref`, weights in float32 whatever they were stored in, on `device`.
 
     A folder without pooling gets mean pooling; `pooling` other than `keep` puts a fresh pooling of that kind in the
@@ -46,7 +48,7 @@ def load_encoder(
     return model
 
 
-def replace_pooling(path: Path, model: SentenceTransformer, mode: PoolingMode) -> str:
+def replace_pooling(path: Path, model: Encoder, mode: PoolingMode) -> str:
     """Pool by `mode` alone, where the model pools now; return how it pooled before. Prompts are pooled as before.
 
     Raises ModelError when the model does not pool, or has a module behind its pooling that takes embeddings of another
@@ -77,17 +79,13 @@ def every_tensor_from(path: Path, *, remote_code: bool) -> Iterator[None]:
     check_reports(path, reports)
 
 
-def _loaded(path: Path, device: str, *, remote_code: bool) -> SentenceTransformer:
+def _loaded(path: Path, device: str, *, remote_code: bool) -> Encoder:
     """The whole model of the folder, which may be loaded, every tensor of it from its files."""
-    admit(path, remote_code=remote_code)
+    folder = admit(path, remote_code=remote_code)
     reports: list[Loaded] = []
     try:
         with loading_reports() as reports:
-            model = SentenceTransformer(
-                str(path), device=device, local_files_only=True, trust_remote_code=remote_code,
-                # Half-precision checkpoints would otherwise be trained in half precision, optimiser state included.
-                model_kwargs={"dtype": torch.float32},
-            )  # fmt: skip
+            model = folder.kind.load(path, device=device, remote_code=remote_code)
     except (MemoryError, torch.OutOfMemoryError, ModelError):
         raise
     except Exception as error:  # whatever a foreign folder, or the code it carries, makes the libraries raise

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedModel, modeling_utils
 from transformers.utils.loading_report import LoadStateDictInfo
 
 from stsflow.tasks.ground.errors import ModelError
+
+if TYPE_CHECKING:
+    from stsflow.tasks.models.kinds import Encoder
 
 HOOK = "log_state_dict_report"
 """The function of transformers that is given every report, to write it to the log."""
@@ -64,7 +66,7 @@ def loading_reports() -> Iterator[list[Loaded]]:
         setattr(modeling_utils, HOOK, told)
 
 
-def check_loaded(folder: Path, model: SentenceTransformer, reports: list[Loaded]) -> None:
+def check_loaded(folder: Path, model: Encoder, reports: list[Loaded]) -> None:
     """Raise ModelError unless every tensor of the encoders in `model` came from the weights in `folder`, and all of
     those were used.
 
@@ -104,7 +106,7 @@ def check_reports(folder: Path, reports: list[Loaded], *, pooler_is_read: bool =
             )
 
 
-def _encoders(model: SentenceTransformer) -> Iterator[PreTrainedModel]:
+def _encoders(model: Encoder) -> Iterator[PreTrainedModel]:
     """The transformers models in `model` that are not parts of another one."""
     inner = ""
     for path, module in model.named_modules():
@@ -124,6 +126,6 @@ def _belongs_to(model: PreTrainedModel, key: str) -> bool:
     return inside.partition(".")[0] in parts and not LEFT_OVER.search(inside) and not _of_pooler(inside)
 
 
-def _pooler_is_read(model: SentenceTransformer) -> bool:
+def _pooler_is_read(model: Encoder) -> bool:
     modalities = getattr(model[0], "modality_config", None) or {}
     return any(reading.get("method_output_name") == "pooler_output" for reading in modalities.values())

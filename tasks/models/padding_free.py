@@ -14,11 +14,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
-from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 from torch.utils.hooks import RemovableHandle
 from transformers import DataCollatorWithFlattening
@@ -26,6 +25,9 @@ from transformers import DataCollatorWithFlattening
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.lever import LeverState
 from stsflow.tasks.models import attention
+
+if TYPE_CHECKING:
+    from stsflow.tasks.models.kinds import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ _ENABLED: WeakKeyDictionary[torch.nn.Module, _Before] = WeakKeyDictionary()
 
 
 def enable_padding_free(
-    model: SentenceTransformer, asked: Literal["auto", "on", "off"], device: str, precision: Precision
+    model: Encoder, asked: Literal["auto", "on", "off"], device: str, precision: Precision
 ) -> LeverState:
     """Switch `model` (loaded, on `device`) to flattened batches where that is exact; return what was chosen and why.
 
@@ -106,7 +108,7 @@ def enable_padding_free(
     return LeverState(name="padding_free", asked=asked, chosen="off", reason=reason)
 
 
-def disable_padding_free(model: SentenceTransformer) -> None:
+def disable_padding_free(model: Encoder) -> None:
     """Put back padded batches and the attention that the model had. Does nothing where it was never enabled."""
     before = _ENABLED.pop(model[0], None)
     if before is None:
@@ -120,18 +122,18 @@ def disable_padding_free(model: SentenceTransformer) -> None:
         before.hook.remove()
 
 
-def is_padding_free(model: SentenceTransformer) -> bool:
+def is_padding_free(model: Encoder) -> bool:
     """Whether the model's texts are flattened by us."""
     return model[0] in _ENABLED
 
 
-def counters(model: SentenceTransformer) -> dict[str, float]:
+def counters(model: Encoder) -> dict[str, float]:
     """The counters of `Counters` since the model was enabled, by name; empty for a padded model."""
     before = _ENABLED.get(model[0])
     return {} if before is None else {name: float(value) for name, value in vars(before.counters).items()}
 
 
-def why_not(model: SentenceTransformer) -> str | None:
+def why_not(model: Encoder) -> str | None:
     """Why the model's batches cannot be flattened, in words; None when nothing is in the way."""
     encoder = model[0]
     if type(encoder) is not Transformer:
@@ -153,7 +155,7 @@ def why_not(model: SentenceTransformer) -> str | None:
     return None
 
 
-def _switch_on(model: SentenceTransformer) -> None:
+def _switch_on(model: Encoder) -> None:
     encoder = model[0]
     if encoder in _ENABLED:
         return
@@ -172,7 +174,7 @@ def _switch_on(model: SentenceTransformer) -> None:
     _ENABLED[encoder] = before
 
 
-def _largest_difference(model: SentenceTransformer, device: str, precision: Precision) -> float:
+def _largest_difference(model: Encoder, device: str, precision: Precision) -> float:
     """Largest distance between a text's unit-length embedding in a flattened batch and alone; infinite when it fails.
 
     Each alone is computed before anything is switched. Afterwards the model is as it was.
@@ -195,7 +197,7 @@ def _largest_difference(model: SentenceTransformer, device: str, precision: Prec
     return float((together - alone).norm(dim=1).max()) if bool(torch.isfinite(together).all()) else float("inf")
 
 
-def _training_kernel_difference(model: SentenceTransformer, device: str, precision: Precision) -> float:
+def _training_kernel_difference(model: Encoder, device: str, precision: Precision) -> float:
     """How far the attention that training will use on a GPU (it has dropout, the check above has none) is off."""
     config = model[0].config
     if torch.device(device).type != "cuda":
@@ -210,7 +212,7 @@ def _training_kernel_difference(model: SentenceTransformer, device: str, precisi
     return attention.difference_from_by_text(kernel, heads, head_size, dtype, device)
 
 
-def _embed(model: SentenceTransformer, texts: list[str]) -> torch.Tensor:
+def _embed(model: Encoder, texts: list[str]) -> torch.Tensor:
     features = {
         name: value.to(model.device) if isinstance(value, torch.Tensor) else value
         for name, value in model.preprocess(texts).items()

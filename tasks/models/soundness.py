@@ -7,17 +7,20 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
-from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules.pooling import PoolingMode
 
 from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.loading import load_encoder, replace_pooling
 from stsflow.tasks.models.preflight import LOADED
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
+
+if TYPE_CHECKING:
+    from stsflow.tasks.models.kinds import Encoder
 
 # Distances of unit-length embeddings in float32. Rounding stays below 1e-6; a wrong mask or position is off by 1e-2.
 SAME = 1e-4
@@ -83,7 +86,7 @@ def find_faults(ref: BaseModelRef, sample: Sequence[str], folder: Path) -> tuple
     return tuple(sorted(found, key=lambda finding: ("error", "warning", "info").index(finding.severity)))
 
 
-def faulty_buffers(ref: BaseModelRef, model: SentenceTransformer) -> Iterator[Finding]:
+def faulty_buffers(ref: BaseModelRef, model: Encoder) -> Iterator[Finding]:
     """Buffers that the weights file does not hold and that the code left with whatever was in memory."""
     for path, module in model.named_modules():
         for name in sorted(module._non_persistent_buffers_set):
@@ -99,7 +102,7 @@ def faulty_buffers(ref: BaseModelRef, model: SentenceTransformer) -> Iterator[Fi
                 )  # fmt: skip
 
 
-def tokenizer_faults(ref: BaseModelRef, model: SentenceTransformer, sample: Sequence[str]) -> Iterator[Finding]:
+def tokenizer_faults(ref: BaseModelRef, model: Encoder, sample: Sequence[str]) -> Iterator[Finding]:
     """Unknown words, missing special tokens, ids beyond the embedding table."""
     tokenizer = model[0].tokenizer
     ids = tokenizer(list(sample), truncation=True, max_length=model.max_seq_length)["input_ids"]
@@ -132,7 +135,7 @@ def tokenizer_faults(ref: BaseModelRef, model: SentenceTransformer, sample: Sequ
         )  # fmt: skip
 
 
-def embedding_faults(ref: BaseModelRef, model: SentenceTransformer, texts: list[str]) -> Iterator[Finding]:
+def embedding_faults(ref: BaseModelRef, model: Encoder, texts: list[str]) -> Iterator[Finding]:
     """Numbers that are no numbers, all alike, or dependent on what else is in the batch."""
     together = torch.cat([_unit(model, texts[start : start + 16]) for start in range(0, len(texts), 16)])
     numbers = min(together.shape[1], model.truncate_dim or together.shape[1])
@@ -173,11 +176,11 @@ def embedding_faults(ref: BaseModelRef, model: SentenceTransformer, texts: list[
         model.max_seq_length = limit
 
 
-def saving_faults(ref: BaseModelRef, model: SentenceTransformer, texts: list[str], folder: Path) -> Iterator[Finding]:
+def saving_faults(ref: BaseModelRef, model: Encoder, texts: list[str], folder: Path) -> Iterator[Finding]:
     """A model that is another one after it was saved and loaded."""
     copy = Path(tempfile.mkdtemp(prefix=".saved-", dir=folder))
     try:
-        model.save(str(copy), create_model_card=False)
+        ModelKind.named(ref.model_kind).save(model, copy)
         saved = ref.model_copy(update={"path": copy})
         off = float((_unit(load_encoder(saved, device="cpu").eval(), texts) - _unit(model, texts)).norm(dim=1).max())
     finally:
@@ -187,7 +190,7 @@ def saving_faults(ref: BaseModelRef, model: SentenceTransformer, texts: list[str
                      f"Its code keeps state that it does not save. {NATIVE_REMEDY}", {"difference": off})  # fmt: skip
 
 
-def loading_faults(ref: BaseModelRef, model: SentenceTransformer, texts: list[str]) -> Iterator[Finding]:
+def loading_faults(ref: BaseModelRef, model: Encoder, texts: list[str]) -> Iterator[Finding]:
     """A model that is another one each time it is loaded: some of its numbers come from nowhere."""
     again = load_encoder(ref, device="cpu", pooling=ref.pooling).eval()
     off = float((_unit(again, texts) - _unit(model, texts)).norm(dim=1).max())
@@ -224,14 +227,12 @@ def _fault_of(name: str, buffer: torch.Tensor) -> str | None:
     return None
 
 
-def _unit(model: SentenceTransformer, texts: list[str]) -> torch.Tensor:
+def _unit(model: Encoder, texts: list[str]) -> torch.Tensor:
     embeddings = model(model.preprocess(texts))["sentence_embedding"].float()
     return torch.nn.functional.normalize(embeddings, dim=1)
 
 
-def _same_for_different_tokens(
-    model: SentenceTransformer, texts: list[str], embeddings: torch.Tensor
-) -> list[tuple[str, str]]:
+def _same_for_different_tokens(model: Encoder, texts: list[str], embeddings: torch.Tensor) -> list[tuple[str, str]]:
     tokens = model[0].tokenizer(texts, truncation=True, max_length=model.max_seq_length)["input_ids"]
     near = (torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist") < 1e-5).nonzero().tolist()
     return [(texts[a], texts[b]) for a, b in near if a < b and tokens[a] != tokens[b]]

@@ -17,6 +17,8 @@ class BaseModelRef(Record):
     """For people and the card: a hub id where there is one."""
     kind: str
     """Kind of source that it came from."""
+    model_kind: str = "bi_encoder"
+    """Kind of model that it is."""
     path: Path
     """Folder to load from, without the network."""
     revision: str

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from stsflow.tasks.models.encode import encode_distinct
 from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
 from stsflow.tasks.training.batches import open_set
 from stsflow.tasks.training.request import ChooseOn
+
+if TYPE_CHECKING:
+    from stsflow.tasks.models.kinds import Encoder
 
 
 class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library has no types
@@ -28,7 +30,7 @@ class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library
         self.batch_size = choose.batch_size
 
     def __call__(
-        self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
+        self, model: Encoder, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
         """The metrics by `<suite>_<metric>`, in float32. Whether batches are padded is as the training has it."""
         del output_path, epoch, steps

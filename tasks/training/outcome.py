@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
-
 from stsflow.tasks.batching.build import sampler_of
 from stsflow.tasks.batching.drawn import planned_exposure
 from stsflow.tasks.batching.ledger import Ledger
@@ -22,20 +20,21 @@ from stsflow.tasks.training.batches import open_set
 from stsflow.tasks.training.checkpoints import checkpoint_folder
 from stsflow.tasks.training.events import Event, read_events
 from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
-from stsflow.tasks.training.trainer import Trainer
+from stsflow.tasks.training.trainer import ExactTrainer
 
 WIDGETS = 5
 WIDGET_SENTENCES = 4
 
 
 def trained_model(
-    spec: WorkerSpec, folder: TrainingFolder, trainer: Trainer, levers: tuple[LeverState, ...]
+    spec: WorkerSpec, folder: TrainingFolder, trainer: ExactTrainer, levers: tuple[LeverState, ...]
 ) -> TrainedModel:
     """The record. `model/` is written already; nothing is left to do but to keep this."""
     state, request = trainer.state, spec.request
     events = read_events(folder.events)
     exposure, differences = exposures(request, trainer)
     arguments, non_default = hyperparameters(trainer, request)
+    described = trainer.kind.describe(trainer.model)
     return TrainedModel(
         fingerprint=spec.fingerprint,
         folder=folder.root,
@@ -58,10 +57,10 @@ def trained_model(
         non_default=non_default,
         losses={name: loss.describe(unmerged(trainer.loss[name])) for name, loss in request.losses.items()},
         widget=widgets(request),
-        architecture=str(trainer.model),
-        dimension=int(trainer.model.get_embedding_dimension() or 0),
-        max_seq_length=int(trainer.model.max_seq_length or request.base.max_seq_length),
-        similarity=str(trainer.model.similarity_fn_name or "cosine"),
+        architecture=described.architecture,
+        dimension=described.dimension,
+        max_seq_length=int(described.max_seq_length or request.base.max_seq_length),
+        similarity=described.similarity,
         environment=versions() | hardware() | device_facts(trainer),
         attempts=spec.attempt,
         resumed_from=resumed_from(events),
@@ -70,10 +69,10 @@ def trained_model(
     )
 
 
-def hyperparameters(trainer: Trainer, request: TrainingRequest) -> tuple[dict[str, object], tuple[str, ...]]:
+def hyperparameters(trainer: ExactTrainer, request: TrainingRequest) -> tuple[dict[str, object], tuple[str, ...]]:
     """Every argument as it ran, and the names of those that differ from the library's defaults."""
     ran = trainer.args.to_dict()
-    default = SentenceTransformerTrainingArguments(output_dir="unused").to_dict()
+    default = trainer.kind.arguments_class()(output_dir="unused").to_dict()
     config = request.training
     # The library is not told, because it would load the best checkpoint its own way; it is what happens all the same.
     ran["load_best_model_at_end"] = request.choose is not None
@@ -112,7 +111,7 @@ def log_rows(events: Sequence[Event]) -> tuple[LogRow, ...]:
     return tuple(LogRow(**rows[step]) for step in sorted(rows))
 
 
-def exposures(request: TrainingRequest, trainer: Trainer) -> tuple[tuple[Exposure, ...], tuple[Finding, ...]]:
+def exposures(request: TrainingRequest, trainer: ExactTrainer) -> tuple[tuple[Exposure, ...], tuple[Finding, ...]]:
     """What the model was fed of each set, counted from the batches, and where that differs from the plan."""
     columns = {item.name: len(item.roles.texts) for item in request.sets}
     accumulation = request.training.gradient_accumulation_steps
@@ -121,7 +120,7 @@ def exposures(request: TrainingRequest, trainer: Trainer) -> tuple[tuple[Exposur
     return ledger.actual(planned), ledger.differences(planned)
 
 
-def all_ledgers(trainer: Trainer) -> Ledger:
+def all_ledgers(trainer: ExactTrainer) -> Ledger:
     """The ledgers of all processes together, from the last checkpoint where there are several."""
     if trainer.args.world_size == 1:
         return trainer.ledger
@@ -182,7 +181,7 @@ def weights_digest(folder: TrainingFolder) -> str:
     return fingerprint({path.relative_to(folder.model).as_posix(): sha256_of_file(path) for path in files})
 
 
-def device_facts(trainer: Trainer) -> dict[str, str]:
+def device_facts(trainer: ExactTrainer) -> dict[str, str]:
     """Device, threads, and the GPU with its peak memory where there is one."""
     import torch
 

@@ -8,12 +8,10 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import DatasetDict
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 from transformers import set_seed
 
 from stsflow.tasks.batching.build import build_batches, read_sets
@@ -24,9 +22,10 @@ from stsflow.tasks.ground.lever import LeverState
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.models.dropout import masks_drawn, quicken_dropout
 from stsflow.tasks.models.hardware import choose_device, choose_precision
+from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.loading import load_encoder
 from stsflow.tasks.models.merge_columns import MergedColumns
-from stsflow.tasks.models.padding_free import Precision, counters, enable_padding_free, is_padding_free
+from stsflow.tasks.models.padding_free import counters, is_padding_free
 from stsflow.tasks.training.arguments import Pace, trainer_arguments
 from stsflow.tasks.training.batches import open_set
 from stsflow.tasks.training.checkpoints import drop_unfinished, last_whole
@@ -34,8 +33,9 @@ from stsflow.tasks.training.choosing import ChoosingEvaluator
 from stsflow.tasks.training.events import EventLog
 from stsflow.tasks.training.outcome import trained_model
 from stsflow.tasks.training.processes import join
+from stsflow.tasks.training.reporter import Reporter, spent
 from stsflow.tasks.training.request import WorkerSpec
-from stsflow.tasks.training.trainer import Reporter, Trainer, spent
+from stsflow.tasks.training.trainer import ExactTrainer, trainer_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 class Session:
     """What one attempt works with."""
 
-    trainer: Trainer
+    trainer: ExactTrainer
     reporter: Reporter
     levers: tuple[LeverState, ...]
     merged: dict[str, MergedColumns]
@@ -101,6 +101,7 @@ def phase(events: EventLog | None, name: str, **details: Any) -> None:
 def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, resume: Path | None) -> Session:
     """The trainer, ready to start."""
     request, config = spec.request, spec.request.training
+    kind = ModelKind.named(request.base.model_kind)
     if config.threads:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
@@ -108,10 +109,10 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     join(cuda=device.chosen == "cuda")
     set_seed(config.seed)  # a fresh head, where there is one, is drawn before the trainer seeds again
     model = load_encoder(request.base, device=device.chosen, pooling=request.base.pooling)
-    flattening = enable_padding_free(model, config.padding_free, device.chosen, cast("Precision", precision.chosen))
+    flattening = kind.flatten(model, config.padding_free, device.chosen, precision.chosen)
     dropping = quicken_dropout(model, config.word_dropout, device.chosen)
     losses, merged, merging = build_losses(spec, model)
-    arguments = SentenceTransformerTrainingArguments(
+    arguments = kind.arguments_class()(
         **trainer_arguments(
             config,
             folder.checkpoints,
@@ -126,7 +127,7 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     batches = build_batches(
         read_sets(request.sets, config, request.losses, base=request.base), config, config.processes
     )
-    trainer = Trainer(
+    trainer = trainer_of(kind)(
         checkpoints=folder.checkpoints,
         keep=config.keep_checkpoints,
         ledger=Ledger({name: len(rows) for name, rows in sets.items()}),
@@ -146,7 +147,7 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
 
 
 def build_losses(
-    spec: WorkerSpec, model: SentenceTransformer
+    spec: WorkerSpec, model: nn.Module
 ) -> tuple[dict[str, nn.Module], dict[str, MergedColumns], LeverState]:
     """A loss for each training set over the same model, and those of them that encode all columns at once."""
     chosen = {prepared.name: spec.loss_of(prepared.name) for prepared in spec.request.sets}
@@ -184,7 +185,7 @@ def _merge_state(asked: str, chosen: str, reason: str) -> LeverState:
     return LeverState(name="merge_columns", asked=asked, chosen=chosen, reason=reason)
 
 
-def train(trainer: Trainer, reporter: Reporter, resume: Path | None) -> None:
+def train(trainer: ExactTrainer, reporter: Reporter, resume: Path | None) -> None:
     """Run the loop to its end; a checkpoint that is the end already is only loaded."""
     if resume is not None and trainer.place.finished:
         # The library would train one step more: it looks for the end only after a step.
@@ -203,7 +204,7 @@ def finish(spec: WorkerSpec, folder: TrainingFolder, session: Session, events: E
     if folder.model.exists():
         shutil.rmtree(folder.model)  # without a result beside it, nobody uses it
     with folder_made_whole(folder.model) as target:
-        trainer.model.save_pretrained(str(target), create_model_card=False)
+        trainer.kind.save(trainer.model, target)
     # Before the record is made: it adds up the attempts from the log.
     values = spent(time.monotonic() - session.reporter.started)
     events.write("progress", step=trainer.state.global_step, epoch=trainer.state.epoch, values=values)

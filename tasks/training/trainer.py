@@ -1,6 +1,6 @@
-"""The training loop: sentence-transformers' own trainer, with batches that know their rows, whole checkpoints, events.
+"""The training loop: the library's own trainer, with batches that know their rows, whole checkpoints, an exact place.
 
-What is added to the library's trainer, and why:
+What is added to the library's trainer, whatever it trains, and why:
 - it continues from an exact place (epoch and batch within it), because a no-duplicates epoch may be shorter than its
   announced length and the library works the place out from that length;
 - a checkpoint is staged, sealed and renamed, and carries the running sums of the loss, so that the log after a resume
@@ -8,14 +8,12 @@ What is added to the library's trainer, and why:
 - a loss that is not finite, or a batch that does not fit the memory, ends the training with the rows that did it.
 """
 
-# ruff: noqa: ARG002  the library decides which arguments a callback is given
+# ruff: noqa: ARG002  the library decides which arguments a method is given
 from __future__ import annotations
 
 import json
 import math
-import resource
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,21 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
+from sentence_transformers.base.trainer import BaseTrainer
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerState
+from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import nested_gather
 
 from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.ground.files import write_text_atomically
+from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.loading import every_tensor_from
 from stsflow.tasks.training.batches import Collator, NumberedRows, PlannedBatches
 from stsflow.tasks.training.checkpoints import checkpoint_folder, prune, seal, staging_folder, steps_of
-from stsflow.tasks.training.events import EventLog
 
-PROGRESS_SECONDS = 0.5
 STATE = "stsflow.json"
 
 
@@ -72,8 +69,18 @@ class Place:
         return cls(**json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
 
 
-class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library has no types
-    """See the module. `batches` are fed in their order; `parts` says for which sets a batch is computed in parts."""
+def trainer_of(kind: ModelKind) -> type[ExactTrainer]:
+    """The library's trainer of a kind of model with these additions."""
+    return type("Trainer", (ExactTrainer, kind.trainer_class()), {"kind": kind})
+
+
+class ExactTrainer(BaseTrainer):  # type: ignore[misc]  # the library has no types
+    """The additions, to be put before a trainer of the library: see the module, and `trainer_of`.
+
+    `batches` are fed in their order; `parts` says for which sets a batch is computed in parts.
+    """
+
+    kind: ModelKind
 
     def __init__(
         self,
@@ -218,7 +225,7 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # No card, and no pickled arguments: the request is in the training's spec.
-        self.model.save_pretrained(output_dir, create_model_card=False)
+        self.kind.save(self.model, Path(output_dir or self.args.output_dir))
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:
         # A checkpoint may come with a workspace from elsewhere: it is data, as every model folder is.
@@ -255,115 +262,6 @@ class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library 
             if not torch.isfinite(weight).all():
                 facts = {"batch": self.place.batches_in_epoch - 1, "epoch": self.place.epoch}
                 raise BatchFailedError("loss_not_finite", f"the weights of {name} are not finite", facts)
-
-
-class Reporter(TrainerCallback):
-    """Writes the event log, stops early, and gives the last step its evaluation, log point and checkpoint."""
-
-    def __init__(
-        self, trainer: Trainer, events: EventLog | None, suite: str, patience: int | None, threshold: float
-    ) -> None:
-        self.trainer = trainer
-        self.events = events
-        self.patience = patience
-        self.threshold = threshold
-        self.best = -math.inf
-        self.suite = suite
-        self.started = 0.0
-        self.first_step = 0
-        self._last_progress = 0.0
-        self._last_evaluation = -1
-        self._last_checkpoint = -1
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take up where the checkpoint left off."""
-        self.started = time.monotonic()
-        self.first_step = state.global_step
-        if self.trainer.resume:
-            self.trainer.take_up_running_sums()
-            self._last_evaluation = self._last_checkpoint = state.global_step
-        if state.best_metric is not None:
-            self.best = state.best_metric
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Progress, at most twice a second unless every step is logged; the last step is also a log point."""
-        if state.global_step >= state.max_steps:
-            control.should_log = True
-            self.trainer.place.finished = True
-        now = time.monotonic()
-        due = now - self._last_progress >= PROGRESS_SECONDS or args.logging_steps == 1
-        if self.events and (due or self.trainer.place.finished):
-            self._last_progress = now
-            self.events.write("progress", step=state.global_step, epoch=state.epoch, values=self.progress(state))
-
-    def progress(self, state: Any) -> dict[str, float]:
-        """Numbers of a progress event. Seconds count this attempt alone."""
-        seconds = time.monotonic() - self.started
-        rate = (state.global_step - self.first_step) / seconds if seconds > 0 else 0.0
-        since = state.global_step - self.trainer._globalstep_last_logged
-        values = {"total_steps": state.max_steps, "steps_per_second": rate} | spent(seconds)
-        if since:
-            values["loss"] = self.trainer._tr_loss.item() / since
-        if rate:
-            values["seconds_left"] = (state.max_steps - state.global_step) / rate
-        return values
-
-    def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """A point of the training loss."""
-        logs: dict[str, float] = given["logs"]
-        if self.events and "loss" in logs:
-            names = ("loss", "learning_rate", "grad_norm")
-            values = {name: float(logs[name]) for name in names if name in logs}
-            self.events.write("log", step=state.global_step, epoch=state.epoch, values=values)
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """An evaluation on the choosing suite: a checkpoint goes with it; stop when it has not risen for too long."""
-        metrics: dict[str, float] = given["metrics"]
-        control.should_save = True
-        self._last_evaluation = state.global_step
-        value = float(metrics[f"eval_{args.metric_for_best_model}"])
-        prefix = f"eval_{self.suite}_"
-        if self.events:
-            scores = {
-                name.removeprefix(prefix): float(score) for name, score in metrics.items() if name.startswith(prefix)
-            }
-            chosen = {"metric": str(args.metric_for_best_model).removeprefix(f"{self.suite}_")}
-            self.events.write(
-                "evaluation", step=state.global_step, epoch=state.epoch, values=scores, text=self.suite, details=chosen
-            )
-        place = self.trainer.place
-        place.evaluations_without_rise = 0 if value > self.best + self.threshold else place.evaluations_without_rise + 1
-        self.best = max(self.best, value)
-        if self.patience and place.evaluations_without_rise >= self.patience and not place.finished:
-            control.should_training_stop = place.stopped_early = place.finished = True
-
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The last epoch may end before the announced steps; its last step is evaluated and kept all the same."""
-        if self.trainer.place.epoch + 1 < self.trainer.epochs and not control.should_training_stop:
-            return
-        self.trainer.place.finished = True
-        control.should_log = True
-        control.should_evaluate = args.eval_strategy != "no" and self._last_evaluation != state.global_step
-        control.should_save = self._last_checkpoint != state.global_step
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """A checkpoint is in its place."""
-        self._last_checkpoint = state.global_step
-        if self.events:
-            best = state.best_global_step == state.global_step
-            details = {"folder": f"checkpoint-{state.global_step}", "best": best}
-            values = spent(time.monotonic() - self.started)
-            self.events.write("checkpoint", step=state.global_step, epoch=state.epoch, values=values, details=details)
-
-
-def spent(seconds: float) -> dict[str, float]:
-    """Wall seconds, CPU seconds and peak resident bytes of this process (and its ended children)."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "train_seconds": seconds,
-        "cpu_seconds": own.ru_utime + own.ru_stime,
-        "peak_memory_bytes": own.ru_maxrss * 1024,
-    }
 
 
 @contextmanager

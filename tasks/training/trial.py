@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from stsflow.tasks.ground.errors import LossNotFinite, OutOfMemory, PreconditionError, RecipeError, TrainingFailed
 from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
 from stsflow.tasks.models.hardware import choose_device, choose_precision, cuda_capabilities
+from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.training.request import TrainingRequest
 from stsflow.tasks.training.run import finished_training, train
@@ -32,6 +33,22 @@ def check_hardware(config: TrainingConfig) -> None:
         raise PreconditionError(
             f"training.processes is {config.processes}, one for each GPU; this machine has {found}. Use {found}."
         )
+
+
+def check_losses(request: TrainingRequest) -> None:
+    """Raise RecipeError where a loss does not fit the base model."""
+    gives = ModelKind.of(request.base.model_kind).gives
+    for name, loss in request.losses.items():
+        if loss.learns_through != gives:
+            raise RecipeError(
+                f"training.losses.{name}: the loss {loss.kind!r} learns through {loss.learns_through}, and "
+                f"{request.base.name} gives {gives}"
+            )
+        if loss.least_dimension > request.base.dimension:
+            raise RecipeError(
+                f"training.losses.{name}: a dimension of {loss.least_dimension:,} cannot exceed the model's embedding "
+                f"dimension of {request.base.dimension:,}"
+            )
 
 
 def needs_trial(request: TrainingRequest) -> bool:
@@ -53,12 +70,7 @@ def try_trainer(request: TrainingRequest, workspace: Workspace) -> None:
     Raises RecipeError with the libraries' reason, or what `train` raises when its process hangs or dies. Too little
     memory and a loss that is not finite are left to the run itself, which can do something about them and records them.
     """
-    for name, loss in request.losses.items():
-        if loss.least_dimension > request.base.dimension:
-            raise RecipeError(
-                f"training.losses.{name}: a dimension of {loss.least_dimension:,} cannot exceed the model's embedding "
-                f"dimension of {request.base.dimension:,}"
-            )
+    check_losses(request)
     if not needs_trial(request) or finished_training(request, workspace.training(request.fingerprint)) is not None:
         return
     paces = {"max_steps": 1, "logging_steps": 1, "eval_steps": None, "checkpoint_steps": 1}

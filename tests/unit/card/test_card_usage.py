@@ -14,6 +14,7 @@ from models import SENTENCES, build_tiny_model
 
 from stsflow.tasks.card.render import write_card
 from stsflow.tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
+from stsflow.tasks.models.kinds import BiEncoder
 
 
 def run_code(code: str) -> np.ndarray:
@@ -43,7 +44,7 @@ def test_both_ways_give_the_same_embeddings(card_model: Path, mode: str | list[s
     alone = transformers_code(str(folder), SENTENCES, length, found, False)
     assert alone is not None
     dimension = 32 * len(found.pooling)
-    together = run_code(sentence_transformers_code(str(folder), SENTENCES, dimension, False))
+    together = run_code(sentence_transformers_code(BiEncoder(), str(folder), SENTENCES, dimension, False))
     assert together.shape == (len(SENTENCES), dimension)
     np.testing.assert_allclose(run_code(alone), together, atol=2e-6)
 
@@ -83,6 +84,6 @@ def test_modules_that_transformers_lacks_are_not_papered_over() -> None:
 
 
 def test_remote_code_is_asked_for_only_where_the_model_needs_it() -> None:
-    code = sentence_transformers_code("a/b", ["x"], 3, True)
+    code = sentence_transformers_code(BiEncoder(), "a/b", ["x"], 3, True)
     assert 'SentenceTransformer("a/b", trust_remote_code=True)' in code
-    assert "trust_remote_code" not in sentence_transformers_code("a/b", ["x"], 3, False)
+    assert "trust_remote_code" not in sentence_transformers_code(BiEncoder(), "a/b", ["x"], 3, False)

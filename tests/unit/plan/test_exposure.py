@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from stsflow.tasks.batching.ledger import Ledger
-from stsflow.tasks.batching.trainer_route import TrainerRoute
 from stsflow.tasks.ground.errors import PreconditionError, RecipeError
 from stsflow.tasks.plan.exposure import draw_batches, plan_exposure
 from stsflow.tasks.plan.report import exposure_table
@@ -61,30 +60,33 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def texts_fed(
     model: Any, data: PreparedData, recipe: RunConfig, folder: Path, **more: Any
 ) -> dict[str, list[list[str]]]:
-    """By set, the first text of each row of each batch on which the library's trainer computed a loss."""
+    """By set, the first text of each row of each batch on which the trainer computed a loss."""
     from datasets import DatasetDict, load_from_disk
-    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    from stsflow.tasks.models.kinds import BiEncoder
+    from stsflow.tasks.training.trainer import trainer_of
 
     training = recipe.training
     sets = DatasetDict({item.name: load_from_disk(str(item.path)) for item in data.train})
     fed: dict[str, list[list[str]]] = {item.name: [] for item in data.train}
 
-    class Watched(SentenceTransformerTrainer):  # type: ignore[misc]
+    class Watched(trainer_of(BiEncoder())):  # type: ignore[misc]
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             first = next(key for key in inputs if key.endswith("_input_ids"))
             texts = model.tokenizer.batch_decode(inputs[first], skip_special_tokens=True)
             fed[inputs["dataset_name"]].append([text.replace(" ", "") for text in texts])
             return super().compute_loss(model, inputs, *args, **kwargs)
 
-    route = TrainerRoute(draw_batches(recipe, data, world_size=1))
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder), num_train_epochs=training.epochs, max_steps=training.max_steps or -1, use_cpu=True,
         gradient_accumulation_steps=training.gradient_accumulation_steps, save_strategy=more.pop("save", "no"),
-        report_to=[], disable_tqdm=True, seed=training.seed, logging_strategy="no", **more, **route.arguments,
+        report_to=[], disable_tqdm=True, seed=training.seed, logging_strategy="no", **more,
     )  # fmt: skip
     trainer = Watched(
-        model=model, args=arguments, train_dataset=sets, callbacks=[route.callback()],
-        loss={name: recipe.loss_of(name).build(model) for name in sets},
+        checkpoints=folder, keep=1, ledger=Ledger({name: len(rows) for name, rows in sets.items()}),
+        batches=draw_batches(recipe, data, world_size=1), parts={}, resume=None, model=model, args=arguments,
+        train_dataset=sets, loss={name: recipe.loss_of(name).build(model) for name in sets},
     )  # fmt: skip
     trainer.train()
     assert trainer.state.global_step == plan_exposure(recipe, data, 1).steps

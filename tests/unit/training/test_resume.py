@@ -18,7 +18,7 @@ from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.training.events import Event, read_events
 from stsflow.tasks.training.request import TrainingRequest
 from stsflow.tasks.training.run import train
-from stsflow.tasks.training.trainer import Trainer
+from stsflow.tasks.training.trainer import ExactTrainer
 
 MakeRequest = Callable[..., TrainingRequest]
 
@@ -35,16 +35,16 @@ def series(folder: TrainingFolder) -> list[tuple[str, int | None, dict[str, floa
 
 def cut_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
     """The trainer vanishes before it has trained on one batch more than `batches`."""
-    original, done = Trainer.training_step, 0
+    original, done = ExactTrainer.training_step, 0
 
-    def step(self: Trainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def step(self: ExactTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
         nonlocal done
         if done == batches:
             raise PowerCut
         done += 1
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(Trainer, "training_step", step)
+    monkeypatch.setattr(ExactTrainer, "training_step", step)
 
 
 SECTIONS: dict[str, dict[str, Any]] = {

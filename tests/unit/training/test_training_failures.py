@@ -31,7 +31,7 @@ from stsflow.tasks.training.checkpoints import last_whole
 from stsflow.tasks.training.events import read_events
 from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
 from stsflow.tasks.training.run import train
-from stsflow.tasks.training.trainer import Trainer
+from stsflow.tasks.training.trainer import ExactTrainer
 from stsflow.tasks.training.worker import Failure, failure_of
 
 MakeRequest = Callable[..., TrainingRequest]
@@ -39,15 +39,15 @@ MakeRequest = Callable[..., TrainingRequest]
 
 def break_batches(monkeypatch: pytest.MonkeyPatch, breaks: Callable[[dict[str, Any]], Exception | None]) -> None:
     """Make the loss of the inputs for which `breaks` gives an error raise it."""
-    original = Trainer.compute_loss
+    original = ExactTrainer.compute_loss
 
-    def compute_loss(self: Trainer, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(self: ExactTrainer, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         error = breaks(inputs)
         if error is not None:
             raise error
         return original(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(Trainer, "compute_loss", compute_loss)
+    monkeypatch.setattr(ExactTrainer, "compute_loss", compute_loss)
 
 
 def rows_in(inputs: dict[str, Any]) -> int:
@@ -59,15 +59,15 @@ def rows_in(inputs: dict[str, Any]) -> int:
 def test_a_loss_that_is_not_finite_names_batch_and_rows_and_keeps_the_last_checkpoint(
     request_of: MakeRequest, training_folder: TrainingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = Trainer.compute_loss, 0
+    original, calls = ExactTrainer.compute_loss, 0
 
-    def compute_loss(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+    def compute_loss(self: ExactTrainer, *args: Any, **kwargs: Any) -> Any:
         nonlocal calls
         calls += 1
         loss = original(self, *args, **kwargs)
         return loss * float("nan") if calls == 7 else loss
 
-    monkeypatch.setattr(Trainer, "compute_loss", compute_loss)
+    monkeypatch.setattr(ExactTrainer, "compute_loss", compute_loss)
     with pytest.raises(LossNotFinite) as error:
         train(request_of(eval_steps=3), training_folder)
     failed = Failure.load(training_folder.root / "failure.json")
@@ -84,9 +84,9 @@ def test_a_loss_that_is_not_finite_names_batch_and_rows_and_keeps_the_last_check
 def test_spoiled_weights_never_become_a_checkpoint(
     request_of: MakeRequest, training_folder: TrainingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = Trainer.training_step, 0
+    original, calls = ExactTrainer.training_step, 0
 
-    def step(self: Trainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def step(self: ExactTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
         nonlocal calls
         calls += 1
         loss = original(self, *args, **kwargs)
@@ -96,7 +96,7 @@ def test_spoiled_weights_never_become_a_checkpoint(
                     weight.grad.fill_(float("inf"))
         return loss
 
-    monkeypatch.setattr(Trainer, "training_step", step)
+    monkeypatch.setattr(ExactTrainer, "training_step", step)
     with pytest.raises(LossNotFinite, match=r"the (weights of .* are not finite|loss is nan)"):
         train(request_of(eval_steps=4), training_folder)
     assert last_whole(training_folder.checkpoints)[0] == training_folder.checkpoints / "checkpoint-4"

@@ -1,0 +1,89 @@
+"""Dense text encoders: a text becomes one embedding, and two texts are compared by theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
+
+from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.models.kinds.model_kind import Described, ModelKind
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from stsflow.tasks.models.padding_free import Precision
+
+Encoder: TypeAlias = "SentenceTransformer"
+"""A loaded model of this kind."""
+
+
+class BiEncoder(ModelKind):
+    """A transformer with pooling."""
+
+    kind: Literal["bi_encoder"] = "bi_encoder"
+    library_class: ClassVar[str] = "SentenceTransformer"
+    gives: ClassVar[str] = "embeddings"
+
+    def load(self, path: Path, *, device: str, remote_code: bool) -> Encoder:
+        """The model in the folder, weights in float32, from the disk alone."""
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(
+            str(path), device=device, local_files_only=True, trust_remote_code=remote_code,
+            # Half-precision checkpoints would otherwise be trained in half precision, optimiser state included.
+            model_kwargs={"dtype": torch.float32},
+        )  # fmt: skip
+
+    def save(self, model: Encoder, folder: Path) -> None:
+        """Write the model into `folder`, without a card."""
+        model.save_pretrained(str(folder), create_model_card=False)
+
+    def describe(self, model: Encoder) -> Described:
+        """What the model says of itself."""
+        return Described(
+            architecture=str(model),
+            dimension=int(model.get_embedding_dimension() or 0),
+            max_seq_length=model.max_seq_length,
+            similarity=str(model.similarity_fn_name or "cosine"),
+        )
+
+    def flatten(self, model: Encoder, asked: Literal["auto", "on", "off"], device: str, precision: str) -> LeverState:
+        """Run the model's batches without padding where that is exact."""
+        from stsflow.tasks.models.padding_free import enable_padding_free
+
+        return enable_padding_free(model, asked, device, cast("Precision", precision))
+
+    def trainer_class(self) -> type[Any]:
+        """The library's trainer of such models."""
+        from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
+
+        return SentenceTransformerTrainer  # type: ignore[no-any-return]
+
+    def arguments_class(self) -> type[Any]:
+        """The library's arguments of that trainer."""
+        from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+
+        return SentenceTransformerTrainingArguments  # type: ignore[no-any-return]
+
+    def usage(self, model_id: str, texts: Sequence[str], dimension: int, *, remote_code: bool) -> str:
+        """Code that loads the model and prints shapes."""
+        count, trust = len(texts), ", trust_remote_code=True" if remote_code else ""
+        return "\n".join(
+            (
+                f"from sentence_transformers import {self.library_class}",
+                "",
+                f"model = {self.library_class}({model_id}{trust})",
+                "sentences = [",
+                *(f"    {text}," for text in texts),
+                "]",
+                "embeddings = model.encode(sentences)",
+                "print(embeddings.shape)",
+                f"# ({count}, {dimension})",
+                "",
+                "similarities = model.similarity(embeddings, embeddings)",
+                "print(similarities.shape)",
+                f"# torch.Size([{count}, {count}])",
+            )
+        )
