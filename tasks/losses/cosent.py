@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from stsflow.tasks.losses.loss import PlainLoss
+from stsflow.tasks.shapes import Roles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,10 +17,13 @@ class CoSENT(PlainLoss):
     """Ranking loss over all pairs of pairs in the batch: the pair with the higher score must have the higher cosine."""
 
     kind: Literal["cosent"] = "cosent"
-    learns_from: ClassVar[tuple[str, ...]] = ("scored_pairs",)
     is_of_embeddings_alone: ClassVar[bool] = True
     scale: float = Field(default=20.0, gt=0, le=10_000)
     """Factor on the differences of cosines."""
+
+    def takes(self, roles: Roles) -> bool:
+        """Two texts with a score."""
+        return len(roles.texts) == 2 and roles.score is not None
 
     def build(self, model: nn.Module) -> nn.Module:
         """The loss as a module over `model`."""

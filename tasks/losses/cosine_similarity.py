@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from stsflow.tasks.losses.loss import PlainLoss
+from stsflow.tasks.shapes import Roles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,9 +15,12 @@ class CosineSimilarity(PlainLoss):
     """Mean squared error between the cosine of a pair and its score."""
 
     kind: Literal["cosine_similarity"] = "cosine_similarity"
-    learns_from: ClassVar[tuple[str, ...]] = ("scored_pairs",)
     is_mean_of_rows: ClassVar[bool] = True
     is_of_embeddings_alone: ClassVar[bool] = True
+
+    def takes(self, roles: Roles) -> bool:
+        """Two texts with a score."""
+        return len(roles.texts) == 2 and roles.score is not None
 
     def build(self, model: nn.Module) -> nn.Module:
         """The loss as a module over `model`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from stsflow.tasks.ground.family import Kind
+from stsflow.tasks.shapes import Roles, Shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,10 +15,14 @@ if TYPE_CHECKING:
 class Loss(Kind):
     """A training loss, with only its own parameters. A member that a kind does not state holds as it stands here."""
 
+    @abstractmethod
+    def takes(self, roles: Roles) -> bool:
+        """Whether it can learn from rows whose columns have these roles."""
+
     @property
     def learns_from(self) -> tuple[str, ...]:
         """The shapes of data that it can learn from."""
-        raise NotImplementedError
+        return tuple(shape.kind_name() for shape in Shape.members() if self.takes(shape.roles))
 
     @property
     def ranks_against_the_batch(self) -> bool:
@@ -76,9 +82,9 @@ class Loss(Kind):
         """The same loss with a smaller footprint and the same value, where there is one."""
         return None
 
+    @abstractmethod
     def build(self, model: nn.Module) -> nn.Module:
         """The loss as a module over `model`."""
-        raise NotImplementedError
 
     def limit_tokens(self, built: nn.Module, tokens: int) -> None:
         """Let what `build` made encode up to `tokens` tokens at a time; for losses that bound their memory."""

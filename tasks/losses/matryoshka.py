@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from stsflow.tasks.ground.schema import Dimension
 from stsflow.tasks.losses.loss import Loss, PlainLoss
+from stsflow.tasks.shapes import Roles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,10 +42,9 @@ class Matryoshka(Loss):
             )
         return self
 
-    @property
-    def learns_from(self) -> tuple[str, ...]:
-        """Shapes that the inner loss can learn from."""
-        return self.loss.learns_from
+    def takes(self, roles: Roles) -> bool:
+        """What the inner loss takes."""
+        return self.loss.takes(roles)
 
     @property
     def ranks_against_the_batch(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from stsflow.tasks.losses.loss import PlainLoss
+from stsflow.tasks.shapes import Roles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 class InBatchRanking(PlainLoss):
     """What the ways to compute this loss have in common."""
 
-    learns_from: ClassVar[tuple[str, ...]] = ("nli_triplets", "triplets", "pairs")
     ranks_against_the_batch: ClassVar[bool] = True
     scale: float = Field(default=20.0, gt=0, le=10_000)
     """Factor on the similarities before the softmax (an inverse temperature)."""
     similarity: Literal["cosine", "dot"] = "cosine"
     """Similarity of two embeddings."""
+
+    def takes(self, roles: Roles) -> bool:
+        """An anchor, a positive, and any number of negatives."""
+        return len(roles.texts) - roles.negatives == 2 and roles.score is None
 
     def parameters(self) -> dict[str, object]:
         """Its parameters as the library names them."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from stsflow.tasks.losses.loss import PlainLoss
+from stsflow.tasks.shapes import Roles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,13 +17,16 @@ class TripletMargin(PlainLoss):
     """The positive must be nearer to the anchor than the negative by a margin."""
 
     kind: Literal["triplet"] = "triplet"
-    learns_from: ClassVar[tuple[str, ...]] = ("nli_triplets", "triplets")
     is_mean_of_rows: ClassVar[bool] = True
     is_of_embeddings_alone: ClassVar[bool] = True
     margin: float = Field(default=5.0, gt=0, le=10_000)
     """Wanted difference of the distances."""
     distance: Literal["cosine", "euclidean", "manhattan"] = "euclidean"
     """Distance of two embeddings."""
+
+    def takes(self, roles: Roles) -> bool:
+        """An anchor, a positive and a negative."""
+        return len(roles.texts) == 3 and roles.negatives == 1 and roles.score is None
 
     def build(self, model: nn.Module) -> nn.Module:
         """The loss as a module over `model`."""

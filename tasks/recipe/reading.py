@@ -92,7 +92,7 @@ def check_parts_fit(recipe: RunConfig) -> None:
     for name, training_set in recipe.data.train.items():
         loss = recipe.loss_of(name)
         shape = training_set.shape
-        if shape.kind not in loss.learns_from:
+        if not loss.takes(shape.roles):
             raise RecipeError(
                 f"training.losses.{name}: the loss {loss.kind!r} cannot learn from {shape.kind!r} "
                 f"(columns {', '.join(shape.roles.columns)}); it needs one of: {', '.join(loss.learns_from)}"

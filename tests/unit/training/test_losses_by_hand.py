@@ -24,6 +24,7 @@ from stsflow.tasks.losses import (
     MultipleNegativesRanking,
     TripletMargin,
 )
+from stsflow.tasks.shapes import Roles
 
 Array = np.ndarray[Any, Any]
 TRIPLETS = (SENTENCES[0:4], SENTENCES[4:8], SENTENCES[8:12])
@@ -238,3 +239,11 @@ def test_a_matryoshka_loss_cites_both(small_bert: Path) -> None:
         "matryoshka_dims": [32, 8], "matryoshka_weights": [1.0, 1.0],
     }  # fmt: skip
     assert "Matryoshka" in str(described["citation"]) and "CoSENT" in str(described["citation"])
+
+
+def test_a_loss_takes_rows_by_what_their_columns_are_for() -> None:
+    several = Roles(texts=("a", "b", "c", "d"), negatives=2)
+    assert MultipleNegativesRanking().takes(several) and not TripletMargin().takes(several)
+    assert not CoSENT().takes(several) and not CoSENT().takes(Roles(texts=("a", "b")))
+    assert Matryoshka(loss=CoSENT(), dimensions=(8,)).takes(Roles(texts=("x", "y"), score="z"))
+    assert TripletMargin().learns_from == ("nli_triplets", "triplets")
