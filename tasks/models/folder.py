@@ -13,7 +13,7 @@ from typing import Any
 
 from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
-from stsflow.tasks.ground.strict_json import MAXIMUM_BYTES, parse_json, read_json_list, read_json_object
+from stsflow.tasks.ground.strict_json import read_json_list, read_json_object
 from stsflow.tasks.models import length
 from stsflow.tasks.models.kinds import ModelKind, kind_told_by, sign_of_encoder, sign_of_modules
 
@@ -182,7 +182,7 @@ class ModelFolder:
     def _tensors(self) -> list[tuple[int, ...]]:
         """Shapes of all tensors of the encoder's weights."""
         files = (path for path in self.weights() if path.suffix == ".safetensors")
-        return [tuple(entry["shape"]) for path in files for entry in _safetensors_header(path).values()]
+        return [shape for path in files for shape in _shapes_in(path)]
 
     def transformer_settings(self) -> tuple[Path, Mapping[str, Any]]:
         """The file with the settings of the first module, and the settings: empty without such a file."""
@@ -231,37 +231,22 @@ def _pooling_modes(settings: Mapping[str, Any]) -> int:
     return sum(bool(value) for name, value in settings.items() if name.startswith("pooling_mode_"))
 
 
-def _safetensors_header(path: Path) -> dict[str, Any]:
-    """The tensors of a safetensors file by name (format: 8 bytes length, JSON header, then the data)."""
-    size = path.stat().st_size
+def _shapes_in(path: Path) -> Iterator[tuple[int, ...]]:
+    """Shapes of the tensors in a safetensors file, read from its header by the library, which holds it to the file."""
+    from safetensors import SafetensorError, safe_open
+
     with path.open("rb") as stream:
-        first = stream.read(8)
-        if first == b"version ":
+        if stream.read(8) == b"version ":
             raise ModelError(f"{path} is a Git LFS pointer, not the weights: run `git lfs pull` in its repository.")
-        length = int.from_bytes(first, "little")
-        if len(first) < 8 or length > size - 8:
-            raise ModelError(f"{path} is damaged: it is not a whole safetensors file ({size:,} bytes).")
-        header = parse_json(stream.read(min(length, MAXIMUM_BYTES + 1)), f"The header of {path}", ModelError)
-    if not isinstance(header, dict):
-        raise ModelError(f"{path} is damaged: its safetensors header is not an object.")
-    header.pop("__metadata__", None)
-    for name, entry in header.items():
-        if not _is_tensor(entry):
-            raise ModelError(f"{path} is damaged: its header gives tensor {name[:80]!r} no dtype, shape and offsets.")
-    expected = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if size != expected:
-        raise ModelError(f"{path} is damaged: it has {size:,} bytes where its header says {expected:,}.")
-    return dict(header)
-
-
-def _is_tensor(entry: object) -> bool:
-    """Whether a header's entry has a dtype, a shape, and the beginning and end of its data."""
-    if not isinstance(entry, dict) or not _is_text(entry.get("dtype")):
-        return False
-    shape, offsets = entry.get("shape"), entry.get("data_offsets")
-    if not isinstance(shape, list) or not isinstance(offsets, list) or len(offsets) != 2:
-        return False
-    return all(type(number) is int and number >= 0 for number in (*shape, *offsets)) and offsets[0] <= offsets[1]
+    try:
+        with safe_open(path, framework="np") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  it is no mapping
+                yield tuple(tensors.get_slice(name).get_shape())
+    except SafetensorError as error:
+        raise ModelError(
+            f"{path} is damaged: it is not a whole safetensors file ({path.stat().st_size:,} bytes). "
+            f"{str(error)[:300]}."
+        ) from error
 
 
 def weights_of_modules(folder: ModelFolder) -> Iterator[tuple[str, Path]]:

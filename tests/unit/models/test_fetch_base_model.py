@@ -170,7 +170,7 @@ def spoil_pointer(folder: Path) -> None:
         (lambda folder: (folder / "model.safetensors").unlink(), r"has no weights: model\.safetensors"),
         (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer"),
         (spoil_pickle, r"pytorch_model\.bin only, a pickle.*save_pretrained\(folder\)"),
-        (spoil_cut, r"is damaged: it has .* bytes where its header says"),
+        (spoil_cut, r"is damaged: it is not a whole safetensors file \(.* bytes\)\. .*not fully covered"),
         (spoil_pointer, r"is a Git LFS pointer.*git lfs pull"),
     ],
 )
