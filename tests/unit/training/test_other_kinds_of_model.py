@@ -16,7 +16,7 @@ from transformers import set_seed
 from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.batching.plain import RandomBatches
-from stsflow.tasks.ground.seal import what_is_wrong
+from stsflow.tasks.made.folder import what_is_wrong
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.training.events import EventLog, read_events
 from stsflow.tasks.training.reporter import Reporter
