@@ -18,7 +18,7 @@ from inspect import get_annotations
 from operator import or_
 from typing import Annotated, Any, Self
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from stsflow.tasks.ground.schema import Section
@@ -28,6 +28,8 @@ GROUP = "stsflow.kinds"
 
 class Kind(Section):
     """The root of every family."""
+
+    model_config = ConfigDict(defer_build=True)  # a kind that holds kinds takes those of other packages too
 
     kind: str
     """Which of the family's kinds this is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from stsflow.tasks.ground.schema import Dimension
 from stsflow.tasks.losses.loss import Loss, PlainLoss
@@ -19,8 +19,6 @@ class Matryoshka(Loss):
 
     A weighted sum of the inner loss: what holds of that one holds of this, but it reaches into the model's forward.
     """
-
-    model_config = ConfigDict(defer_build=True)  # until the losses of other packages are known
 
     kind: Literal["matryoshka"] = "matryoshka"
     wants_trial: ClassVar[bool] = True

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from stsflow.tasks.ground.family import kinds_of_other_packages
 from stsflow.tasks.ground.names import (
     LONGEST_TAG_VALUE,
     Currency,
@@ -25,6 +26,8 @@ from stsflow.tasks.rules import Rule
 from stsflow.tasks.shapes import Shape
 from stsflow.tasks.sources import Source
 from stsflow.tasks.suites import Suite
+
+kinds_of_other_packages()  # before the sections below, whose fields take the kinds that are known by then
 
 Policy = Literal["report", "drop", "refuse"]
 

@@ -82,3 +82,27 @@ def test_kinds_of_an_installed_package_are_imported(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True
     )
     assert done.stdout == "imported\n('orchard',)\n"
+
+
+def test_a_kind_that_holds_kinds_takes_those_of_an_installed_package(tmp_path: Path) -> None:
+    module = """
+from typing import Literal
+from stsflow.tasks.losses import CoSENT
+
+class Pull(CoSENT):
+    kind: Literal["pull"] = "pull"
+"""
+    (tmp_path / "pulls.py").write_text(module)
+    described = tmp_path / "pulls-1.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: pulls\nVersion: 1\n")
+    (described / "entry_points.txt").write_text("[stsflow.kinds]\npull = pulls\n")
+    code = """
+from stsflow.tasks.recipe.sections import TrainingConfig
+losses = {"sts": {"kind": "matryoshka", "loss": {"kind": "pull"}, "dimensions": [16, 8]}}
+print(TrainingConfig.model_validate({"losses": losses}).losses["sts"].loss.kind)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.stdout == "pull\n", done.stderr
