@@ -60,7 +60,7 @@ def main() -> None:
         tokens = measure_tokens(data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=1.0)
         plan = plan_exposure(recipe, data, 1, base)
         request = training_request(recipe, data, base)
-        forecast, _ = probe_forecast(recipe, request, tokens, plan, workspace, train)
+        forecast, _ = probe_forecast(recipe, request, tokens, plan, workspace)
         assert forecast is not None
         real, first = run(request, workspace)
     cpu, wall = real.cpu_seconds - first["cpu_seconds"], real.train_seconds - first["train_seconds"]

@@ -69,11 +69,11 @@ def model_named(model: str, revision: str | None, workspace: Workspace) -> tuple
     label, digest = model.replace("/", "-"), None
     source: DirectoryModel | HubModel
     if model.startswith("models:/"):
-        from stsflow.tasks.tracking.registry import model_by_uri
-        from stsflow.tasks.tracking.store import Store, check_reachable
+        from stsflow.tasks.tracking.store import Store
+        from stsflow.tasks.tracking.store_address import check_reachable
 
         check_reachable(workspace)
-        registered = model_by_uri(Store(workspace), model, workspace)
+        registered = Store(workspace).registry.by_uri(model)
         source, digest = DirectoryModel(path=registered.path), registered.digest
         label = model.removeprefix("models:/").replace("/", "-")
     elif Path(model).is_dir():

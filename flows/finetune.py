@@ -33,7 +33,6 @@ from stsflow.tasks.tracking.relay import require_sent
 from stsflow.tasks.tracking.runs import relay_of
 from stsflow.tasks.tracking.task import connect_tracking, ended_truthfully, open_run, record_preparation, record_results
 from stsflow.tasks.training.request import training_request
-from stsflow.tasks.training.run import train as train_in_child
 from stsflow.tasks.training.task import train, try_training
 from stsflow.tasks.training.trial import check_hardware, needs_trial
 
@@ -91,7 +90,7 @@ def finetune(
         if needs_trial(request):
             try_training(request, workspace)
         if recipe.plan.probe_in_run:
-            plan = probe_run(recipe, request, tokens, plan, workspace, train_in_child)
+            plan = probe_run(recipe, request, tokens, plan, workspace)
 
         run = open_run(store, workspace, recipe, sha256, flow_run.id or "", started, resume, fresh, parent)
         folder, relay = RunFolder(run.folder), relay_of(store, run)

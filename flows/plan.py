@@ -20,7 +20,6 @@ from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Forecast, PlanReport
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.training.request import training_request
-from stsflow.tasks.training.run import train
 from stsflow.tasks.training.trial import check_hardware, try_trainer
 
 logger = logging.getLogger(__name__)
@@ -53,6 +52,6 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     found: tuple[Finding, ...] = ()
     if probe and recipe.plan.probe_steps:
         logger.info("probing: %d steps of the real trainer", recipe.plan.probe_steps)
-        forecast, found = probe_forecast(recipe, request, tokens, plan, workspace, train)
+        forecast, found = probe_forecast(recipe, request, tokens, plan, workspace)
     findings = merge_findings(plan.findings, checked, data.findings, tokens.findings, found)
     return plan.model_copy(update={"findings": findings, "forecast": forecast})

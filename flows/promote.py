@@ -74,7 +74,7 @@ def _release(
         later = f"when it is back: stsflow sync {run.name}, then stsflow promote {quote(name)}"
         what = "refuses this user" if relay.no_access else "is away"
         return Release(registered_as=name, reason=f"not registered: MLflow {what} ({relay.last_error}); {later}")
-    version = relay.store.version_with(name, reports[1].model_digest)
+    version = relay.store.registry.version_with(name, reports[1].model_digest)
     if version is None and relay.refused:
         return Release(
             registered_as=name, reason=f"not registered: MLflow refuses ({'; '.join(relay.refused.values())})"
@@ -94,7 +94,7 @@ def _decide(
     metrics = compared_metrics(recipe.release.rules)
     differences = list(compare(base, candidate, recipe.evaluation, metrics=metrics, workspace=workspace))
     champion_report = None
-    champion = fetch_champion(store, name, workspace)
+    champion = fetch_champion(store, name)
     if champion is not None:
         model = ModelUnderTest("champion", champion.path, champion.digest)
         (champion_report,) = evaluate(
@@ -102,7 +102,7 @@ def _decide(
             device=recipe.training.device,
         )  # fmt: skip
         differences += compare(champion_report, candidate, recipe.evaluation, metrics=metrics, workspace=workspace)
-    made_here = store.model_version(name, version).run_id == run_id
+    made_here = store.registry.model_version(name, version).run_id == run_id
     evidence = Evidence(
         candidate=candidate, base=base, champion=champion_report, differences=tuple(differences),
         headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite, overlaps=data.overlaps,
@@ -120,10 +120,10 @@ def promote_candidate(name: str, reason: str = "") -> Release:
     MODEL.check("promote", name)
     workspace = Workspace.here()
     store = connect_tracking(workspace)
-    candidate = store.alias(name, CANDIDATE)
+    candidate = store.registry.alias(name, CANDIDATE)
     if candidate is None:
         raise PreconditionError(f"the registered model {name!r} has no candidate in {store.shown_uri}")
-    found = _run_with_the_weights(workspace, candidate.run_id, store.weights_of(name, str(candidate.version)))
+    found = _run_with_the_weights(workspace, candidate.run_id, store.registry.weights_of(name, str(candidate.version)))
     if found is None:
         raise PreconditionError(
             f"the candidate of {name!r}, version {candidate.version}, was made by MLflow run {candidate.run_id}; "
@@ -147,7 +147,7 @@ def roll_back(name: str, reason: str = "") -> Release:
     """
     MODEL.check("promote", name)
     store = connect_tracking.fn(Workspace.here())
-    old, new = go_back(store, name, reason or BY_HAND)
+    old, new = go_back(store.registry, name, reason or BY_HAND)
     announce_champion(name, new, old, reason or f"rolled back from version {old}")
     return Release(
         registered_as=name,
@@ -164,7 +164,7 @@ def reject_candidate(name: str, reason: str = "") -> Release:
     """Turn the candidate's weights down; raises PreconditionError when there is none, or when it is the champion."""
     MODEL.check("promote", name)
     store = connect_tracking.fn(Workspace.here())
-    version = reject(store, name, reason or BY_HAND)
+    version = reject(store.registry, name, reason or BY_HAND)
     return Release(
         registered_as=name,
         version=version,
@@ -182,7 +182,7 @@ def let_in_again(name: str, which: str, reason: str = "") -> Release:
     """
     MODEL.check("promote", name)
     store = connect_tracking.fn(Workspace.here())
-    version = readmit(store, name, which, reason or BY_HAND)
+    version = readmit(store.registry, name, which, reason or BY_HAND)
     return Release(
         registered_as=name,
         version=version,
@@ -208,20 +208,16 @@ def _run_with_the_weights(workspace: Workspace, run_id: str, weights: str | None
         if state.mlflow_run_id == run_id:
             return folder
         with suppress(OSError, ValidationError):  # no report yet, or one of another release
-            if EvaluationReport.load(_report(folder, "tuned")).model_digest == weights:
+            if EvaluationReport.load(folder.report("tuned")).model_digest == weights:
                 found = folder
     return found
-
-
-def _report(folder: RunFolder, model: str) -> Path:
-    return folder.evaluation / model / "report.json"
 
 
 def _evidence_on_disk(folder: RunFolder) -> tuple[RunConfig, PreparedData, list[EvaluationReport]]:
     recipe = RunConfig.from_recipe(folder.recipe)
     try:
-        data = PreparedData.load(folder.data / "prepared.json")
-        reports = [EvaluationReport.load(_report(folder, model)) for model in ("base", "tuned")]
+        data = PreparedData.load(folder.prepared)
+        reports = [EvaluationReport.load(folder.report(model)) for model in ("base", "tuned")]
     except (OSError, ValidationError) as error:
         raise PreconditionError(
             f"the scores or the data in {folder.root} are missing or not what this release writes "

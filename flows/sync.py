@@ -5,7 +5,8 @@ from __future__ import annotations
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking import runs
 from stsflow.tasks.tracking.relay import require_sent
-from stsflow.tasks.tracking.store import Store, check_reachable
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.tracking.store_address import check_reachable
 
 PATIENCE_SECONDS = 60.0
 

@@ -16,8 +16,6 @@ from stsflow.tasks.card.measured_again import Rows, Tools
 from stsflow.tasks.card.run_record import RunRecord
 from stsflow.tasks.card.verify import VerifyResult, verify_card
 from stsflow.tasks.data.build import prepare_data, prepare_evaluation
-from stsflow.tasks.evaluation.compare import compare
-from stsflow.tasks.evaluation.run import evaluate_model
 from stsflow.tasks.ground.errors import StsflowError
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.models.sources import ModelSource
@@ -45,24 +43,18 @@ def verify(named: str, *, data: Path | None = None, recipe: RunConfig | None = N
     folder = _folder_of(named, workspace)
     with tempfile.TemporaryDirectory(prefix="verify-card-") as temporary:
         places = _Places(folder, workspace, Path(temporary), data, recipe)
-        tools = Tools(
-            evaluate=evaluate_model,
-            compare=compare,
-            read_rows=places.read_rows,
-            find_base=places.find_base,
-            measure_tokens=places.measure_tokens,
-        )
+        tools = Tools(read_rows=places.read_rows, find_base=places.find_base, measure_tokens=places.measure_tokens)
         return verify_card(folder, tools=tools, find_record=places.find_record)
 
 
 def _folder_of(named: str, workspace: Workspace) -> Path:
     if not named.startswith("models:/"):
         return Path(named)
-    from stsflow.tasks.tracking.registry import model_by_uri
-    from stsflow.tasks.tracking.store import Store, check_reachable
+    from stsflow.tasks.tracking.store import Store
+    from stsflow.tasks.tracking.store_address import check_reachable
 
     check_reachable(workspace)
-    return model_by_uri(Store(workspace), named, workspace).path
+    return Store(workspace).registry.by_uri(named).path
 
 
 class _Places:
@@ -97,7 +89,8 @@ class _Places:
         has_tracker = bool(os.environ.get("MLFLOW_TRACKING_URI")) or self.workspace.mlflow_database.is_file()
         if not has_tracker or not re.fullmatch(r"[0-9a-f]{32}", run_id):
             return None
-        from stsflow.tasks.tracking.store import Store, check_reachable
+        from stsflow.tasks.tracking.store import Store
+        from stsflow.tasks.tracking.store_address import check_reachable
 
         try:
             check_reachable(self.workspace)
@@ -117,7 +110,7 @@ class _Places:
         folder = self.recipe.model.source.own_folder if self.recipe is not None else None
         own = [folder] if folder is not None else []
         if self.own_run is not None:
-            recorded = BaseModelRef.load_or_none(self.own_run.data / "base-model.json")
+            recorded = BaseModelRef.load_or_none(self.own_run.base_model)
             own += [recorded.path] if recorded is not None else []
         return base_at_hand(stated, source, own)
 

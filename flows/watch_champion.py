@@ -99,7 +99,7 @@ def assess(recipe: RunConfig, tolerance: float = 0.002) -> State[Any]:
 @task(name="fetch champion")
 def fetch_champion(store: Store, name: str, folder: Path) -> Champion | None:
     """The champion's files below `folder` and its recorded scores; None when the alias points nowhere."""
-    version = store.alias(name, CHAMPION)
+    version = store.registry.alias(name, CHAMPION)
     if version is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def fetch_champion(store: Store, name: str, folder: Path) -> Champion | None:
         name=name,
         version=str(version.version),
         digest=version.tags.get("stsflow.model_digest", ""),
-        path=store.download_model(name, str(version.version), folder / "model"),
+        path=store.registry.download_model(name, str(version.version), folder / "model"),
         recorded={key.removeprefix("tuned/"): value for key, value in metrics.items() if key.startswith("tuned/")},
     )
 

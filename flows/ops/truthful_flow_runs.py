@@ -16,7 +16,7 @@ from prefect.states import Cancelled, Crashed
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking import flow_runs
-from stsflow.tasks.tracking.runs import flow_runs_left_behind
+from stsflow.tasks.tracking.reconcile import flow_runs_left_behind
 
 logger = logging.getLogger(__name__)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from stsflow.tasks.card.card_text import Problem
 from stsflow.tasks.card.evidence import Evidence
 from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.samples import read_samples
 from stsflow.tasks.card.usage import read_modules
+from stsflow.tasks.evaluation.compare import compare
+from stsflow.tasks.evaluation.run import evaluate_model
 from stsflow.tasks.ground.errors import StsflowError
 from stsflow.tasks.ground.fingerprint import sha256_of_file, sha256_of_model
 from stsflow.tasks.models.admission import admit
@@ -22,43 +23,6 @@ from stsflow.tasks.records.evaluation import Difference, EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.suites import MtebSuite, Suite
-
-
-class Evaluate(Protocol):
-    """Measures a model on suites: `evaluate_model` of the evaluation stage."""
-
-    def __call__(
-        self,
-        name: str,
-        model_path: Path,
-        model_digest: str,
-        suites: Mapping[str, Suite],
-        data: PreparedData,
-        config: EvaluationConfig,
-        folder: Path,
-        *,
-        base: BaseModelRef | None = None,
-    ) -> EvaluationReport: ...
-
-
-class Compare(Protocol):
-    """Paired differences of two reports: `compare` of the evaluation stage."""
-
-    def __call__(
-        self, first: EvaluationReport, second: EvaluationReport, config: EvaluationConfig
-    ) -> tuple[Difference, ...]: ...
-
-
-class FindBase(Protocol):
-    """Finds the base model on this machine: `base_at_hand`."""
-
-    def __call__(self, stated: BaseModelRef, source: ModelSource) -> BaseModelRef | None: ...
-
-
-class MeasureTokens(Protocol):
-    """Counts the tokens of all sets with the tokenizer at the record's path: `measure_tokens` of the tokens stage."""
-
-    def __call__(self, recipe: RunConfig, data: PreparedData, base: BaseModelRef) -> TokenReport: ...
 
 
 @dataclass(frozen=True)
@@ -72,21 +36,18 @@ class Rows:
     """What could not be read, and why; one sentence each."""
 
 
-class ReadRows(Protocol):
-    """Reads the data of a card's recipe from places that the person vouches for."""
-
-    def __call__(self, recipe: RunConfig) -> Rows: ...
-
-
 @dataclass(frozen=True)
 class Tools:
-    """What verification borrows from the stages that made the card."""
+    """What verification works with: this machine's places, and the functions that made the card."""
 
-    evaluate: Evaluate
-    compare: Compare
-    read_rows: ReadRows
-    find_base: FindBase
-    measure_tokens: MeasureTokens
+    read_rows: Callable[[RunConfig], Rows]
+    """Reads the data of a card's recipe from places that the person vouches for."""
+    find_base: Callable[[BaseModelRef, ModelSource], BaseModelRef | None]
+    """Finds the base model on this machine."""
+    measure_tokens: Callable[[RunConfig, PreparedData, BaseModelRef], TokenReport]
+    """Counts the tokens of all sets with the tokenizer at the record's path."""
+    evaluate: Callable[..., EvaluationReport] = evaluate_model
+    compare: Callable[[EvaluationReport, EvaluationReport, EvaluationConfig], tuple[Difference, ...]] = compare
 
 
 class MeasuredAgain:

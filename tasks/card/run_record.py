@@ -13,18 +13,12 @@ from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import RunFolder
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
-from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.evaluation import Differences, EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
-
-
-class Differences(Record):
-    """Paired differences of base and tuned model, as the run's folder keeps them."""
-
-    items: tuple[Difference, ...]
 
 
 class RunRecord(Record):
@@ -36,30 +30,27 @@ class RunRecord(Record):
     run: RunRef
 
 
-def differences_file(folder: RunFolder) -> Path:
-    """Where a run keeps its paired differences. A suite's file has a name without a dot, so no suite is in the way."""
-    return folder.evaluation / "differences.base-tuned.json"
-
-
 def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
     """What the run's own record makes of the card; None when it is damaged or not complete.
 
     Sample rows, modules and the summary of seeds are no part of the record: they are those of `shipped`.
     """
     folder = RunFolder(record.folder)
-    plan, differences = folder.plan / "plan.json", differences_file(folder)
+    differences = shipped.differences
     try:
+        if folder.differences.is_file():
+            differences = Differences.load(folder.differences).items
         return Evidence(
             recipe=RunConfig.from_recipe(folder.recipe),
             run=record.run,
-            data=PreparedData.load(folder.data / "prepared.json"),
-            base=BaseModelRef.load(folder.data / "base-model.json"),
-            tokens=TokenReport.load(folder.tokens / "tokens.json"),
-            plan=PlanReport.load(plan) if plan.is_file() else None,
-            trained=TrainedModel.load(folder.training / "result.json"),
-            base_scores=EvaluationReport.load(folder.evaluation / "base" / "report.json"),
-            tuned_scores=EvaluationReport.load(folder.evaluation / "tuned" / "report.json"),
-            differences=Differences.load(differences).items if differences.is_file() else shipped.differences,
+            data=PreparedData.load(folder.prepared),
+            base=BaseModelRef.load(folder.base_model),
+            tokens=TokenReport.load(folder.token_report),
+            plan=PlanReport.load(folder.plan_report) if folder.plan_report.is_file() else None,
+            trained=TrainedModel.load(folder.result),
+            base_scores=EvaluationReport.load(folder.report("base")),
+            tuned_scores=EvaluationReport.load(folder.report("tuned")),
+            differences=differences,
             samples=shipped.samples,
             modules=shipped.modules,
             histogram=shipped.histogram,

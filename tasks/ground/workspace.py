@@ -178,9 +178,24 @@ class RunFolder:
         return self.root / "data"
 
     @property
+    def prepared(self) -> Path:
+        """Record of the prepared data."""
+        return self.data / "prepared.json"
+
+    @property
+    def base_model(self) -> Path:
+        """Record of the base model."""
+        return self.data / "base-model.json"
+
+    @property
     def tokens(self) -> Path:
         """Token report and histogram."""
         return self.root / "tokens"
+
+    @property
+    def token_report(self) -> Path:
+        """The token report."""
+        return self.tokens / "tokens.json"
 
     @property
     def plan(self) -> Path:
@@ -188,9 +203,19 @@ class RunFolder:
         return self.root / "plan"
 
     @property
+    def plan_report(self) -> Path:
+        """The plan report."""
+        return self.plan / "plan.json"
+
+    @property
     def training(self) -> Path:
         """Events, result and log of the training."""
         return self.root / "training"
+
+    @property
+    def result(self) -> Path:
+        """Record of the finished training."""
+        return self.training / "result.json"
 
     @property
     def model(self) -> Path:
@@ -201,6 +226,15 @@ class RunFolder:
     def evaluation(self) -> Path:
         """Scores, pairs and plots of base and tuned model."""
         return self.root / "evaluation"
+
+    def report(self, model: str) -> Path:
+        """Scores of the `base` or `tuned` model."""
+        return self.evaluation / model / "report.json"
+
+    @property
+    def differences(self) -> Path:
+        """Paired differences of the two. A suite's file has a name without a dot, so no suite is in the way."""
+        return self.evaluation / "differences.base-tuned.json"
 
     @property
     def card(self) -> Path:

@@ -5,80 +5,34 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
 
 from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
 from stsflow.tasks.plan.exposure import draw_batches
 from stsflow.tasks.plan.forecast import ProbeResult, forecast, forecast_findings
 from stsflow.tasks.plan.work import token_work
 from stsflow.tasks.recipe.sections import RunConfig, TrainingConfig
-from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
-from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import Forecast, PlanReport
 from stsflow.tasks.records.tokens import TokenReport
-
-
-class Request(Protocol):
-    """A request for a training, as the training stage defines it."""
-
-    @property
-    def training(self) -> TrainingConfig:
-        """Its section of the recipe."""
-        ...
-
-    @property
-    def sets(self) -> tuple[PreparedSet, ...]:
-        """The training sets."""
-        ...
-
-    @property
-    def base(self) -> BaseModelRef:
-        """The base model."""
-        ...
-
-    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
-        """The request with other values."""
-        ...
-
-
-AnyRequest = TypeVar("AnyRequest", bound=Request)
-
-
-class StepEvent(Protocol):
-    """An event of the trainer."""
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def step(self) -> int | None: ...
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def values(self) -> Mapping[str, float]: ...
+from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.request import TrainingRequest
+from stsflow.tasks.training.run import train
 
 
 def probe_forecast(
-    recipe: RunConfig,
-    request: Request,
-    tokens: TokenReport,
-    plan: PlanReport,
-    workspace: Workspace,
-    train: Callable[..., Any],
+    recipe: RunConfig, request: TrainingRequest, tokens: TokenReport, plan: PlanReport, workspace: Workspace
 ) -> tuple[Forecast | None, tuple[Finding, ...]]:
-    """Forecast of the run of `plan`, and what it finds; `train` is the training stage's function.
+    """Forecast of the run of `plan`, and what it finds.
 
     None where the plan has no steps. An out-of-memory of the probe itself comes through as the trainer's error.
     """
     steps = min(recipe.plan.probe_steps, plan.steps)
     if not steps:
         return None, ()
-    probe = run_probe(request, steps, train, workspace.root / "probes")
+    probe = run_probe(request, steps, workspace.root / "probes")
     data = PreparedData(fingerprint="", train=request.sets, evaluation=())
     batches = draw_batches(recipe, data, recipe.training.processes, request.base)
     accumulation = recipe.training.gradient_accumulation_steps
@@ -109,18 +63,17 @@ def planned_looks(recipe: RunConfig, plan: PlanReport) -> dict[str, int]:
 
 
 def run_probe(
-    request: Request, steps: int, train: Callable[..., Any], scratch: Path, *, memory_limit_bytes: int | None = None
+    request: TrainingRequest, steps: int, scratch: Path, *, memory_limit_bytes: int | None = None
 ) -> ProbeResult:
     """Train `steps` steps of `request` and return what they took; nothing is left in `scratch`.
 
-    `train(request, folder, on_event=…)` is the training stage's own. Whatever it raises comes through: a recipe whose
-    probe fails would fail the same way.
+    Whatever the trainer raises comes through: a recipe whose probe fails would fail the same way.
     """
     seen: dict[int, Mapping[str, float]] = {}
     loading: list[Mapping[str, float]] = []
     saved: dict[int, Mapping[str, float]] = {}
 
-    def note(events: Sequence[StepEvent]) -> None:
+    def note(events: Sequence[Event]) -> None:
         seen.update({event.step: event.values for event in events if event.kind == "progress" and event.step})
         loading.extend(event.values for event in events if event.kind == "phase" and event.text == "load")
         saved.update({event.step: event.values for event in events if event.kind == "checkpoint" and event.step})
@@ -146,7 +99,7 @@ def run_probe(
     return result.model_copy(update={"process_bytes": int(loading[-1]["peak_memory_bytes"])})
 
 
-def probe_request(request: AnyRequest, steps: int) -> AnyRequest:
+def probe_request(request: TrainingRequest, steps: int) -> TrainingRequest:
     """The request for the probe: `steps` steps of the same training, all reported, no evaluation, one last checkpoint.
 
     By itself the trainer would put ten checkpoints into a run of any length, and half of the probe's time into them.

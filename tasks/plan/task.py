@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -16,7 +14,7 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.plan.disk import check_disk
 from stsflow.tasks.plan.exposure import plan_exposure
 from stsflow.tasks.plan.findings import merge_findings
-from stsflow.tasks.plan.probe import Request, probe_forecast
+from stsflow.tasks.plan.probe import probe_forecast
 from stsflow.tasks.plan.report import exposure_table, plan_markdown
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
@@ -24,6 +22,7 @@ from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.training.request import TrainingRequest
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +52,10 @@ def plan_run(
 
 @task(name="probe", task_run_name="probe {recipe.name}", cache_policy=NO_CACHE)
 def probe_run(
-    recipe: RunConfig, request: Request, tokens: TokenReport, plan: PlanReport, workspace: Workspace,
-    train: Callable[..., Any],
-) -> PlanReport:  # fmt: skip
-    """The plan with a forecast from a few real steps; `train` is the training stage's function.
-
-    Raises PreconditionError when the run will not fit the memory.
-    """
-    forecast, found = probe_forecast(recipe, request, tokens, plan, workspace, train)
+    recipe: RunConfig, request: TrainingRequest, tokens: TokenReport, plan: PlanReport, workspace: Workspace
+) -> PlanReport:
+    """The plan with a forecast from a few real steps; raises PreconditionError when the run will not fit the memory."""
+    forecast, found = probe_forecast(recipe, request, tokens, plan, workspace)
     plan = plan.model_copy(update={"forecast": forecast, "findings": merge_findings(plan.findings, found)})
     publish(create_markdown_artifact, key="plan", markdown=plan_markdown(plan), description="Plan")
     refuse_errors(plan)

@@ -96,6 +96,12 @@ class Difference(Record):
     """Rows at which a difference of this size would be told from zero with 80 % power; None when it is zero."""
 
 
+class Differences(Record):
+    """Paired differences of base and tuned model, as the run's folder keeps them."""
+
+    items: tuple[Difference, ...]
+
+
 class SeedSummary(Record):
     """Scores of the same recipe under several seeds, of which the best one is the model of the card."""
 

@@ -18,12 +18,12 @@ from stsflow.tasks.release.trail import (
     CANDIDATE,
     CHAMPION,
     PREVIOUS,
-    Registry,
     leave_step,
     say_what_was_unsaid,
     turned_down,
 )
 from stsflow.tasks.rules import Rule
+from stsflow.tasks.tracking.registry import Registry
 
 SHORTEST_DIGEST = 12
 """Characters of a digest that may stand for it; anything shorter is a version's number."""

@@ -9,21 +9,21 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 
 from stsflow.tasks.ground.publish import publish
-from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.records.release import Release
 from stsflow.tasks.release.evidence import Evidence
 from stsflow.tasks.release.promotion import promote_on_evidence
+from stsflow.tasks.release.trail import CHAMPION
 from stsflow.tasks.rules import Rule
-from stsflow.tasks.tracking.registry import RegisteredModel, champion_of
+from stsflow.tasks.tracking.registry import RegisteredModel
 from stsflow.tasks.tracking.store import Store
 
 logger = logging.getLogger(__name__)
 
 
 @task(name="fetch champion", task_run_name="fetch champion of {name}")
-def fetch_champion(store: Store, name: str, workspace: Workspace) -> RegisteredModel | None:
+def fetch_champion(store: Store, name: str) -> RegisteredModel | None:
     """The current champion on the local disk, or None when there is none yet."""
-    return champion_of(store, name, workspace)
+    return store.registry.at(name, CHAMPION)
 
 
 @task(name="decide on promotion", task_run_name="decide on {name} version {version}")
@@ -34,7 +34,7 @@ def decide_and_promote(
 
     `how` says how the version came about: `registered`, or registered before by a run that made the same weights.
     """
-    decision = promote_on_evidence(store, name, version, rules, evidence)
+    decision = promote_on_evidence(store.registry, name, version, rules, evidence)
     if decision.outcomes:
         rows = [{"rule": o.rule, "holds": "yes" if o.holds else "no", "reason": o.reason} for o in decision.outcomes]
         publish(

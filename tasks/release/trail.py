@@ -10,41 +10,20 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.tracking.registry import Registry
 
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 PREFIX = "stsflow.trail."
 LONGEST = 4900
 """Characters of a step: a registered model's tag has room for 5,000 on PostgreSQL."""
-
-
-class Registry(Protocol):
-    """What promotion needs of a model registry."""
-
-    def alias(self, name: str, alias: str) -> Any | None:
-        """The version behind an alias, or None."""
-
-    def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Point an alias at a version."""
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        """Remove an alias."""
-
-    def note(self, name: str, key: str, value: str) -> None:
-        """Keep a note on the registered model."""
-
-    def notes(self, name: str) -> Mapping[str, str]:
-        """The notes on the registered model; none when there is no such model."""
-
-    def weights_of(self, name: str, version: str) -> str | None:
-        """What tells the weights of a version from others; None when there is no such version."""
 
 
 class Step(Record):

@@ -13,7 +13,8 @@ from stsflow.tasks.ground.errors import PreconditionError, StsflowError
 from stsflow.tasks.ground.schema import Section
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.ground.yaml_text import load_yaml
-from stsflow.tasks.tracking.store import Store, check_reachable
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.tracking.store_address import check_reachable
 
 DESCRIPTION_TAG = "mlflow.note.content"  # what the MLflow UI shows as an experiment's description
 

@@ -12,14 +12,15 @@ import json
 import logging
 import os
 import re
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.schema import Record
 
 logger = logging.getLogger(__name__)
@@ -166,8 +167,6 @@ class Journal:
 
     def confirm(self, number: int) -> None:
         """Note that the tracker has everything up to entry `number`."""
-        from stsflow.tasks.ground.files import write_text_atomically
-
         write_text_atomically(self._sent, str(number))
 
     def append_once(self, entry: Entry) -> None:
@@ -244,8 +243,13 @@ def _parsed(line: bytes) -> Entry | None:
 
 def metrics_now(values: Mapping[str, float], *, step: int = 0) -> Metrics:
     """The values as points at this moment."""
-    now = int(time.time() * 1000)
+    now = milliseconds()
     return Metrics(points=tuple((name, float(value), now, step) for name, value in values.items()))
+
+
+def milliseconds(moment: datetime | None = None) -> int:
+    """Milliseconds since 1970 of `moment`, or of now."""
+    return int((moment or datetime.now(UTC)).timestamp() * 1000)
 
 
 def flat_params(prefix: str, value: object) -> Iterable[tuple[str, str]]:

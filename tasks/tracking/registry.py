@@ -1,16 +1,29 @@
-"""Registered models as other stages see them: a name, a version, a folder and a digest."""
+"""Registered models: their versions, aliases and notes, and their files on the local disk."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.addresses import without_credentials
+from stsflow.tasks.ground.errors import PreconditionError, TrackingUnavailable
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.names import MODEL, WORD
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
-from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.tracking.journal import Model
+from stsflow.tasks.tracking.refusals import in_short, refused_before_work
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+DIGEST_TAG = "stsflow.model_digest"
+"""Tag of a logged model and of a version: digest of the weights."""
+NO_SUCH_THING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+"""How MLflow answers for a registered model, an alias or a version that it does not have."""
 
 
 class RegisteredModel(Record):
@@ -24,42 +37,185 @@ class RegisteredModel(Record):
     """Digest of the model folder that was logged (see TrainedModel.model_digest)."""
 
 
-def champion_of(store: Store, name: str, workspace: Workspace) -> RegisteredModel | None:
-    """The version that the alias `champion` points to, or None."""
-    return model_at(store, name, "champion", workspace)
+class Registry:
+    """MLflow's model registry, as far as stsflow needs it."""
 
+    def __init__(self, client: MlflowClient, uri: str, registry_uri: str, workspace: Workspace) -> None:
+        """The registry that `client` speaks to; files are kept in `workspace`."""
+        self.client, self.uri, self.registry_uri, self.workspace = client, uri, registry_uri, workspace
+        self.shown_uri = without_credentials(uri)
 
-def model_at(store: Store, name: str, alias: str, workspace: Workspace) -> RegisteredModel | None:
-    """The version that `alias` points to, downloaded once into the workspace; None when there is no such alias."""
-    version = store.alias(name, alias)
-    return None if version is None else _local(store, name, str(version.version), workspace)
+    def alias(self, name: str, alias: str) -> Any | None:
+        """The model version that `alias` of registered model `name` points to, or None."""
+        from mlflow.exceptions import MlflowException
 
+        try:
+            return self.client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code in NO_SUCH_THING:
+                return None
+            raise
 
-def model_by_uri(store: Store, uri: str, workspace: Workspace) -> RegisteredModel:
-    """The model behind `models:/name@alias` or `models:/name/version`; raises PreconditionError when there is none."""
-    rest = uri.removeprefix("models:/").strip("/")
-    name, at, alias = rest.rpartition("@")
-    if at:
-        MODEL.check(uri, name)
-        WORD.check(uri, alias)
-        found = model_at(store, name, alias, workspace)
-        if found is None:
-            raise PreconditionError(f"{uri}: the registered model {name!r} has no alias {alias!r} in {store.shown_uri}")
-        return found
-    name, slash, number = rest.rpartition("/")
-    if not slash or not number.isdigit():
-        raise PreconditionError(f"{uri}: write models:/name@alias or models:/name/version")
-    return _local(store, MODEL.check(uri, name), number, workspace)
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point `alias` of registered model `name` at `version`; raises PreconditionError when MLflow refuses.
 
+        It does when somebody has deleted the version since it was looked up.
+        """
+        with refused_before_work(self.shown_uri, f"the alias {alias!r} for version {version} of {name!r}"):
+            self.client.set_registered_model_alias(name, alias, version)
 
-def _local(store: Store, name: str, version: str, workspace: Workspace) -> RegisteredModel:
-    details = store.model_version(name, version)
-    digest = str(details.tags.get("stsflow.model_digest", ""))
-    # By content: a database that was made anew counts its versions from 1 again.
-    key = fingerprint(store.shown_uri, name, digest, details.creation_timestamp)
-    target = workspace.root / "registry" / f"{key[:12]}-{version}"
-    with lease(workspace.lease(f"registry-{target.name}")):
-        if not target.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            store.download_model(name, version, target)
-    return RegisteredModel(name=name, version=version, run_id=str(details.run_id), path=target, digest=digest)
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove `alias` of registered model `name`; raises PreconditionError when MLflow refuses."""
+        with refused_before_work(self.shown_uri, f"to remove the alias {alias!r} of {name!r}"):
+            self.client.delete_registered_model_alias(name, alias)
+
+    def note(self, name: str, key: str, value: str) -> None:
+        """Keep a tag on registered model `name`; raises PreconditionError when MLflow refuses."""
+        with refused_before_work(self.shown_uri, f"a tag on {name!r}"):
+            self.client.set_registered_model_tag(name, key, value)
+
+    def notes(self, name: str) -> dict[str, str]:
+        """The tags of registered model `name`; none when there is no such model."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self.client.get_registered_model(name).tags)
+        except MlflowException as error:
+            if error.error_code in NO_SUCH_THING:
+                return {}
+            raise
+
+    def weights_of(self, name: str, version: str) -> str | None:
+        """Digest of the version's weights, `version N` where it carries none; None when there is no such version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            tags = self.client.get_model_version(name, version).tags
+        except MlflowException as error:
+            if error.error_code in NO_SUCH_THING:
+                return None
+            raise
+        return tags.get(DIGEST_TAG) or f"version {version}"
+
+    def model_version(self, name: str, version: str) -> Any:
+        """Details of a version; raises PreconditionError when there is no such version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_model_version(name, version)
+        except MlflowException as error:
+            raise PreconditionError(
+                f"the registered model {name!r} has no version {version} in {self.shown_uri}"
+            ) from error
+
+    def version_with(self, name: str, digest: str) -> str | None:
+        """Number of the newest version of registered model `name` that holds the weights with this digest, or None."""
+        # The name stays out of the filter, which has no way to write a quote within a text.
+        found = self.client.search_model_versions(f"tags.`{DIGEST_TAG}` = '{digest}'")
+        return max((str(version.version) for version in found if version.name == name), key=int, default=None)
+
+    def register(self, run_id: str, entry: Model) -> str:
+        """Number of the registered model's version with the weights of `entry`, made when there is none yet.
+
+        A run that makes weights which are registered already makes no second version of the same bytes.
+        """
+        name = str(entry.register_as)
+        with lease(self.workspace.lease(f"register-{fingerprint(name)[:24]}")):
+            return self.version_with(name, entry.digest) or self._new_version(name, run_id, entry)
+
+    def _new_version(self, name: str, run_id: str, entry: Model) -> str:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(
+                name, description=f"Sentence-embedding models of the recipe that registers as {name}."
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        model = self.logged_model(run_id, entry.digest)
+        if model is None:
+            raise TrackingUnavailable(
+                f"the run {run_id} holds no logged model with digest {entry.digest[:12]} to register"
+            )
+        version = self.client.create_model_version(
+            name, source=f"models:/{model.model_id}", run_id=run_id, description=entry.description[:90_000],
+            tags=dict(entry.tags) | {DIGEST_TAG: entry.digest}, model_id=model.model_id,
+        )  # fmt: skip
+        return str(version.version)
+
+    def logged_model(self, run_id: str, digest: str) -> Any | None:
+        """The model with this digest that the run has logged, or None."""
+        run = self.client.get_run(run_id)
+        for output in getattr(getattr(run, "outputs", None), "model_outputs", None) or []:
+            model = self.client.get_logged_model(output.model_id)
+            if model.tags.get(DIGEST_TAG) == digest:
+                return model
+        return None
+
+    def link_model(self, run_id: str, digest: str) -> bool:
+        """Make a model with this digest that another run of the experiment has logged one of this run too; whether
+        there was one.
+        """
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+        experiment = self.client.get_run(run_id).info.experiment_id
+        found = self.client.search_logged_models([experiment], f"tags.`{DIGEST_TAG}` = '{digest}'", max_results=20)
+        ready = [model for model in found if model.status == LoggedModelStatus.READY]
+        if ready:
+            self.client.log_outputs(run_id, [LoggedModelOutput(ready[0].model_id, step=0)])
+        return bool(ready)
+
+    def at(self, name: str, alias: str) -> RegisteredModel | None:
+        """The version that `alias` points to, downloaded once into the workspace; None when there is no such alias."""
+        version = self.alias(name, alias)
+        return None if version is None else self._local(name, str(version.version))
+
+    def by_uri(self, uri: str) -> RegisteredModel:
+        """The model behind `models:/name@alias` or `models:/name/version`; raises PreconditionError without one."""
+        rest = uri.removeprefix("models:/").strip("/")
+        name, at, alias = rest.rpartition("@")
+        if at:
+            found = self.at(MODEL.check(uri, name), WORD.check(uri, alias))
+            if found is None:
+                raise PreconditionError(
+                    f"{uri}: the registered model {name!r} has no alias {alias!r} in {self.shown_uri}"
+                )
+            return found
+        name, slash, number = rest.rpartition("/")
+        if not slash or not number.isdigit():
+            raise PreconditionError(f"{uri}: write models:/name@alias or models:/name/version")
+        return self._local(MODEL.check(uri, name), number)
+
+    def _local(self, name: str, version: str) -> RegisteredModel:
+        details = self.model_version(name, version)
+        digest = str(details.tags.get(DIGEST_TAG, ""))
+        # By content: a database that was made anew counts its versions from 1 again.
+        key = fingerprint(self.shown_uri, name, digest, details.creation_timestamp)
+        target = self.workspace.root / "registry" / f"{key[:12]}-{version}"
+        with lease(self.workspace.lease(f"registry-{target.name}")):
+            if not target.is_dir():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.download_model(name, version, target)
+        return RegisteredModel(name=name, version=version, run_id=str(details.run_id), path=target, digest=digest)
+
+    def download_model(self, name: str, version: str, target: Path) -> Path:
+        """The sentence-transformers folder of a registered version, copied below `target`.
+
+        Raises PreconditionError when the version or its files are gone.
+        """
+        import mlflow
+
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            try:
+                local = Path(mlflow.artifacts.download_artifacts(
+                        f"models:/{name}/{version}", dst_path=scratch, tracking_uri=self.uri,
+                        registry_uri=self.registry_uri,
+                    ))  # fmt: skip
+            except (mlflow.MlflowException, FileNotFoundError, NotADirectoryError) as error:
+                raise PreconditionError(
+                    f"the files of version {version} of {name!r} cannot be had from {self.shown_uri}: {in_short(error)}"
+                ) from error
+            folder = local / "model.sentence_transformer"
+            os.rename(folder if folder.is_dir() else local, target)
+        return target

@@ -14,6 +14,7 @@ from stsflow.tasks.ground.errors import RecordRefused, TrackingUnavailable
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.tracking.journal import Entry, Finish, Journal, Metrics, Tags
 from stsflow.tasks.tracking.refusals import in_short, is_no_access, is_refusal
+from stsflow.tasks.tracking.sending import known_points, send
 from stsflow.tasks.tracking.store import Store
 
 logger = logging.getLogger(__name__)
@@ -108,9 +109,9 @@ class Relay:
             entry = Tags(values={DAMAGED: f"entry {number} of the record on disk was damaged and is left out"})
         try:
             if isinstance(entry, Metrics) and (self._uncertain or self.journal.doubtful):
-                known = self.store.known_points(self.run_id, {name for name, *_ in entry.points})
+                known = known_points(self.store, self.run_id, {name for name, *_ in entry.points})
                 entry = entry.model_copy(update={"points": tuple(p for p in entry.points if (p[0], p[3]) not in known)})
-            self.store.send(self.run_id, entry, self.folder)
+            send(self.store, self.run_id, entry, self.folder)
         except Exception as error:  # MLflow and its transports raise many kinds; all mean: not recorded yet
             self._uncertain = True
             self.no_access = is_no_access(error)

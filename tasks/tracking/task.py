@@ -13,7 +13,6 @@ from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE  # a relay has no cache key
 from prefect.utilities.urls import url_for
 
-from stsflow.tasks.card.run_record import Differences, differences_file
 from stsflow.tasks.ground.environment import code_revision, hardware, versions
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
@@ -21,14 +20,14 @@ from stsflow.tasks.recipe.reading import lock_recipe, recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.data import PreparedData
-from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.evaluation import Difference, Differences, EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.tracking import entries, runs
-from stsflow.tasks.tracking.journal import Artifacts, Finish, Model, Tags
+from stsflow.tasks.tracking.journal import Artifacts, Finish, Model, Tags, milliseconds
 from stsflow.tasks.tracking.links import (
     DESCRIPTION_TAG,
     EMBEDDED_PREFECT_VARIABLE,
@@ -36,8 +35,10 @@ from stsflow.tasks.tracking.links import (
     mlflow_run_url,
     run_description,
 )
+from stsflow.tasks.tracking.reconcile import reconcile
 from stsflow.tasks.tracking.relay import Relay
-from stsflow.tasks.tracking.store import Store, check_reachable, milliseconds
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.tracking.store_address import check_reachable
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def connect_tracking(workspace: Workspace) -> Store:
     check_reachable(workspace)
     store = Store(workspace)
     store.check_access()
-    runs.reconcile(store, workspace)
+    reconcile(store, workspace)
     return store
 
 
@@ -94,9 +95,9 @@ def record_preparation(
     environment = versions() | hardware()
     _note_drift(relay, run, environment)
     write_text_atomically(folder.recipe, recipe_yaml(lock_recipe(recipe, base, data)))
-    data.write(folder.data / "prepared.json")
-    base.write(folder.data / "base-model.json")
-    tokens.write(folder.tokens / "tokens.json")
+    data.write(folder.prepared)
+    base.write(folder.base_model)
+    tokens.write(folder.token_report)
     journal = relay.journal
     if not len(journal):
         journal.append(entries.recipe_params(recipe))
@@ -106,7 +107,7 @@ def record_preparation(
     journal.append_once(Artifacts(path="data", folder="data"))
     journal.append_once(Artifacts(path="tokens", folder="tokens"))
     if plan is not None:
-        plan.write(folder.plan / "plan.json")
+        plan.write(folder.plan_report)
         journal.append_once(Artifacts(path="plan", folder="plan"))
     _describe(relay, run, recipe)
     relay.flush()
@@ -119,8 +120,8 @@ def record_results(
 ) -> None:  # fmt: skip
     """Training, scores, card and model."""
     folder = RunFolder(run.folder)
-    trained.write(folder.training / "result.json")
-    Differences(items=differences).write(differences_file(folder))
+    trained.write(folder.result)
+    Differences(items=differences).write(folder.differences)
     journal = relay.journal
     for entry in [*entries.training_result(trained), *entries.scores(reports, differences)]:
         journal.append_once(entry)

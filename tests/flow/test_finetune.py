@@ -82,12 +82,12 @@ def test_mlflow_holds_params_metrics_inputs_artifacts_and_model(finished: Finish
     assert pages == {"plan/plan.json", "plan/plan.md"}
     assert run.data.metrics["data/nli/rows_seen_share"] > 0
     assert len(run.outputs.model_outputs) == 1
-    assert store.version_with("small-model", run.data.tags["stsflow.model_digest"]) == "1"
+    assert store.registry.version_with("small-model", run.data.tags["stsflow.model_digest"]) == "1"
 
 
 def test_the_first_version_becomes_champion(finished: Finished, store: Store) -> None:
     assert finished.summary["promoted"] is True
-    assert str(store.alias("small-model", "champion").version) == "1"  # type: ignore[union-attr]
+    assert str(store.registry.alias("small-model", "champion").version) == "1"  # type: ignore[union-attr]
 
 
 def test_the_runs_folder_is_what_a_person_opens(finished: Finished) -> None:

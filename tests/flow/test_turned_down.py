@@ -25,7 +25,7 @@ def test_a_rollback_outlives_the_schedule_until_a_person_lets_the_weights_in(tmp
     recipe.write_text(text, encoding="utf-8")
 
     def champion() -> str:
-        return str(Store(Workspace(workspace)).alias(NAME, "champion").version)  # type: ignore[union-attr]
+        return str(Store(Workspace(workspace)).registry.alias(NAME, "champion").version)  # type: ignore[union-attr]
 
     assert result_of(stsflow(workspace, "run", str(recipe), "--json", *SHORT))["promoted"] is True
     assert result_of(stsflow(workspace, "run", str(recipe), "--json", *SHORT, *ANOTHER_SEED))["model_version"] == "2"

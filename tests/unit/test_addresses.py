@@ -37,6 +37,7 @@ ROWS = "sentence1\tsentence2\tscore\na\tb\t1\nc\td\t5\n"
         ("s3://key:PLANTED4d1f@bucket/a.csv", "s3://bucket/a.csv"),
         ("  HTTPS://host/a?PLANTED4d1f", "  HTTPS://host/a"),
         ("data/what?#50%.csv", "data/what?#50%.csv"),
+        ("https://me:PLANTED4d1f@host:5000/a?token=PLANTED4d1f", "https://host:5000/a"),
         ("sqlite:////a?b/c#d.db", "sqlite:////a?b/c#d.db"),
     ],
 )

@@ -49,7 +49,7 @@ def assert_the_prefect_side_is_told(client: SyncPrefectClient, run: FlowRun) -> 
 
 def assert_the_mlflow_side_is_told(store: Store, run: FlowRun, link: str, prefect_url: str) -> Any:
     """What a person sees on the run's page in the MLflow UI; returns the MLflow run."""
-    champion = store.alias("small-model", "champion")
+    champion = store.registry.alias("small-model", "champion")
     assert champion is not None
     tracked = store.run(champion.run_id)
     assert link.endswith(

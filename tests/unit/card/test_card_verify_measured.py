@@ -15,7 +15,7 @@ from stsflow.tasks.card.render import write_card
 from stsflow.tasks.card.usage import read_modules
 from stsflow.tasks.card.verify import verify_card
 from stsflow.tasks.evaluation.compare import compare
-from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_model, evaluate_models
+from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
 from stsflow.tasks.ground.fingerprint import sha256_of_file, sha256_of_model
 from stsflow.tasks.models.folder import ModelFolder
 from stsflow.tasks.sets.content_digest import content_digest
@@ -61,8 +61,8 @@ def test_a_measured_card_holds_and_exchanged_weights_do_not(records: Any, tmp_pa
     )  # fmt: skip
     write_card(finished.content(), records.run.folder / "card", model)
     tools = Tools(
-        evaluate=evaluate_model, compare=compare, find_base=lambda *_: finished.base,
-        read_rows=lambda _: Rows(data=data, has_training=False), measure_tokens=lambda *_: finished.tokens,
+        find_base=lambda *_: finished.base, read_rows=lambda _: Rows(data=data, has_training=False),
+        measure_tokens=lambda *_: finished.tokens,
     )  # fmt: skip
 
     untouched = verify_card(model, tools=tools)

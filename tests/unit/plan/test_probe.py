@@ -15,7 +15,6 @@ from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
 from stsflow.tasks.training.request import TrainingRequest
-from stsflow.tasks.training.run import train
 
 SHAPES = {"nli": "triplets", "sts": "scored_pairs"}
 
@@ -59,7 +58,7 @@ def test_a_probe_measures_the_real_trainer_and_leaves_nothing(
     )
     workspace = Workspace(tmp_path / "workspace")
     plan = plan_exposure(config, data, 1)
-    forecast, findings = probe_forecast(config, request, token_report(), plan, workspace, train)
+    forecast, findings = probe_forecast(config, request, token_report(), plan, workspace)
     assert forecast is not None
     assert plan.steps == 250
     assert forecast.probe_steps == 6

@@ -35,7 +35,7 @@ def name(store: Store, request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def version(store: Store, name: str, alias: str) -> str | None:
-    found = store.alias(name, alias)
+    found = store.registry.alias(name, alias)
     return None if found is None else str(found.version)
 
 
@@ -71,11 +71,11 @@ def test_crowning_the_champion_again_changes_nothing(store: Store, name: str) ->
 def test_rollback_restores_the_previous_one_once(store: Store, name: str) -> None:
     crown(store, name, "1", "first")
     crown(store, name, "2", "second")
-    assert go_back(store, name, "it was worse for users") == ("2", "1")
+    assert go_back(store.registry, name, "it was worse for users") == ("2", "1")
     assert (version(store, name, CHAMPION), version(store, name, PREVIOUS)) == ("1", None)
     assert trail(store, name)[-1]["what"] == "rolled back"
     with pytest.raises(PreconditionError, match="no previous champion to go back to; version 1 is champion"):
-        go_back(store, name, "again")
+        go_back(store.registry, name, "again")
 
 
 # ------------------------------------------------------------------------------- what a person turned down stays out
@@ -103,7 +103,7 @@ def test_a_rollback_holds_against_two_scheduled_runs_until_a_person_lets_the_wei
     old, bad = (registered(store, name, tmp_path, digest * 64) for digest in "ab")
     crown(store, name, old, "first")
     assert scheduled(store, name, bad).promoted
-    go_back(store, name, "bad in production")
+    go_back(store.registry, name, "bad in production")
     again = registered(store, name, tmp_path, "b" * 64)  # the same weights under another number
     for candidate in (bad, again):
         decision = scheduled(store, name, candidate)
@@ -111,7 +111,7 @@ def test_a_rollback_holds_against_two_scheduled_runs_until_a_person_lets_the_wei
         assert f"version {bad} was rolled back by {getpass.getuser()} on 20" in decision.reason
         assert "bad in production" in decision.reason and f"--readmit {bad}" in decision.reason
         assert (version(store, name, CHAMPION), version(store, name, CANDIDATE)) == (old, None)
-    assert readmit(store, name, bad, "the fault was elsewhere") == bad
+    assert readmit(store.registry, name, bad, "the fault was elsewhere") == bad
     assert version(store, name, CANDIDATE) == bad
     assert scheduled(store, name, bad).promoted
     last = trail(store, name)[-2]
@@ -122,30 +122,30 @@ def test_a_rejected_candidate_stays_out_and_a_digest_lets_it_in(store: Store, na
     crown(store, name, "1", "first")
     bad = registered(store, name, tmp_path, "c" * 64)
     nominate(store, name, bad)
-    assert reject(store, name, "trained on a leak") == bad
+    assert reject(store.registry, name, "trained on a leak") == bad
     decision = scheduled(store, name, bad)
     assert not decision.promoted and "rejected by" in decision.reason and "trained on a leak" in decision.reason
     assert version(store, name, CANDIDATE) is None
-    assert readmit(store, name, "c" * 12, "no leak after all") == bad
+    assert readmit(store.registry, name, "c" * 12, "no leak after all") == bad
     assert scheduled(store, name, bad).promoted
 
 
 def test_the_champion_is_not_rejected_and_nothing_is_let_in_that_was_not_turned_down(store: Store, name: str) -> None:
     with pytest.raises(PreconditionError, match="has no candidate to reject"):
-        reject(store, name, "")
+        reject(store.registry, name, "")
     nominate(store, name, "1")
     crown(store, name, "1", "first")
     with pytest.raises(PreconditionError, match=r"version 1 of .* is the champion; take it back with --rollback"):
-        reject(store, name, "")
+        reject(store.registry, name, "")
     with pytest.raises(PreconditionError, match=r"'1' names nothing of .* that was turned down; turned down: nothing"):
-        readmit(store, name, "1", "")
+        readmit(store.registry, name, "1", "")
 
 
 def test_a_rollback_by_an_earlier_release_counts_although_its_trail_names_no_weights(
     store: Store, name: str, tmp_path: Path
 ) -> None:
     bad = registered(store, name, tmp_path, "e" * 64)
-    store.set_alias(name, CHAMPION, "1")
+    store.registry.set_alias(name, CHAMPION, "1")
     step = {
         "what": "rolled back",
         "from": bad,
@@ -154,7 +154,7 @@ def test_a_rollback_by_an_earlier_release_counts_although_its_trail_names_no_wei
         "when": "2026-01-01T00:00:00+00:00",
         "why": "w",
     }
-    store.note(name, "stsflow.trail.20260101T000000000000", json.dumps(step))
+    store.registry.note(name, "stsflow.trail.20260101T000000000000", json.dumps(step))
     assert "was rolled back by anna" in scheduled(store, name, bad).reason
 
 
@@ -165,31 +165,31 @@ def test_an_alias_that_somebody_moved_in_mlflow_is_a_verdict_too(
     bad = registered(store, name, tmp_path, "f" * 64)
     crown(store, name, "1", "first")
     crown(store, name, bad, "second")
-    store.delete_alias(name, CHAMPION)
+    store.registry.delete_alias(name, CHAMPION)
     if moved_to:
-        store.set_alias(name, CHAMPION, moved_to)
+        store.registry.set_alias(name, CHAMPION, moved_to)
     decision = scheduled(store, name, bad)
     assert not decision.promoted and "was taken down by somebody" in decision.reason
     assert scheduled(store, name, "3").promoted  # other weights are free to win, and the verdict outlives that
     assert "was taken down by somebody" in scheduled(store, name, bad).reason
-    readmit(store, name, bad, "by mistake")
+    readmit(store.registry, name, bad, "by mistake")
     assert scheduled(store, name, bad).promoted
 
 
 def test_a_promotion_that_was_killed_halfway_turns_nobody_down(store: Store, name: str) -> None:
     crown(store, name, "1", "first")
-    store.set_alias(name, PREVIOUS, "1")
-    store.set_alias(name, CHAMPION, "2")  # and no step in the trail
+    store.registry.set_alias(name, PREVIOUS, "1")
+    store.registry.set_alias(name, CHAMPION, "2")  # and no step in the trail
     assert turned_down(store, name) == {}
 
 
 def test_a_trail_that_cannot_be_read_stops_promotion_and_no_run(store: Store, name: str) -> None:
-    store.note(name, "stsflow.trail.20260101T000000000000", "{")
+    store.registry.note(name, "stsflow.trail.20260101T000000000000", "{")
     decision = scheduled(store, name, "1")
     assert not decision.promoted and "the tag stsflow.trail.20260101T000000000000" in decision.reason
 
 
 def test_a_long_reason_leaves_a_whole_step(store: Store, name: str) -> None:
     crown(store, name, "1", '"' * 9000)
-    (tag,) = store.notes(name).values()
+    (tag,) = store.registry.notes(name).values()
     assert len(tag) <= 4900 and json.loads(tag)["to"] == "1"

@@ -17,6 +17,7 @@ from stsflow.tasks.records.run import RunRef, RunState
 from stsflow.tasks.tracking import flow_runs, runs
 from stsflow.tasks.tracking.flow_runs import FlowRunNote
 from stsflow.tasks.tracking.journal import Finish, Journal, Metrics, Tags, damage_of
+from stsflow.tasks.tracking.reconcile import flow_runs_left_behind, reconcile
 from stsflow.tasks.tracking.relay import DAMAGED, Relay
 from stsflow.tasks.tracking.store import Store
 
@@ -93,7 +94,7 @@ def test_a_run_with_a_damaged_last_entry_ends_in_mlflow_as_it_ended(store: Store
     run = finished_unsent(store, place)
     flip(RunFolder(run.folder).journal, -9)
     assert "line 3 of" in damage_of(RunFolder(run.folder).journal)
-    assert runs.reconcile(store, place) == []
+    assert reconcile(store, place) == []
     tracked = store.run(run.mlflow_run_id)
     assert (tracked.info.status, tracked.data.metrics["loss"]) == ("FINISHED", 0.5)
     assert "record on disk" in tracked.data.tags[DAMAGED]
@@ -107,7 +108,7 @@ def test_a_journal_that_was_cut_is_said_and_the_run_still_ends(
     run = finished_unsent(store, place)
     path = RunFolder(run.folder).journal
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:left]))
-    runs.reconcile(store, place)
+    reconcile(store, place)
     assert f"the record of {run.name} was cut" in caplog.text
     tracked = store.run(run.mlflow_run_id)
     assert tracked.info.status == "FINISHED" and DAMAGED in tracked.data.tags
@@ -149,7 +150,7 @@ def test_a_damaged_state_of_a_killed_run_is_made_again_and_the_run_is_continued(
     RunFolder(run.folder).state.write_bytes(content)
     (found,) = runs.damaged_runs(place)
     assert str(RunFolder(run.folder).state) in found[1]
-    (crashed,) = runs.reconcile(store, place)
+    (crashed,) = reconcile(store, place)
     assert (crashed.name, crashed.recipe_sha256, crashed.status) == (run.name, "a" * 64, "crashed")
     assert store.run(run.mlflow_run_id).info.status == "FAILED"
     assert opened(store, place).mlflow_run_id == run.mlflow_run_id
@@ -165,7 +166,7 @@ def test_a_damaged_state_of_a_run_that_is_at_work_is_not_marked_as_crashed(store
         store.client.set_tag(run.mlflow_run_id, name, value)
     with flow_runs.noted(place, "f"):
         RunFolder(run.folder).state.write_bytes(b"{")
-        assert runs.reconcile(store, place) == []
+        assert reconcile(store, place) == []
         assert RunState.load(RunFolder(run.folder).state).status == "running"
 
 
@@ -173,7 +174,7 @@ def test_a_state_that_no_store_knows_is_left_and_stops_nothing(store: Store, pla
     stranger = RunFolder(place.runs / "other-bbbbbbbb-001")
     stranger.root.mkdir(parents=True)
     stranger.state.write_bytes(b"{")
-    assert runs.reconcile(store, place) == []
+    assert reconcile(store, place) == []
     assert opened(store, place).attempt == 1 and stranger.state.read_bytes() == b"{"
 
 
@@ -202,7 +203,7 @@ def test_runs_whose_database_was_deleted_stop_nothing_and_are_begun_anew(store: 
     for run in (ended, killed):
         state = RunState.load(RunFolder(run.folder).state)
         state.model_copy(update={"mlflow_run_id": "0" * 32}).write(RunFolder(run.folder).state)
-    (crashed,) = runs.reconcile(store, place)
+    (crashed,) = reconcile(store, place)
     assert crashed.name == killed.name
     again = opened(store, place, sha="b" * 64)
     assert (again.name, again.attempt) == ("small-bbbbbbbb-002", 1)
@@ -213,9 +214,9 @@ def test_a_damaged_note_of_a_killed_flow_run_is_made_up_for_by_the_run(store: St
     place.flow_runs.mkdir()
     for name in ("f", "unknown"):
         flow_runs.note_path(place, name).write_bytes(b"{")
-    assert runs.flow_runs_left_behind(place) == []
+    assert flow_runs_left_behind(place) == []
     left_by_a_dead_process(run)
-    assert [note.flow_run_id for note in runs.flow_runs_left_behind(place)] == ["f"]
+    assert [note.flow_run_id for note in flow_runs_left_behind(place)] == ["f"]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -238,6 +239,6 @@ def test_no_bytes_in_the_record_of_a_run_stop_another(
     path = {"run.json": stranger.state}.get(which, stranger.journal.parent / which)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes((path.read_bytes() if keep and path.exists() else b"") + content)
-    assert runs.reconcile(store, place) == []
+    assert reconcile(store, place) == []
     list(runs.known_runs(place))
     damage_of(stranger.journal)

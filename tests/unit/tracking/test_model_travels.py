@@ -13,7 +13,6 @@ from stsflow.tasks.ground.fingerprint import sha256_of_model
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking.journal import Model
 from stsflow.tasks.tracking.model_process import log_model_in_child
-from stsflow.tasks.tracking.registry import model_by_uri
 from stsflow.tasks.tracking.store import Store
 
 
@@ -38,8 +37,8 @@ def test_a_registered_model_comes_back_byte_for_byte_with_its_card_facts_and_fig
         path="model", digest=sha256_of_model(model), dimension=32, example=("A text.",), register_as="tiny"
     )  # fmt: skip
     log_model_in_child(store.uri, run, model, entry, tmp_path / "run")
-    version = store.register(run, entry)
-    back = model_by_uri(store, f"models:/tiny/{version}", workspace)
+    version = store.registry.register(run, entry)
+    back = store.registry.by_uri(f"models:/tiny/{version}")
     assert contents(back.path) == contents(model)
     published = back.path.parent.parent / "mlartifacts"
     described = [path.read_text() for path in published.rglob("MLmodel")] or ["source_model_name: model"]

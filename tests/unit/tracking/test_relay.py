@@ -12,10 +12,21 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
 from stsflow.tasks.ground.errors import PreconditionError, RecordRefused, TrackingUnavailable
 from stsflow.tasks.ground.workspace import Workspace
-from stsflow.tasks.tracking.journal import Artifacts, DatasetInput, Finish, Journal, Metrics, Model, Params, Tags
+from stsflow.tasks.tracking.journal import (
+    Artifacts,
+    DatasetInput,
+    Finish,
+    Journal,
+    Metrics,
+    Model,
+    Params,
+    Tags,
+    milliseconds,
+)
 from stsflow.tasks.tracking.refusals import is_refusal
 from stsflow.tasks.tracking.relay import Relay, require_sent
-from stsflow.tasks.tracking.store import Store, check_reachable, milliseconds, without_credentials
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.tracking.store_address import check_reachable
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +112,6 @@ def test_something_that_is_no_mlflow_server_is_named(workspace, monkeypatch, htt
     monkeypatch.setenv("MLFLOW_TRACKING_URI", http_server.url(""))
     with pytest.raises(PreconditionError, match="answers /health with 404"):
         check_reachable(workspace)
-
-
-def test_credentials_and_queries_are_taken_out_of_addresses() -> None:
-    assert without_credentials("https://me:pw@host:5000/a?token=x") == "https://host:5000/a"
-    assert without_credentials("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
 
 
 def test_an_end_that_was_not_the_last_is_never_sent_and_no_reason_stays(

@@ -12,6 +12,7 @@ from stsflow.tasks.ground.errors import RecipeError
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.records.run import RunState
 from stsflow.tasks.tracking import runs
+from stsflow.tasks.tracking.reconcile import reconcile
 from stsflow.tasks.tracking.store import Store
 
 
@@ -50,18 +51,18 @@ def test_fresh_starts_anew(store: Store, place: Workspace) -> None:
 
 def test_a_run_that_somebody_alive_works_on_is_left_alone(store: Store, place: Workspace) -> None:
     first = opened(store, place)
-    assert runs.reconcile(store, place) == []
+    assert reconcile(store, place) == []
     assert opened(store, place).name != first.name
 
 
 def test_a_run_whose_process_is_gone_is_marked_as_crashed_everywhere(store: Store, place: Workspace) -> None:
     run = opened(store, place)
     left_by_a_dead_process(run)
-    (crashed,) = runs.reconcile(store, place)
+    (crashed,) = reconcile(store, place)
     assert crashed.status == "crashed" and "is gone" in crashed.reason
     tracked = store.run(run.mlflow_run_id)
     assert tracked.info.status == "FAILED" and "is gone" in tracked.data.tags["stsflow.ended_because"]
-    assert runs.reconcile(store, place) == []
+    assert reconcile(store, place) == []
     assert opened(store, place).mlflow_run_id == run.mlflow_run_id
 
 

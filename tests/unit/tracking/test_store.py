@@ -12,7 +12,6 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking.journal import Model
-from stsflow.tasks.tracking.registry import champion_of
 from stsflow.tasks.tracking.store import Store
 
 
@@ -36,14 +35,17 @@ def test_weights_that_are_registered_make_no_second_version(tmp_path: Path) -> N
     for digest in ("a" * 64, "b" * 64, "a" * 64):
         run, experiment = store.open_run("e", "run", {}, "", datetime.now(UTC))
         entry = Model(path="model", digest=digest, dimension=2, example=("x",), register_as="it's a model")
-        if not store._link_model(run, digest):
+        if not store.registry.link_model(run, digest):
             logged = store.client.create_logged_model(experiment, "model", run, tags={"stsflow.model_digest": digest})
             store.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
             store.client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
-        versions.append(store.register(run, entry))
-        assert store.register(run, entry) == versions[-1]
+        versions.append(store.registry.register(run, entry))
+        assert store.registry.register(run, entry) == versions[-1]
     assert versions == ["1", "2", "1"]
-    assert store.version_with("it's a model", "c" * 64) is None and store.version_with("nobody", "a" * 64) is None
+    assert (
+        store.registry.version_with("it's a model", "c" * 64) is None
+        and store.registry.version_with("nobody", "a" * 64) is None
+    )
 
 
 def test_a_model_that_was_registered_anew_is_not_taken_for_the_copy_of_the_old_one(tmp_path: Path) -> None:
@@ -57,8 +59,8 @@ def test_a_model_that_was_registered_anew_is_not_taken_for_the_copy_of_the_old_o
         (folder / "config.json").write_text(text, encoding="utf-8")
         store.client.create_registered_model("m")
         store.client.create_model_version("m", source=str(folder), tags={"stsflow.model_digest": text})
-        store.set_alias("m", "champion", "1")
-        champion = champion_of(store, "m", workspace)
+        store.registry.set_alias("m", "champion", "1")
+        champion = store.registry.at("m", "champion")
         assert champion is not None and champion.digest == text
         found.append((champion.path / "config.json").read_text(encoding="utf-8"))
         store.client.delete_registered_model("m")
@@ -70,18 +72,18 @@ def test_a_version_that_is_deleted_between_two_steps_is_a_sentence(tmp_path: Pat
     (tmp_path / "model").mkdir()
     store.client.create_registered_model("m")
     version = store.client.create_model_version("m", (tmp_path / "model").as_uri())
-    store.set_alias("m", "candidate", version.version)
-    candidate = store.alias("m", "candidate")
+    store.registry.set_alias("m", "candidate", version.version)
+    candidate = store.registry.alias("m", "candidate")
     assert candidate is not None
     store.client.delete_model_version("m", version.version)
     for step in (
-        lambda: store.set_alias("m", "champion", candidate.version),
-        lambda: store.model_version("m", candidate.version),
-        lambda: store.download_model("m", candidate.version, tmp_path / "target"),
+        lambda: store.registry.set_alias("m", "champion", candidate.version),
+        lambda: store.registry.model_version("m", candidate.version),
+        lambda: store.registry.download_model("m", candidate.version, tmp_path / "target"),
     ):
         with pytest.raises(PreconditionError, match=r"version 1 of .m.|has no version 1"):
             step()
     store.client.delete_registered_model("m")
-    for gone in (lambda: store.note("m", "k", "v"), lambda: store.delete_alias("m", "candidate")):
+    for gone in (lambda: store.registry.note("m", "k", "v"), lambda: store.registry.delete_alias("m", "candidate")):
         with pytest.raises(PreconditionError, match="'m'"):
             gone()

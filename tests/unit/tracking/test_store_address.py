@@ -6,8 +6,8 @@ import pytest
 
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.workspace import Workspace
-from stsflow.tasks.tracking.store import Store, check_reachable
-from stsflow.tasks.tracking.store_address import check_addresses
+from stsflow.tasks.tracking.store import Store
+from stsflow.tasks.tracking.store_address import check_addresses, check_reachable
 
 WRONG = {
     "junk://x": "'junk://x', which is no store of MLflow; allowed: http://",
