@@ -23,7 +23,7 @@ from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.models.task import check_model, fetch_model
 from stsflow.tasks.plan.report import write_plan_page
 from stsflow.tasks.plan.task import plan_run, probe_run
-from stsflow.tasks.recipe.reading import recipe_sha256
+from stsflow.tasks.recipe.lock import recipe_sha256
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.models import BaseModelRef

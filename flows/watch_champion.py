@@ -17,8 +17,8 @@ from stsflow.tasks.data.task import prepare_data
 from stsflow.tasks.evaluation.run import ModelUnderTest
 from stsflow.tasks.evaluation.task import evaluate
 from stsflow.tasks.ground.errors import CheckFailed, PreconditionError
-from stsflow.tasks.ground.publish import publish
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import EvaluationReport
@@ -129,7 +129,7 @@ def compare_with_record(champion: Champion, report: EvaluationReport) -> tuple[D
         {"suite": d.suite, "metric": d.metric, "then": _shown(d.then), "now": _shown(d.now), "change": _shown(d.change)}
         for d in drifts
     ]
-    publish(
+    publish_artifact(
         create_table_artifact,
         key="champion-scores",
         table=rows,

@@ -22,7 +22,7 @@ from stsflow.tasks.ground.fingerprint import sha256_of_file
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.sources import ModelSource
-from stsflow.tasks.recipe.reading import lock_recipe
+from stsflow.tasks.recipe.lock import lock_recipe
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary

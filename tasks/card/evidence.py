@@ -13,7 +13,7 @@ from stsflow.tasks.card.samples import SetSamples
 from stsflow.tasks.card.usage import ModelModules
 from stsflow.tasks.ground.addresses import is_url, without_credentials
 from stsflow.tasks.ground.schema import Record
-from stsflow.tasks.recipe.reading import recipe_yaml
+from stsflow.tasks.recipe.lock import recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary

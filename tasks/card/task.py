@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from stsflow.tasks.card.content import gather_content
 from stsflow.tasks.card.render import write_card
-from stsflow.tasks.ground.publish import publish
+from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import RunFolder
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
@@ -35,5 +35,7 @@ def write_model_card(
         recipe, run, data, base, tokens, plan, trained, before, after, differences, histogram=histogram, seeds=seeds
     )
     card = write_card(content, folder.card, folder.model)
-    publish(create_markdown_artifact, key="model-card", markdown=card.body(), description=f"Model card of {run.name}")
+    publish_artifact(
+        create_markdown_artifact, key="model-card", markdown=card.body(), description=f"Model card of {run.name}"
+    )
     return card

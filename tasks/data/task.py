@@ -9,8 +9,8 @@ from prefect.runtime import task_run
 
 from stsflow.tasks.data.build import prepare_data as prepare
 from stsflow.tasks.ground.errors import DownloadFailed
-from stsflow.tasks.ground.retry import only
 from stsflow.tasks.ground.run_names import listing
+from stsflow.tasks.ground.trying_again import when_raised
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import DataConfig
 from stsflow.tasks.records.data import PreparedData
@@ -24,7 +24,7 @@ def _run_name() -> str:
 
 @task(
     name="prepare data", task_run_name=_run_name, retries=2, retry_delay_seconds=30,
-    retry_condition_fn=only(DownloadFailed),
+    retry_condition_fn=when_raised(DownloadFailed),
 )  # fmt: skip
 def prepare_data(data: DataConfig, suites: Mapping[str, Suite], workspace: Workspace, fresh: bool) -> PreparedData:
     """Every training and evaluation set: fetched, checked, shaped, compared with each other, on disk."""

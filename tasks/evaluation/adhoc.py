@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from stsflow.tasks.ground.addresses import without_credentials
 from stsflow.tasks.ground.errors import DataError
-from stsflow.tasks.recipe.reading import explain
+from stsflow.tasks.recipe.messages import explain
 from stsflow.tasks.shapes import ScoredPairs
 from stsflow.tasks.sources import FilesSource
 from stsflow.tasks.suites import StsSuite

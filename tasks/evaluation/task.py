@@ -10,8 +10,8 @@ from prefect.runtime import task_run
 
 from stsflow.tasks.evaluation.compare import compare
 from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
-from stsflow.tasks.ground.publish import publish
 from stsflow.tasks.ground.run_names import listing
+from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.hardware import AskedDevice
 from stsflow.tasks.recipe.sections import EvaluationConfig
@@ -48,7 +48,9 @@ def compare_scores(
 ) -> tuple[Difference, ...]:  # fmt: skip
     """Paired differences on the same rows, as records and as a table in Prefect."""
     differences = compare(before, after, config, workspace=None if fresh else workspace)
-    publish(create_table_artifact, key="scores", table=score_table(before, after, differences), description="Scores")
+    publish_artifact(
+        create_table_artifact, key="scores", table=score_table(before, after, differences), description="Scores"
+    )
     return differences
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from stsflow.tasks.ground.addresses import without_credentials
-from stsflow.tasks.ground.backoff import PASSING_STATUSES, TryAgain, with_backoff
 from stsflow.tasks.ground.errors import DataError, DiskFull, ModelError, PreconditionError, Refused, StsflowError
 from stsflow.tasks.ground.names import HUB_ID, REVISION
+from stsflow.tasks.ground.trying_again import PASSING_STATUSES, TryAgain, trying_again, wish_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def fetch_snapshot(
         except Exception as error:  # the client raises from several families, its own and its HTTP library's
             raise _translated(error, repo_id, revision, kind) from None
 
-    return with_backoff(attempt, retries=retries, what=what, advice=OFFLINE_ADVICE)
+    return trying_again(attempt, retries=retries, what=what, advice=OFFLINE_ADVICE)
 
 
 def _snapshot(
@@ -125,7 +125,7 @@ def current_commit(repo_id: str, kind: RepositoryKind, *, branch: str = "main", 
             raise _translated(error, repo_id, branch, kind) from None
         return str(found)
 
-    return with_backoff(attempt, retries=retries, what=_describe(repo_id, branch, kind), advice=OFFLINE_ADVICE)
+    return trying_again(attempt, retries=retries, what=_describe(repo_id, branch, kind), advice=OFFLINE_ADVICE)
 
 
 def _describe(repo_id: str, revision: str, kind: RepositoryKind) -> str:
@@ -157,7 +157,7 @@ def _translated(error: Exception, repo_id: str, revision: str, kind: RepositoryK
                 f"beforehand with `hf download {repo_id} --repo-type {kind} --revision {revision}`."
             )
         if isinstance(cause, errors.HfHubHTTPError):
-            return _from_status(cause.response.status_code, _wish(cause.response.headers), what, page, refusal)
+            return _from_status(cause.response.status_code, wish_of(cause.response.headers), what, page, refusal)
         if isinstance(cause, httpx2.TransportError):
             return TryAgain(f"{type(cause).__name__} from {without_credentials(endpoint())}")
         if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
@@ -175,12 +175,6 @@ def _from_status(status: int, wish: float | None, what: str, page: str, refusal:
     if status in (401, 403):
         return refusal(f"{what}: the hub refuses access (HTTP {status}): set HF_TOKEN to a token that may read {page}.")
     return refusal(f"{what}: the hub answers HTTP {status} for {page}.")
-
-
-def _wish(headers: object) -> float | None:
-    """Seconds of a numeric Retry-After header, or None."""
-    value = str(getattr(headers, "get", lambda _: "")("retry-after") or "")
-    return float(value) if value.isdigit() else None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 
 from stsflow.tasks.ground.errors import DownloadFailed
-from stsflow.tasks.ground.retry import only
+from stsflow.tasks.ground.trying_again import when_raised
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.models.preflight import require_loadable
@@ -20,7 +20,7 @@ from stsflow.tasks.records.models import BaseModelRef
     task_run_name="fetch base model",
     retries=2,
     retry_delay_seconds=30,
-    retry_condition_fn=only(DownloadFailed),
+    retry_condition_fn=when_raised(DownloadFailed),
 )
 def fetch_model(model: ModelConfig, workspace: Workspace) -> BaseModelRef:
     """The base model on the local disk, verified."""

@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from stsflow.tasks.ground.errors import PreconditionError
-from stsflow.tasks.ground.publish import publish
+from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.plan.disk import check_disk
 from stsflow.tasks.plan.exposure import plan_exposure
@@ -41,8 +41,10 @@ def plan_run(
     plan = exposure.model_copy(
         update={"findings": merge_findings(exposure.findings, checked, data.findings, tokens.findings)}
     )
-    publish(create_table_artifact, key="exposure", table=exposure_table(plan), description="What the model will see")
-    publish(create_markdown_artifact, key="plan", markdown=plan_markdown(plan), description="Plan")
+    publish_artifact(
+        create_table_artifact, key="exposure", table=exposure_table(plan), description="What the model will see"
+    )
+    publish_artifact(create_markdown_artifact, key="plan", markdown=plan_markdown(plan), description="Plan")
     for finding in plan.findings:
         if finding.severity == "warning":
             logger.warning("%s", finding.in_words())
@@ -57,7 +59,7 @@ def probe_run(
     """The plan with a forecast from a few real steps; raises PreconditionError when the run will not fit the memory."""
     forecast, found = probe_forecast(recipe, request, tokens, plan, workspace)
     plan = plan.model_copy(update={"forecast": forecast, "findings": merge_findings(plan.findings, found)})
-    publish(create_markdown_artifact, key="plan", markdown=plan_markdown(plan), description="Plan")
+    publish_artifact(create_markdown_artifact, key="plan", markdown=plan_markdown(plan), description="Plan")
     refuse_errors(plan)
     return plan
 

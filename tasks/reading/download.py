@@ -17,8 +17,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from netrc import NetrcParseError
 from pathlib import Path
 
@@ -26,12 +24,12 @@ import httpx
 from filelock import FileLock
 
 from stsflow.tasks.ground.addresses import filled_in, path_in, without_credentials
-from stsflow.tasks.ground.backoff import PASSING_STATUSES, TryAgain, with_backoff
 from stsflow.tasks.ground.charset import MAX_UNPACKED_BYTES
 from stsflow.tasks.ground.errors import DataError, DiskFull, PreconditionError
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.fingerprint import fingerprint, git_blob_id, sha256_of_file
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.trying_again import PASSING_STATUSES, TryAgain, trying_again, wish_of
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +144,7 @@ def fetch_url(
         if known is not None and (sha256 or git_blob) and _mismatch(download, known[0]) is None:
             return known[0]
         with _network_errors(download.shown), _client(url, timeout_seconds) as client:
-            return with_backoff(
+            return trying_again(
                 lambda: _attempt(download, client, known), retries=retries, what=download.shown, advice=ADVICE
             )
 
@@ -162,7 +160,7 @@ def remote_state(url: str, *, timeout_seconds: float = 60.0, retries: int = 2) -
             headers = response.headers
             return str(headers.get("etag") or f"{headers.get('last-modified', '')} {headers.get('content-length', '')}")
 
-    return with_backoff(attempt, retries=retries, what=shown, advice=ADVICE)
+    return trying_again(attempt, retries=retries, what=shown, advice=ADVICE)
 
 
 def _attempt(download: Download, client: httpx.Client, known: tuple[Path, Remembered] | None) -> Path:
@@ -296,24 +294,11 @@ def _bare(url: str) -> httpx.URL:
 def _check_status(response: httpx.Response, shown: str) -> None:
     status = response.status_code
     if status in PASSING_STATUSES:
-        raise TryAgain(f"HTTP {status}", _retry_after(response.headers.get("retry-after")))
+        raise TryAgain(f"HTTP {status}", wish_of(response.headers))
     if status in (401, 403, 407):
         raise DataError(f"{shown}: access is refused (HTTP {status}).")
     if status not in (200, 206):
         raise DataError(f"{shown}: there is no file to fetch (HTTP {status}).")
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait by a Retry-After header (a number or a date), or None."""
-    if value is None:
-        return None
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (date - datetime.now(UTC)).total_seconds()) if date.tzinfo else None
 
 
 @contextmanager

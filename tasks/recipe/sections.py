@@ -328,7 +328,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        from stsflow.tasks.recipe.reading import check_parts_fit
+        from stsflow.tasks.recipe.checks import check_parts_fit
 
         check_parts_fit(self)
         return self

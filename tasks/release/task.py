@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.artifacts import create_table_artifact
 
-from stsflow.tasks.ground.publish import publish
+from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.records.release import Release
 from stsflow.tasks.release.evidence import Evidence
 from stsflow.tasks.release.promotion import promote_on_evidence
@@ -37,7 +37,7 @@ def decide_and_promote(
     decision = promote_on_evidence(store.registry, name, version, rules, evidence)
     if decision.outcomes:
         rows = [{"rule": o.rule, "holds": "yes" if o.holds else "no", "reason": o.reason} for o in decision.outcomes]
-        publish(
+        publish_artifact(
             create_table_artifact,
             key="promotion",
             table=rows,

@@ -8,8 +8,8 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.runtime import task_run
 
-from stsflow.tasks.ground.publish import publish
 from stsflow.tasks.ground.run_names import listing
+from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import TokensConfig
 from stsflow.tasks.records.data import PreparedData
@@ -40,7 +40,7 @@ def profile_tokens(
         data, base, batch_sizes, workspace, config, maximum_truncated_share=maximum_truncated_share, prompts=prompts,
         fresh=fresh,
     )  # fmt: skip
-    publish(
+    publish_artifact(
         create_table_artifact,
         key="tokens",
         table=token_table(report),

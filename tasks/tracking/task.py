@@ -16,7 +16,7 @@ from prefect.utilities.urls import url_for
 from stsflow.tasks.ground.environment import code_revision, hardware, versions
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
-from stsflow.tasks.recipe.reading import lock_recipe, recipe_yaml
+from stsflow.tasks.recipe.lock import lock_recipe, recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.data import PreparedData

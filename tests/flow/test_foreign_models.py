@@ -15,7 +15,6 @@ from stsflow.flows.evaluate import evaluate_on_file
 from stsflow.flows.plan import plan_recipe
 from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.ground.workspace import Workspace
-from stsflow.tasks.recipe.reading import load_recipe
 from stsflow.tasks.recipe.sections import RunConfig
 
 
@@ -66,7 +65,7 @@ def test_plan_and_evaluate_say_the_same(
     copy: Path, pairs: Path, workspace: Workspace, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(copy)
-    recipe = load_recipe(RunConfig, write_small_recipe(tmp_path / "recipe.yaml", copy))
+    recipe = RunConfig.from_recipe(write_small_recipe(tmp_path / "recipe.yaml", copy))
     with pytest.raises(ModelError, match=message):
         plan_recipe(recipe, probe=False)
     with pytest.raises(ModelError, match=message):

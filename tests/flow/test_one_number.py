@@ -12,7 +12,6 @@ from stsflow.tasks.data.build import prepare_evaluation
 from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.fetch import fetch_base_model
-from stsflow.tasks.recipe.reading import load_recipe
 from stsflow.tasks.recipe.sections import RunConfig
 
 
@@ -21,7 +20,7 @@ def test_evaluate_reads_the_base_of_a_recipe_as_its_runs_do(
     tiny_bert: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     settings = ("model.max_seq_length=6", "model.pooling=cls", "evaluation.resamples=0")
-    recipe = load_recipe(RunConfig, write_small_recipe(tmp_path / "recipe.yaml", tiny_bert), settings)
+    recipe = RunConfig.from_recipe(write_small_recipe(tmp_path / "recipe.yaml", tiny_bert), settings)
     suites = recipe.evaluation.suites
     base = fetch_base_model(recipe.model, workspace)
     in_a_run = ModelUnderTest("base", base.path, base.digest, base)

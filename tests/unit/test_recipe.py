@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stsflow.tasks.ground.errors import RecipeError
-from stsflow.tasks.recipe.reading import recipe_sha256, recipe_yaml
+from stsflow.tasks.recipe.lock import recipe_sha256, recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
 
 RECIPE = """

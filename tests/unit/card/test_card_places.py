@@ -18,7 +18,7 @@ from stsflow.tasks.card.run_record import recorded
 from stsflow.tasks.data.build import prepare_data
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.workspace import Workspace
-from stsflow.tasks.recipe.reading import lock_recipe
+from stsflow.tasks.recipe.lock import lock_recipe
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef

@@ -12,7 +12,7 @@ import pytest
 from misbehaving_server import Fault, MisbehavingServer
 from patience import patience
 
-from stsflow.tasks.ground import backoff
+from stsflow.tasks.ground import trying_again
 from stsflow.tasks.ground.errors import DataError, DownloadFailed, StsflowError
 from stsflow.tasks.reading.download import fetch_url, remote_state
 
@@ -23,7 +23,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(trying_again, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 def finished(folder: Path) -> list[Path]:
@@ -81,7 +81,7 @@ def test_what_passes_is_tried_again(http_server: MisbehavingServer, tmp_path: Pa
 
 def test_retry_after_is_obeyed(http_server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(backoff.time, "sleep", pauses.append)
+    monkeypatch.setattr("time.sleep", pauses.append)
     url = http_server.serve("/w", b"x", Fault(status=503, retry_after="17"))
     fetch_url(url, tmp_path)
     assert pauses == [17.0]

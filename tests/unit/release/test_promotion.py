@@ -45,15 +45,15 @@ def trail(store: Store, name: str) -> list[dict[str, str]]:
 
 
 def test_the_first_champion_replaces_nobody(store: Store, name: str) -> None:
-    nominate(store, name, "1")
-    assert crown(store, name, "1", "better than the base") is None
+    nominate(store.registry, name, "1")
+    assert crown(store.registry, name, "1", "better than the base") is None
     assert (version(store, name, CANDIDATE), version(store, name, CHAMPION)) == ("1", "1")
     assert version(store, name, PREVIOUS) is None
 
 
 def test_the_old_champion_becomes_previous_and_the_trail_says_why(store: Store, name: str) -> None:
-    crown(store, name, "1", "first")
-    assert crown(store, name, "2", "better by a paired test") == "1"
+    crown(store.registry, name, "1", "first")
+    assert crown(store.registry, name, "2", "better by a paired test") == "1"
     assert (version(store, name, CHAMPION), version(store, name, PREVIOUS)) == ("2", "1")
     last = trail(store, name)[-1]
     assert (last["what"], last["from"], last["to"], last["why"]) == ("promoted", "1", "2", "better by a paired test")
@@ -61,16 +61,16 @@ def test_the_old_champion_becomes_previous_and_the_trail_says_why(store: Store, 
 
 
 def test_crowning_the_champion_again_changes_nothing(store: Store, name: str) -> None:
-    crown(store, name, "1", "first")
-    crown(store, name, "2", "second")
-    crown(store, name, "2", "again")
+    crown(store.registry, name, "1", "first")
+    crown(store.registry, name, "2", "second")
+    crown(store.registry, name, "2", "again")
     assert (version(store, name, CHAMPION), version(store, name, PREVIOUS)) == ("2", "1")
     assert len(trail(store, name)) == 2
 
 
 def test_rollback_restores_the_previous_one_once(store: Store, name: str) -> None:
-    crown(store, name, "1", "first")
-    crown(store, name, "2", "second")
+    crown(store.registry, name, "1", "first")
+    crown(store.registry, name, "2", "second")
     assert go_back(store.registry, name, "it was worse for users") == ("2", "1")
     assert (version(store, name, CHAMPION), version(store, name, PREVIOUS)) == ("1", None)
     assert trail(store, name)[-1]["what"] == "rolled back"
@@ -94,14 +94,14 @@ def scheduled(store: Store, name: str, version: str) -> Release:
         model="tuned", model_path=Path("m"), model_digest="d", suites={}, seconds=1, model_bytes=1
     )
     evidence = Evidence(candidate=report, headline="test")
-    return promote_on_evidence(store, name, version, [MaximumSize(megabytes=1)], evidence)
+    return promote_on_evidence(store.registry, name, version, [MaximumSize(megabytes=1)], evidence)
 
 
 def test_a_rollback_holds_against_two_scheduled_runs_until_a_person_lets_the_weights_in(
     store: Store, name: str, tmp_path: Path
 ) -> None:
     old, bad = (registered(store, name, tmp_path, digest * 64) for digest in "ab")
-    crown(store, name, old, "first")
+    crown(store.registry, name, old, "first")
     assert scheduled(store, name, bad).promoted
     go_back(store.registry, name, "bad in production")
     again = registered(store, name, tmp_path, "b" * 64)  # the same weights under another number
@@ -119,9 +119,9 @@ def test_a_rollback_holds_against_two_scheduled_runs_until_a_person_lets_the_wei
 
 
 def test_a_rejected_candidate_stays_out_and_a_digest_lets_it_in(store: Store, name: str, tmp_path: Path) -> None:
-    crown(store, name, "1", "first")
+    crown(store.registry, name, "1", "first")
     bad = registered(store, name, tmp_path, "c" * 64)
-    nominate(store, name, bad)
+    nominate(store.registry, name, bad)
     assert reject(store.registry, name, "trained on a leak") == bad
     decision = scheduled(store, name, bad)
     assert not decision.promoted and "rejected by" in decision.reason and "trained on a leak" in decision.reason
@@ -133,8 +133,8 @@ def test_a_rejected_candidate_stays_out_and_a_digest_lets_it_in(store: Store, na
 def test_the_champion_is_not_rejected_and_nothing_is_let_in_that_was_not_turned_down(store: Store, name: str) -> None:
     with pytest.raises(PreconditionError, match="has no candidate to reject"):
         reject(store.registry, name, "")
-    nominate(store, name, "1")
-    crown(store, name, "1", "first")
+    nominate(store.registry, name, "1")
+    crown(store.registry, name, "1", "first")
     with pytest.raises(PreconditionError, match=r"version 1 of .* is the champion; take it back with --rollback"):
         reject(store.registry, name, "")
     with pytest.raises(PreconditionError, match=r"'1' names nothing of .* that was turned down; turned down: nothing"):
@@ -163,8 +163,8 @@ def test_an_alias_that_somebody_moved_in_mlflow_is_a_verdict_too(
     store: Store, name: str, tmp_path: Path, moved_to: str | None
 ) -> None:
     bad = registered(store, name, tmp_path, "f" * 64)
-    crown(store, name, "1", "first")
-    crown(store, name, bad, "second")
+    crown(store.registry, name, "1", "first")
+    crown(store.registry, name, bad, "second")
     store.registry.delete_alias(name, CHAMPION)
     if moved_to:
         store.registry.set_alias(name, CHAMPION, moved_to)
@@ -177,10 +177,10 @@ def test_an_alias_that_somebody_moved_in_mlflow_is_a_verdict_too(
 
 
 def test_a_promotion_that_was_killed_halfway_turns_nobody_down(store: Store, name: str) -> None:
-    crown(store, name, "1", "first")
+    crown(store.registry, name, "1", "first")
     store.registry.set_alias(name, PREVIOUS, "1")
     store.registry.set_alias(name, CHAMPION, "2")  # and no step in the trail
-    assert turned_down(store, name) == {}
+    assert turned_down(store.registry, name) == {}
 
 
 def test_a_trail_that_cannot_be_read_stops_promotion_and_no_run(store: Store, name: str) -> None:
@@ -190,6 +190,6 @@ def test_a_trail_that_cannot_be_read_stops_promotion_and_no_run(store: Store, na
 
 
 def test_a_long_reason_leaves_a_whole_step(store: Store, name: str) -> None:
-    crown(store, name, "1", '"' * 9000)
+    crown(store.registry, name, "1", '"' * 9000)
     (tag,) = store.registry.notes(name).values()
     assert len(tag) <= 4900 and json.loads(tag)["to"] == "1"

@@ -6,7 +6,7 @@ import pytest
 from hub_stand_in import HubStandIn
 from misbehaving_server import Fault
 
-from stsflow.tasks.ground import backoff
+from stsflow.tasks.ground import trying_again
 from stsflow.tasks.ground.errors import DataError, DownloadFailed, ModelError, PreconditionError
 from stsflow.tasks.ground.hub import current_commit, fetch_snapshot
 
@@ -15,7 +15,7 @@ FILES = {"README.md": b"# words\n", "data/train.csv": b"a,b\n1,2\n" * 5000}
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(trying_again, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -15,15 +15,14 @@ import pytest
 
 from stsflow.tasks.ground.errors import RecipeError
 from stsflow.tasks.recipe.sections import TrainingConfig
-from stsflow.tasks.training.arguments import (
+from stsflow.tasks.recipe.trainer_arguments import (
     FIXED,
     REMOVED,
     REPLACED_BY_FIELD,
-    Pace,
     check_arguments,
     known_arguments,
-    trainer_arguments,
 )
+from stsflow.tasks.training.arguments import Pace, trainer_arguments
 
 # "All Hyperparameters" of a card that sentence-transformers 3.0.1 with transformers 4.42 wrote, with their values.
 CARD_OF_2024: dict[str, Any] = {
@@ -146,7 +145,7 @@ def test_checking_does_not_load_the_training_libraries() -> None:
     import sys
 
     code = (
-        "import sys; from stsflow.tasks.training.arguments import check_arguments; check_arguments({'adam_beta1': 0.8});"
+        "import sys; from stsflow.tasks.recipe.trainer_arguments import check_arguments; check_arguments({'adam_beta1': 0.8});"
         "print([name for name in ('torch', 'transformers', 'sentence_transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,107 @@
+"""Whether the parts of a recipe fit each other: what no section can see alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from stsflow.tasks.ground.errors import RecipeError
+from stsflow.tasks.recipe.messages import nearest
+from stsflow.tasks.recipe.prompts import check_prompts
+from stsflow.tasks.recipe.trainer_arguments import check_arguments, known_arguments
+
+if TYPE_CHECKING:
+    from stsflow.tasks.recipe.sections import RunConfig
+
+COMPARE_MODELS = ("beats_base", "beats_champion", "not_worse")
+COMPILES = ("torch_compile", "torch_compile_backend", "torch_compile_mode")  # each of them alone turns it on
+
+
+def check_parts_fit(recipe: RunConfig) -> None:
+    """Raise RecipeError when sections, each legal alone, do not fit each other; the message names field and remedy."""
+    _check_names("training.losses", recipe.training.losses, recipe.data.train, "training set")
+    _check_names("training.batch_sizes", recipe.training.batch_sizes, recipe.data.train, "training set")
+    _check_names("training.batch_samplers", recipe.training.batch_samplers, recipe.data.train, "training set")
+    for name, training_set in recipe.data.train.items():
+        loss = recipe.loss_of(name)
+        shape = training_set.shape
+        if not loss.takes(shape.roles):
+            raise RecipeError(
+                f"training.losses.{name}: the loss {loss.kind!r} cannot learn from {shape.kind!r} "
+                f"(columns {', '.join(shape.roles.columns)}); it needs one of: {', '.join(loss.learns_from)}"
+            )
+    suites = recipe.evaluation.suites
+    _check_names("evaluation.explained_overlap", recipe.evaluation.explained_overlap, suites, "suite")
+    for field in ("choose_on", "report_on"):
+        if (name := getattr(recipe.evaluation, field)) is not None:
+            _check_names(f"evaluation.{field}", [name], suites, "suite")
+    if (choosing := recipe.choosing_suite) is not None:
+        if suites[choosing].kind != "sts":
+            raise RecipeError(
+                f"evaluation.choose_on: the suite {choosing!r} is of kind {suites[choosing].kind!r}; "
+                "only a suite of kind 'sts' can choose the checkpoint"
+            )
+        metrics = suites[choosing].metrics
+        if recipe.evaluation.choose_metric not in metrics:
+            raise RecipeError(
+                f"evaluation.choose_metric: the suite {choosing!r} has no metric {recipe.evaluation.choose_metric!r}; "
+                f"it has: {', '.join(metrics)}{nearest(recipe.evaluation.choose_metric, metrics)}"
+            )
+    elif recipe.training.early_stopping_patience is not None:
+        raise RecipeError(
+            "training.early_stopping_patience: there is no suite to choose on; "
+            "set evaluation.choose_on, or give one suite the split dev"
+        )
+    for index, rule in enumerate(recipe.release.rules):
+        named = [getattr(rule, "suite", None), *getattr(rule, "suites", ())]
+        _check_names(f"release.rules[{index}]", [name for name in named if name], suites, "suite")
+        _check_names(f"release.rules[{index}].explained", getattr(rule, "explained", ()), suites, "suite")
+        if rule.kind in COMPARE_MODELS:
+            _check_comparable(recipe, f"release.rules[{index}]", [name for name in named if name])
+        if (metric := getattr(rule, "metric", None)) is not None:
+            for name in [name for name in named if name] or [recipe.headline_suite]:
+                what = f"metric of the suite {name!r} called"
+                _check_names(f"release.rules[{index}].metric", [metric], suites[name].metrics, what)
+    _check_remote_code(recipe)
+    _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
+    check_arguments(recipe.training.arguments)
+    texts = {name: item.shape.roles.texts for name, item in recipe.data.train.items()}
+    check_prompts(recipe.training.arguments, texts)
+    compiled = [name for name in COMPILES if recipe.training.arguments.get(name)]
+    if compiled and {recipe.training.padding_free, recipe.training.word_dropout} != {"off"}:
+        raise RecipeError(
+            f"training.arguments.{compiled[0]}: a compiled model runs neither batches without padding nor masks cut "
+            "from words; set training.padding_free: off and training.word_dropout: off with it"
+        )
+
+
+def _check_comparable(recipe: RunConfig, where: str, named: Sequence[str]) -> None:
+    """A comparison needs a paired interval: scores of single rows, and resamples of them. Else it can never hold."""
+    if recipe.evaluation.resamples == 0:
+        raise RecipeError(f"{where}: models are compared by intervals, and evaluation.resamples is 0")
+    for name in named or [recipe.headline_suite]:
+        if recipe.evaluation.suites[name].kind == "mteb":
+            raise RecipeError(
+                f"{where}: the suite {name!r} is of kind 'mteb', whose package gives no scores of single rows to "
+                "compare models by; name another suite, or use minimum_score"
+            )
+
+
+def _check_remote_code(recipe: RunConfig) -> None:
+    if not recipe.model.trust_remote_code:
+        return
+    source = recipe.model.source
+    if not source.pins_code:
+        raise RecipeError(
+            "model.trust_remote_code: code is run only from a hub source pinned to a full commit hash "
+            f"(40 hexadecimal digits); found kind {source.kind!r}, revision {source.moving_name!r}"
+        )
+
+
+def _check_names(where: str, names: Iterable[str], allowed: Iterable[str], what: str) -> None:
+    allowed = list(allowed)
+    for name in names:
+        if name not in allowed:
+            raise RecipeError(
+                f"{where}: there is no {what} {name!r}; there is: {', '.join(allowed)}{nearest(name, allowed)}"
+            )
