@@ -80,7 +80,7 @@ def ours(path: Path, _kind: str) -> Any:
     """A function of the batch size: an epoch of our sampler; (batches, rows used, further figures)."""
     from stsflow.tasks.batching.no_duplicates import NoDuplicateBatches
     from stsflow.tasks.batching.plain import RandomBatches
-    from stsflow.tasks.batching.texts import text_numbers
+    from stsflow.tasks.sets.texts import text_numbers
 
     text_numbers(pa.table({"anchor": ["a", "b"]}), ["anchor"])  # imports that Arrow puts off
 

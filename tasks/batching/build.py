@@ -11,12 +11,13 @@ from stsflow.tasks.batching.lengths import estimate_tokens
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.batching.no_duplicates import NoDuplicateBatches
 from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches
-from stsflow.tasks.batching.texts import open_table, text_numbers
 from stsflow.tasks.losses import Loss
 from stsflow.tasks.recipe.prompts import prompts_of
 from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.sets.rows import read_rows
+from stsflow.tasks.sets.texts import text_numbers
 
 Sampler = Literal["batch_sampler", "no_duplicates"]
 
@@ -48,7 +49,7 @@ def read_sets(
     """
     sets = []
     for item in prepared:
-        table = open_table(item.path)
+        table = read_rows(item)
         columns = item.roles.texts
         texts = row_tokens = None
         if sampler_of(item.name, training, losses[item.name]) == "no_duplicates":
@@ -73,7 +74,7 @@ def sampler_of(name: str, training: TrainingConfig, loss: Loss) -> Sampler:
 def set_tokens(prepared: PreparedSet, base: BaseModelRef, prompts: Mapping[str, str] | None = None) -> IntArray:
     """(rows, text columns) estimated token counts of a set, prompts by column included, cut at the model's limit."""
     tokenizer = base.path / "tokenizer.json"
-    table = open_table(prepared.path)
+    table = read_rows(prepared)
     return estimate_tokens(table, prepared.roles.texts, tokenizer, base.max_seq_length, prompts)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.data import PreparedSet
 
@@ -27,16 +25,14 @@ class SetSamples(Record):
 def read_samples(prepared: PreparedSet, count: int = 3) -> SetSamples:
     """The first `count` rows of the Arrow folder, and the statistics of its `score` column where it has one."""
     import pyarrow.compute as compute
-    from datasets import Dataset, load_from_disk
 
-    loaded = load_from_disk(str(Path(prepared.path)))
-    if not isinstance(loaded, Dataset):
-        raise TypeError(f"{prepared.path} holds several splits; a prepared set is one.")
-    first = loaded.select(range(min(count, len(loaded)))).to_list()
-    rows = tuple(tuple(row[column] for column in prepared.columns) for row in first)
-    if (score := prepared.roles.score) is None or not len(loaded):
+    from stsflow.tasks.sets.rows import read_rows
+
+    table = read_rows(prepared)
+    rows = tuple(tuple(row[column] for column in prepared.columns) for row in table.slice(0, count).to_pylist())
+    if (score := prepared.roles.score) is None or not table.num_rows:
         return SetSamples(rows=rows)
-    scores = loaded.with_format("arrow")[:][score]
+    scores = table[score]
     limits = compute.min_max(scores).as_py()
     return SetSamples(
         rows=rows,

@@ -25,7 +25,7 @@ from stsflow.tasks.recipe.sections import DataConfig, LeakageConfig, TrainingSet
 from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.sources import SourceRef
-from stsflow.tasks.sets.content_digest import content_digest
+from stsflow.tasks.sets.rows import write_rows
 from stsflow.tasks.sources import Access
 from stsflow.tasks.suites import MatryoshkaSuite, MtebSuite, RetrievalSuite, StsSuite, Suite, TripletSuite
 
@@ -62,13 +62,6 @@ def prepare_data(
 def prepare_evaluation(suites: Mapping[str, Suite], root: Path | None, workspace: Workspace) -> PreparedData:
     """The data of suites alone, without anything to train on; relative paths start from `root`."""
     return _prepare({}, suites, LeakageConfig(), Access(root, workspace.downloads), workspace, False)
-
-
-def digest_of_prepared(prepared: PreparedSet) -> str:
-    """The content digest of a prepared set as it now lies on disk."""
-    from datasets import load_from_disk
-
-    return content_digest(load_from_disk(str(prepared.path)))
 
 
 def _prepare(
@@ -132,9 +125,6 @@ def _build(wanted: list[_Wanted], leakage: LeakageConfig, key: str, target: Path
 
 
 def _build_set(wanted: _Wanted, folder: Path, findings: list[Finding]) -> PreparedSet:
-    from datasets import Dataset, disable_progress_bars
-
-    disable_progress_bars()
     section = wanted.section
     reading = section.source.read(wanted.source, section.shape.reads)
     check_rows(wanted.name, reading.rows, section.expect_rows)
@@ -149,11 +139,9 @@ def _build_set(wanted: _Wanted, folder: Path, findings: list[Finding]) -> Prepar
     findings += [*reading.findings, *shaped.findings]
     if not isinstance(section, TrainingSet):
         findings += describe_gold(wanted.name, section.kind, table)
-    rows = Dataset(table.combine_chunks())
-    rows.save_to_disk(str(folder))
     return PreparedSet(
         name=wanted.name, role=wanted.role, shape=section.shape.kind, title=section.title or wanted.name, path=folder,
-        columns=tuple(table.column_names), digest=content_digest(rows), rows=table.num_rows,
+        columns=tuple(table.column_names), digest=write_rows(table, folder), rows=table.num_rows,
         counts=RowCounts(read=reading.rows, dropped=shaped.dropped, kept=table.num_rows, notes=notes),
         source=wanted.source, split=getattr(section, "split", ""), language=section.language, license=section.license,
     )  # fmt: skip

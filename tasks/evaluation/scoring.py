@@ -73,9 +73,9 @@ class Scoring:
 
 def read_columns(data: PreparedSet) -> dict[str, list[Any]]:
     """All columns of a prepared data set, as lists."""
-    from datasets import Dataset
+    from stsflow.tasks.sets.rows import read_rows
 
-    table = Dataset.load_from_disk(str(data.path)).with_format("arrow")[:]
+    table = read_rows(data)
     return {name: table.column(name).to_pylist() for name in table.column_names}
 
 

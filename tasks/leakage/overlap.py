@@ -12,7 +12,6 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
-from datasets import load_from_disk
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -20,6 +19,8 @@ from stsflow.tasks.leakage.near_duplicates import NearDuplicateIndex
 from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.recipe.sections import LeakageConfig
 from stsflow.tasks.records.data import OverlapCounts, PreparedSet
+from stsflow.tasks.sets.rows import read_rows
+from stsflow.tasks.sets.texts import numbered_texts
 
 BLOCK = 50_000
 
@@ -30,7 +31,6 @@ Key = Callable[[str], str]
 class Sentences:
     """The sentences of one set."""
 
-    columns: tuple[str, ...]
     numbers: NDArray[np.int32]
     """(rows, columns): which distinct sentence stands where."""
     distinct: pa.Array
@@ -45,18 +45,11 @@ class Sentences:
 
 
 def read_sentences(data: PreparedSet) -> Sentences:
-    """The sentences of a prepared set, stripped and numbered in order of appearance, column by column."""
-    import pyarrow.compute as pc
-
-    table = load_from_disk(str(data.path)).with_format("arrow")[:]
-    columns, score = data.roles.texts, data.roles.score
-    chunks = [
-        pc.utf8_trim_whitespace(chunk.cast(pa.large_string())) for name in columns for chunk in table[name].chunks
-    ]
-    encoded = pa.chunked_array(chunks, type=pa.large_string()).combine_chunks().dictionary_encode()
-    numbers = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32).reshape(len(columns), -1).T
-    scores = None if score is None else table[score].to_numpy().astype(np.float64)
-    return Sentences(columns, np.ascontiguousarray(numbers), encoded.dictionary, scores)
+    """The sentences of a prepared set, numbered in order of appearance, column by column."""
+    table = read_rows(data)
+    numbers, distinct = numbered_texts(table, data.roles.texts)
+    score = data.roles.score
+    return Sentences(numbers, distinct, None if score is None else table[score].to_numpy().astype(np.float64))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, load_from_disk
 from numpy.typing import NDArray
 
 from stsflow.tasks.ground.errors import DataError
@@ -24,7 +23,7 @@ from stsflow.tasks.leakage.suites_apart import findings_of_suites, overlaps_of_s
 from stsflow.tasks.recipe.sections import LeakageConfig, Policy
 from stsflow.tasks.records.data import Overlap, PreparedSet, SuiteOverlap
 from stsflow.tasks.records.findings import Finding
-from stsflow.tasks.sets.content_digest import content_digest
+from stsflow.tasks.sets.rows import read_rows, write_rows
 from stsflow.tasks.shapes import Shape
 
 
@@ -248,16 +247,12 @@ def _check_inside(
 
 def _rewritten(one: _Checked, folder: Path) -> PreparedSet:
     """The set without its dropped rows, in a new folder; the set itself when nothing is dropped."""
-    kept = np.flatnonzero(one.kept)
-    if len(kept) == one.data.rows:
+    kept = int(one.kept.sum())
+    if kept == one.data.rows:
         return one.data
-    rows = load_from_disk(str(one.data.path))
-    assert isinstance(rows, Dataset)
     path = folder / one.data.name
     with folder_made_whole(path) as temporary:
-        selected = rows.select(kept)
-        selected.save_to_disk(str(temporary))
-        digest = content_digest(selected)
+        digest = write_rows(read_rows(one.data).filter(one.kept), temporary)
     counts = one.data.counts
     counted = _counted_once(one.drops)
     # A raw NLI row is not a triplet: what leaves a shaped set there is a note, or the raw rows would not add up.
@@ -266,8 +261,8 @@ def _rewritten(one: _Checked, folder: Path) -> PreparedSet:
         if not Shape.of(one.data.shape).row_for_row
         else {"dropped": counts.dropped | counted}
     )
-    counts = counts.model_copy(update=changed | {"kept": len(kept)})
-    return one.data.model_copy(update={"path": path, "digest": digest, "rows": len(kept), "counts": counts})
+    counts = counts.model_copy(update=changed | {"kept": kept})
+    return one.data.model_copy(update={"path": path, "digest": digest, "rows": kept, "counts": counts})
 
 
 def _counted_once(drops: dict[str, NDArray[np.bool_]]) -> dict[str, int]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import load_from_disk
 from numpy.typing import NDArray
 
 from stsflow.tasks.ground.child import last_lines, python_module, run_child
@@ -24,6 +23,7 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
+from stsflow.tasks.sets.rows import read_rows
 from stsflow.tasks.shapes import Shape
 from stsflow.tasks.tokens.counting import Counts, FastCounter, TokenCounter, tokenizer_file
 from stsflow.tasks.tokens.padding import expected_padding_share
@@ -168,11 +168,12 @@ class _Tally:
 
 
 def _measure_set(data: PreparedSet, request: TokenRequest, remembered: _Remembered) -> SetTokens:
-    rows = load_from_disk(str(data.path)).with_format("arrow")
+    rows = read_rows(data)
     columns = data.roles.texts
     tallies = {name: _Tally() for name in columns}
     prompts = request.prompts.get(data.name, {}) if data.role == "train" else {}
-    for batch in rows.iter(batch_size=ROWS_AT_A_TIME):
+    for start in range(0, rows.num_rows, ROWS_AT_A_TIME):
+        batch = rows.slice(start, ROWS_AT_A_TIME)
         for name in columns:
             encoded = batch[name].cast(pa.large_string()).combine_chunks().dictionary_encode()
             standing = np.bincount(encoded.indices.to_numpy(), minlength=len(encoded.dictionary))
@@ -183,7 +184,7 @@ def _measure_set(data: PreparedSet, request: TokenRequest, remembered: _Remember
         batch_size = EVALUATION_BATCH_SIZE
     statistics = {
         name: summarise(
-            tally.histogram, tally.unknown, int(pc.count_distinct(rows.data[name]).as_py()), request.max_seq_length,
+            tally.histogram, tally.unknown, int(pc.count_distinct(rows[name]).as_py()), request.max_seq_length,
             remembered.counter.special_tokens,
         )
         for name, tally in tallies.items()

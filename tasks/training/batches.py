@@ -7,19 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
 from stsflow.tasks.batching.multi import TrainingBatches
-from stsflow.tasks.records.data import PreparedSet
 
 ROW_NUMBER = "stsflow_row"
-
-
-def open_set(prepared: PreparedSet) -> Dataset:
-    """The rows of a prepared set, in order, with the columns that its shape trains on and no others."""
-    return load_from_disk(str(prepared.path)).select_columns(list(prepared.roles.columns))
 
 
 class NumberedRows(TorchDataset[dict[str, Any]]):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from stsflow.tasks.models.encode import encode_distinct
+from stsflow.tasks.sets.rows import training_rows
 from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
-from stsflow.tasks.training.batches import open_set
 from stsflow.tasks.training.request import ChooseOn
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library
 
     def __init__(self, choose: ChooseOn) -> None:
         super().__init__()
-        rows = open_set(choose.data)
+        rows = training_rows(choose.data)
         self.first, self.second = list(rows["sentence1"]), list(rows["sentence2"])
         self.gold: list[float] = list(rows["score"])
         self.name, self.primary_metric = choose.suite, choose.full_metric

@@ -16,7 +16,7 @@ from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Exposure
 from stsflow.tasks.records.training import LogRow, TrainedModel
-from stsflow.tasks.training.batches import open_set
+from stsflow.tasks.sets.rows import training_rows
 from stsflow.tasks.training.checkpoints import checkpoint_folder
 from stsflow.tasks.training.events import Event, read_events
 from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
@@ -162,7 +162,7 @@ def widgets(request: TrainingRequest) -> tuple[tuple[str, ...], ...]:
     chosen: list[tuple[str, ...]] = []
     for number in range(WIDGETS):
         prepared = request.sets[number % len(request.sets)]
-        rows = open_set(prepared)
+        rows = training_rows(prepared)
         first = len(rows) * number // WIDGETS
         texts = [column for column in rows.column_names if column != "score"]
         sentences: list[str] = []

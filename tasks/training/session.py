@@ -26,8 +26,8 @@ from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.loading import load_encoder
 from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.models.padding_free import counters, is_padding_free
+from stsflow.tasks.sets.rows import training_rows
 from stsflow.tasks.training.arguments import Pace, trainer_arguments
-from stsflow.tasks.training.batches import open_set
 from stsflow.tasks.training.checkpoints import drop_unfinished, last_whole
 from stsflow.tasks.training.choosing import ChoosingEvaluator
 from stsflow.tasks.training.events import EventLog
@@ -123,7 +123,7 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
             eval_batch=request.choose.batch_size if request.choose else 8,
         )
     )
-    sets = DatasetDict({prepared.name: open_set(prepared) for prepared in request.sets})
+    sets = DatasetDict({prepared.name: training_rows(prepared) for prepared in request.sets})
     batches = build_batches(
         read_sets(request.sets, config, request.losses, base=request.base), config, config.processes
     )

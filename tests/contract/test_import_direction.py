@@ -147,3 +147,11 @@ def test_the_gpu_benchmark_needs_the_training_stack_alone() -> None:
 def test_the_mlflow_folder_holds_no_python() -> None:
     """An `__init__.py` there would shadow the package of that name."""
     assert not list((ROOT / "mlflow").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_prepared_sets_are_read_in_one_room(path: Path) -> None:
+    """How rows lie on the disk is known to tasks/sets alone."""
+    if not path.is_relative_to(ROOT / "tasks" / "sets"):
+        text = path.read_text(encoding="utf-8")
+        assert not [word for word in ("load_from_disk(", "save_to_disk(", "ipc.open_stream(") if word in text]

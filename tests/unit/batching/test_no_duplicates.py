@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stsflow.tasks.batching.epoch import EpochBatches
 from stsflow.tasks.batching.no_duplicates import NoDuplicateBatches
 from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches
-from stsflow.tasks.batching.texts import text_numbers
+from stsflow.tasks.sets.texts import text_numbers
 
 
 def repeated_texts(batches: EpochBatches, texts: np.ndarray) -> list[tuple[int, int]]:

@@ -35,7 +35,9 @@ def test_a_measured_card_holds_and_exchanged_weights_do_not(records: Any, tmp_pa
     for item in records.data.evaluation:
         rows = Dataset.from_dict(columns)
         rows.save_to_disk(str(item.path))
-        evaluation.append(item.model_copy(update={"rows": len(pairs), "digest": content_digest(rows)}))
+        evaluation.append(
+            item.model_copy(update={"rows": len(pairs), "digest": content_digest(rows.with_format("arrow")[:])})
+        )
     data = records.data.model_copy(update={"evaluation": tuple(evaluation)})
     config = records.recipe.evaluation.model_copy(update={"resamples": 200})
     recipe = records.recipe.model_copy(update={"evaluation": config})

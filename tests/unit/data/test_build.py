@@ -11,7 +11,7 @@ import pytest
 from datasets import load_from_disk
 from pydantic import TypeAdapter
 
-from stsflow.tasks.data.build import digest_of_prepared, prepare_data, prepare_evaluation
+from stsflow.tasks.data.build import prepare_data, prepare_evaluation
 from stsflow.tasks.data.defined import require_defined
 from stsflow.tasks.data.state import source_states
 from stsflow.tasks.ground.errors import DataError
@@ -19,6 +19,7 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.made.folder import RECORD
 from stsflow.tasks.recipe.sections import DataConfig
 from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.sets.rows import digest_of
 from stsflow.tasks.suites import Suite
 
 HEADER = "sentence1\tsentence2\tscore\n"
@@ -71,7 +72,7 @@ def test_the_record_says_what_lies_on_the_disk_and_what_became_of_every_row(root
     assert (train.rows, train.counts.read, train.counts.dropped, train.counts.kept) == (3, 4, {"empty": 1}, 3)
     assert (train.title, train.language, train.license, train.shape) == ("Pairs", ("de",), "cc0-1.0", "scored_pairs")
     assert (dev.title, dev.split, dev.rows) == ("dev", "dev", 2)
-    assert digest_of_prepared(train) == train.digest != dev.digest
+    assert digest_of(train) == train.digest != dev.digest
     assert train.source.files[0].uri == "train.tsv" and train.source.revision == train.source.files[0].sha256
     assert dev.clean_rows is not None and json.loads(dev.clean_rows.read_text()) == [0]
     assert {finding.code for finding in data.findings} >= {"integrity.scores", "leakage.duplicate_rows"}
@@ -191,7 +192,7 @@ def test_a_policy_that_drops_is_counted(root: Path, workspace: Workspace) -> Non
     train = prepare(root, workspace, leakage={"shared_sentences": "drop"}).training_set("sts")
     assert load_from_disk(str(train.path))["sentence1"][:] == ["c"]
     assert train.rows == 1 and sum(train.counts.dropped.values()) == 3
-    assert digest_of_prepared(train) == train.digest
+    assert digest_of(train) == train.digest
 
 
 # ---------------------------------------------------------------------------------------- suites alone, and states
@@ -249,7 +250,7 @@ def test_prepared_data_that_changed_on_the_disk_is_made_again(root: Path, worksp
     content[len(content) // 2] ^= 0x01
     file.write_bytes(content)
     again = prepare(root, workspace)
-    assert again.training_set("sts").digest == digest_of_prepared(again.training_set("sts")) == rows.digest
+    assert again.training_set("sts").digest == digest_of(again.training_set("sts")) == rows.digest
     assert again == data
 
 

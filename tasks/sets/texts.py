@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-IntArray = npt.NDArray[np.integer[Any]]
-
 # Arrow's 32-bit string offsets end at 2 GiB of text; well before that the columns are read with 64-bit offsets.
 _LARGE_TEXT_BYTES = 1 << 30
 
 
-def open_table(folder: Path) -> pa.Table:
-    """The rows of an Arrow folder (as `datasets.Dataset.save_to_disk` leaves it), memory-mapped, in order.
+def numbered_texts(table: pa.Table, columns: Sequence[str]) -> tuple[npt.NDArray[np.int32], pa.Array]:
+    """A (rows, columns) matrix of text numbers, and the distinct texts by number, in order of appearance by column.
 
-    `datasets` itself is not needed for that, which keeps plan and samplers light.
+    Exact, not by hash: Arrow's dictionary encoding over all columns together. An empty text is a text like any other; a
+    missing one (null) is -1.
     """
-    import json
-
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    files = [folder / entry["filename"] for entry in state["_data_files"]]
-    return pa.concat_tables([pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files])
+    numbers, distinct = _encode([chunk for name in columns for chunk in table.column(name).chunks])
+    return np.ascontiguousarray(numbers.reshape(len(columns), table.num_rows).T), distinct
 
 
 def text_numbers(table: pa.Table, columns: Sequence[str], *, normalise: bool = False) -> npt.NDArray[np.int32]:
     """A (rows, columns) matrix of text numbers: two cells hold the same number exactly when their texts are equal.
 
-    Exact, not by hash: Arrow's dictionary encoding over all columns together. With `normalise` texts are compared
-    after case folding and removal of outer space. An empty text is a text like any other; a missing one (null) is -1
-    and equals nothing.
+    With `normalise` texts are compared after case folding and removal of outer space.
     """
-    numbers, distinct = _encode([chunk for name in columns for chunk in table.column(name).chunks])
+    numbers, distinct = numbered_texts(table, columns)
     if normalise and len(distinct):
         folded = pa.array([text.casefold().strip() for text in distinct.to_pylist()], type=distinct.type)
         same, _ = _encode([folded])
         numbers = np.where(numbers < 0, -1, same[numbers]).astype(np.int32)
-    return np.ascontiguousarray(numbers.reshape(len(columns), table.num_rows).T)
+    return numbers
 
 
 def _encode(chunks: Sequence[pa.Array]) -> tuple[npt.NDArray[np.int32], pa.Array]:
