@@ -83,12 +83,11 @@ def measure(folder: Path, pairs: Pairs, batch: int, rounds: int) -> dict[str, An
 
 def score(model: Any, pairs: Pairs, batch: int) -> dict[str, float]:
     """The ten metrics as the evaluation worker works them out."""
-    from stsflow.tasks.evaluation.embedded import embed
+    from stsflow.tasks.evaluation.embedded import Embedder
     from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
 
     first, second, gold = pairs
-    embedded = embed(model, [*first, *second], batch)
-    return sts_metrics(pair_similarities(embedded.of(first), embedded.of(second)), gold)
+    return sts_metrics(pair_similarities(*Embedder(model, batch).embed(first, second)), gold)
 
 
 def read_pairs(path: Path, rows: int) -> Pairs:

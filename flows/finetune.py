@@ -14,7 +14,6 @@ from stsflow.flows.summary import RunSummary, summarise
 from stsflow.tasks.card.task import write_model_card
 from stsflow.tasks.data.defined import require_defined
 from stsflow.tasks.data.task import prepare_data
-from stsflow.tasks.evaluation.readiness import check_suites
 from stsflow.tasks.evaluation.run import ModelUnderTest
 from stsflow.tasks.evaluation.task import compare_scores, evaluate
 from stsflow.tasks.ground.lease import lease
@@ -28,6 +27,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.suites import require_suites
 from stsflow.tasks.tokens.task import profile_tokens
 from stsflow.tasks.tracking.relay import require_sent
 from stsflow.tasks.tracking.runs import relay_of
@@ -76,7 +76,7 @@ def finetune(
         check_hardware(recipe.training)
         store = connect_tracking(workspace)
         base = fetch_model(recipe.model, workspace)
-        check_suites(recipe.evaluation.suites, base)
+        require_suites(recipe.evaluation.suites, base)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
         check_suites_apart(recipe, data)
         require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)

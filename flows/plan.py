@@ -6,7 +6,6 @@ import logging
 
 from stsflow.tasks.data.build import prepare_data
 from stsflow.tasks.data.defined import require_defined
-from stsflow.tasks.evaluation.readiness import check_suites
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.models.fetch import fetch_base_model
@@ -18,6 +17,7 @@ from stsflow.tasks.plan.probe import probe_forecast
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Forecast, PlanReport
+from stsflow.tasks.suites import require_suites
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.training.request import training_request
 from stsflow.tasks.training.trial import check_hardware, try_trainer
@@ -33,7 +33,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     workspace = Workspace.here()
     check_hardware(recipe.training)
     base = fetch_base_model(recipe.model, workspace)
-    check_suites(recipe.evaluation.suites, base)
+    require_suites(recipe.evaluation.suites, base)
     check_disk(base, recipe.training, workspace.root)
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     check_suites_apart(recipe, data)

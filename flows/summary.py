@@ -18,6 +18,7 @@ from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Suite
 from stsflow.tasks.records.release import Release
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.suites import Suite
 from stsflow.tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE, run_page
 
 
@@ -84,10 +85,9 @@ def summarise(
 
 
 def shown_metrics(scores: SuiteScores) -> tuple[str, ...]:
-    """The suite's metrics that a person looks at first: all, but of the ten of an STS suite the two of the cosine."""
-    if scores.kind == "sts":
-        return (scores.primary, *(name for name in ("pearson_cosine",) if name in scores.metrics))
-    return tuple(scores.metrics)
+    """The suite's metrics that a person looks at first: those of its kind, else all."""
+    first = Suite.of(scores.kind).looked_at_first
+    return tuple(name for name in first or scores.metrics if name in scores.metrics)
 
 
 def print_summary(summary: RunSummary, console: Console) -> None:

@@ -25,7 +25,7 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.run import RunState
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.sources import Source
-from stsflow.tasks.suites import MtebSuite
+from stsflow.tasks.suites import suites_of_rows
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.tracking.runs import reference
 
@@ -119,7 +119,7 @@ class _Places:
         reading, own = self._reading(recipe)
         sources = [section.source for section in reading.data.train.values()]
         missing = [why for source in sources if (why := self._out_of_reach(source, own))]
-        sets = {name: suite for name, suite in reading.evaluation.suites.items() if not isinstance(suite, MtebSuite)}
+        sets = suites_of_rows(reading.evaluation.suites)
         missing += [why for suite in sets.values() if (why := self._out_of_reach(suite.source, own))]
         if not missing:
             try:

@@ -12,11 +12,7 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SuiteScores
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
-
-_KIND_TITLES = {
-    "sts": "Semantic Similarity", "matryoshka": "Semantic Similarity by Embedding Size", "triplets": "Triplet Accuracy",
-    "retrieval": "Information Retrieval", "mteb": "MTEB Task",
-}  # fmt: skip
+from stsflow.tasks.suites import Suite
 
 
 class MetricRow(Record):
@@ -71,8 +67,11 @@ class SuiteBlock(Record):
 
     name: str
     title: str
-    kind: str
     heading: str
+    task_type: str
+    """What it measures, as the hub calls it."""
+    measured_as: str
+    """A sentence on how it measures; may be empty."""
     split: str
     rows: Fact
     data_digest: Fact
@@ -163,15 +162,17 @@ def _suite_block(
     if tuned.suite == recipe.headline_suite:
         roles.append("headline")
     source, suite = _source(run, "SuiteScores", tuned), recipe.evaluation.suites.get(tuned.suite)
+    told = Suite.of(tuned.kind)
     return SuiteBlock(
         name=tuned.suite,
         title=tuned.title or (prepared.title if prepared else "") or tuned.suite,
-        kind=tuned.kind,
-        heading=_KIND_TITLES.get(tuned.kind, tuned.kind.replace("_", " ").title()),
+        task_type=told.task_type,
+        measured_as=told.measured_as,
+        heading=told.heading,
         split=tuned.split or (prepared.split if prepared else "") or tuned.suite,
         rows=source.fact(f"suite.{tuned.suite}.rows", tuned.rows, "count"),
         data_digest=source.fact(f"suite.{tuned.suite}.data_digest", tuned.data_digest),
-        source=(prepared.source.uri or prepared.source.name) if prepared else "the package mteb",
+        source=(prepared.source.uri or prepared.source.name) if prepared else told.brings,
         license=suite.license if suite else "",
         language=suite.language if suite else (),
         roles=tuple(roles),

@@ -60,12 +60,8 @@ def card_header(
 
 
 def _result(block: SuiteBlock) -> JsonValue:
-    kinds = {
-        "sts": "semantic-similarity", "matryoshka": "semantic-similarity", "triplets": "triplet",
-        "retrieval": "information-retrieval",
-    }  # fmt: skip
     return {
-        "task": {"type": kinds.get(block.kind, block.kind.replace("_", "-")), "name": block.heading},
+        "task": {"type": block.task_type, "name": block.heading},
         "dataset": {"name": clean(block.title), "type": block.name, "split": clean(block.split)},
         "metrics": [
             {"type": row.name, "value": row.tuned.value, "name": row.name.replace("_", " ").title()}

@@ -22,7 +22,7 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.tokens import TokenReport
-from stsflow.tasks.suites import MtebSuite, Suite
+from stsflow.tasks.suites import Suite, suites_of_rows
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class MeasuredAgain:
         config = self.shipped.recipe.evaluation
         at_hand = {item.name for item in data.evaluation}
         suites = {name: suite for name, suite in config.suites.items() if name in at_hand}
-        left_out = [name for name, suite in config.suites.items() if isinstance(suite, MtebSuite)]
+        left_out = [name for name in config.suites if name not in suites_of_rows(config.suites)]
         if left_out:
             self.not_compared.append(f"Scores on {', '.join(left_out)}: such a task fetches its own data.")
         if not suites or not self.is_admitted:

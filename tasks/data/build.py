@@ -27,7 +27,7 @@ from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.sets.rows import write_rows
 from stsflow.tasks.sources import Access
-from stsflow.tasks.suites import MatryoshkaSuite, MtebSuite, RetrievalSuite, StsSuite, Suite, TripletSuite
+from stsflow.tasks.suites import Suite, SuiteOfRows, suites_of_rows
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class _Wanted:
 
     name: str
     role: Any
-    section: TrainingSet | StsSuite | MatryoshkaSuite | TripletSuite | RetrievalSuite
+    section: TrainingSet | SuiteOfRows
     source: SourceRef
 
 
@@ -86,9 +86,8 @@ def _prepare(
 def _fetched(train: Mapping[str, TrainingSet], suites: Mapping[str, Suite], access: Access) -> Iterator[_Wanted]:
     for name, section in train.items():
         yield _Wanted(name, "train", section, section.source.fetch(access))
-    for name, suite in suites.items():
-        if not isinstance(suite, MtebSuite):  # its package fetches its own data
-            yield _Wanted(name, "evaluation", suite, suite.source.fetch(access))
+    for name, suite in suites_of_rows(suites).items():
+        yield _Wanted(name, "evaluation", suite, suite.source.fetch(access))
 
 
 def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
@@ -138,7 +137,7 @@ def _build_set(wanted: _Wanted, folder: Path, findings: list[Finding]) -> Prepar
         raise DataError(_nothing_left(wanted, reading.rows, shaped.dropped, notes))
     findings += [*reading.findings, *shaped.findings]
     if not isinstance(section, TrainingSet):
-        findings += describe_gold(wanted.name, section.kind, table)
+        findings += describe_gold(wanted.name, section, table)
     return PreparedSet(
         name=wanted.name, role=wanted.role, shape=section.shape.kind, title=section.title or wanted.name, path=folder,
         columns=tuple(table.column_names), digest=write_rows(table, folder), rows=table.num_rows,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import DataConfig
 from stsflow.tasks.sources import Access
-from stsflow.tasks.suites import Suite
+from stsflow.tasks.suites import Suite, suites_of_rows
 
 
 def source_states(data: DataConfig, suites: Mapping[str, Suite]) -> dict[str, str]:
@@ -15,5 +15,4 @@ def source_states(data: DataConfig, suites: Mapping[str, Suite]) -> dict[str, st
     downloads = Workspace.here().downloads
     access = Access(data.root, downloads, data.download_timeout_seconds, data.download_retries)
     states = {f"training set {name}": section.source.state(access) for name, section in data.train.items()}
-    sources = {f"suite {name}": suite.source for name, suite in suites.items()}
-    return states | {name: source.state(access) for name, source in sources.items() if source is not None}
+    return states | {f"suite {name}": suite.source.state(access) for name, suite in suites_of_rows(suites).items()}

@@ -56,7 +56,7 @@ def _difference(
 ) -> Difference:  # fmt: skip
     found = Resampled()
     if config.resamples and a.pairs is not None and b.pairs is not None:
-        found = resampled(a.pairs, b.pairs, metric, config, workspace)
+        found = resampled(a.pairs, b.pairs, a.kind, metric, config, workspace)
     difference = b.metrics[metric] - a.metrics[metric]
     return Difference(
         suite=a.suite,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,15 +17,9 @@ from stsflow.tasks.made.code import code_of
 from stsflow.tasks.made.folder import find_or_make
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.evaluation import Interval
-from stsflow.tasks.statistics.bootstrap import (
-    bootstrap_correlations,
-    bootstrap_means,
-    maximum_over,
-    percentile_interval,
-)
-from stsflow.tasks.statistics.correlation import Floats
-from stsflow.tasks.statistics.permutation import paired_mean_permutation_p, paired_permutation_p
-from stsflow.tasks.statistics.similarity import SIMILARITIES
+from stsflow.tasks.statistics.bootstrap import percentile_interval
+from stsflow.tasks.suites import Suite
+from stsflow.tasks.suites.paired import Paired
 
 
 class Resampled(Record):
@@ -40,32 +34,38 @@ class Resampled(Record):
 
 
 def resampled(
-    first: Path, second: Path, metric: str, config: EvaluationConfig, workspace: Workspace | None = None
+    first: Path, second: Path, kind: str, metric: str, config: EvaluationConfig, workspace: Workspace | None = None
 ) -> Resampled:
-    """Interval, error and p-value of `metric` from two files of per-row scores of the same rows.
+    """Interval, error and p-value of a metric from two files of per-row scores of the same rows.
 
-    With a workspace it is kept there, found again by the bytes of both files, settings and code.
+    `kind` is the suite's; nothing is found where its metric does not follow from single rows. With a workspace it is
+    kept there, found again by the bytes of both files, settings and code.
     """
+    paired = Suite.of(kind).metric(metric).paired
+    if paired is None:
+        return Resampled()
 
     def make(_: Path) -> Resampled:
-        return _resample(read_parquet(first), read_parquet(second), metric, config)
+        return _resample(read_parquet(first), read_parquet(second), paired, config)
 
     if workspace is None:
         return make(first)
-    key = _fingerprint(first, second, metric, config)
+    key = _fingerprint(first, second, kind, metric, config)
     return find_or_make(workspace, "comparisons", key, Resampled, make, what="the comparison")
 
 
-def _fingerprint(first: Path, second: Path, metric: str, config: EvaluationConfig) -> str:
+def _fingerprint(first: Path, second: Path, kind: str, metric: str, config: EvaluationConfig) -> str:
     settings = config.model_dump(include={"resamples", "confidence", "seed"}, mode="json")
     files = (sha256_of_file(first), sha256_of_file(second))
-    return fingerprint(*files, metric, settings, code_of(__name__), versions()["numpy"])
+    return fingerprint(*files, kind, metric, settings, code_of(__name__), versions()["numpy"])
 
 
-def _resample(first: Mapping[str, Any], second: Mapping[str, Any], metric: str, config: EvaluationConfig) -> Resampled:
-    values = _differences(first, second, metric, config)
+def _resample(
+    first: Mapping[str, Any], second: Mapping[str, Any], paired: Paired, config: EvaluationConfig
+) -> Resampled:
+    values = paired.differences(first, second, config.resamples, config.seed)
     ends = percentile_interval(values, config.confidence)
-    p_value = _p_value(first, second, metric, config)
+    p_value = paired.p_value(first, second, config.resamples, config.seed)
     if np.isnan(ends.low):
         return Resampled(p_value=p_value)
     return Resampled(
@@ -73,39 +73,3 @@ def _resample(first: Mapping[str, Any], second: Mapping[str, Any], metric: str, 
         error=float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan"),
         p_value=p_value,
     )
-
-
-def _differences(first: Mapping[str, Any], second: Mapping[str, Any], metric: str, config: EvaluationConfig) -> Floats:
-    """Second minus first in each resample of the rows."""
-    if not _is_correlation(metric):
-        means = bootstrap_means({"first": first[metric], "second": second[metric]}, config.resamples, config.seed)
-        return means["second"] - means["first"]
-    kind, similarity = _split(metric)
-    names = SIMILARITIES if similarity == "max" else (similarity,)
-    columns = {f"{model}_{name}": rows[name] for model, rows in (("1", first), ("2", second)) for name in names}
-    values = bootstrap_correlations(first["gold"], columns, config.resamples, config.seed)[kind]
-    best = {model: maximum_over([values[f"{model}_{name}"] for name in names]) for model in ("1", "2")}
-    return best["2"] - best["1"]
-
-
-def _p_value(
-    first: Mapping[str, Any], second: Mapping[str, Any], metric: str, config: EvaluationConfig
-) -> float | None:
-    if not _is_correlation(metric):
-        return paired_mean_permutation_p(first[metric], second[metric], config.resamples, config.seed)
-    kind, similarity = _split(metric)
-    if similarity == "max":
-        return None
-    p_value = paired_permutation_p(
-        first["gold"], first[similarity], second[similarity], kind, config.resamples, config.seed
-    )
-    return None if np.isnan(p_value) else p_value
-
-
-def _is_correlation(metric: str) -> bool:
-    return metric.startswith(("pearson_", "spearman_"))
-
-
-def _split(metric: str) -> tuple[Literal["pearson", "spearman"], str]:
-    kind, _, similarity = metric.partition("_")
-    return ("pearson" if kind == "pearson" else "spearman"), similarity

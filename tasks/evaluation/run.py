@@ -26,7 +26,7 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.shapes import Shape
-from stsflow.tasks.suites import Suite
+from stsflow.tasks.suites import Suite, suites_of_rows
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +220,7 @@ def _place_files(suite: str, source: Path, target: Path) -> None:
 
 def _environment(config: EvaluationConfig) -> dict[str, str]:
     chosen = process_environment()
-    if any(suite.source is None for suite in config.suites.values()):
+    if len(suites_of_rows(config.suites)) < len(config.suites):
         # A suite that brings its own data may have to fetch it.
         return {name: value for name, value in chosen.items() if name not in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")}
     return chosen

@@ -6,16 +6,19 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stsflow.tasks.evaluation.embedded import Embedder
 from stsflow.tasks.ground.errors import EvaluationFailed
 from stsflow.tasks.records.data import PreparedSet
-from stsflow.tasks.records.evaluation import Interval
+from stsflow.tasks.records.evaluation import Interval, SuiteScores
 from stsflow.tasks.statistics.bootstrap import bootstrap_means, percentile_interval
 from stsflow.tasks.statistics.correlation import Floats
+
+if TYPE_CHECKING:
+    from stsflow.tasks.suites import Suite
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,21 @@ class Scoring:
     def plot_file(self) -> Path:
         """Where the figure of this suite goes."""
         return self.folder / f"{self.suite}.png"
+
+    def title(self, suite: Suite) -> str:
+        """What the suite is called in card and figures."""
+        return suite.title or self.data.title
+
+    def scores(self, suite: Suite, **found: Any) -> SuiteScores:
+        """The record of what was `found` (fields of SuiteScores), with what every suite says alike where it does not
+        say otherwise; the per-row scores are taken to be at `pairs_file`."""
+        alike: dict[str, Any] = {
+            "suite": self.suite, "kind": suite.kind_name(), "split": suite.split or self.suite,
+            "model_digest": self.model_digest, "primary": suite.primary, "pairs": self.pairs_file,
+        }  # fmt: skip
+        if self.prepared is not None:
+            alike |= {"title": self.title(suite), "data_digest": self.prepared.digest}
+        return SuiteScores(**{**alike, **found})
 
     def mean_intervals(self, columns: Mapping[str, Floats]) -> dict[str, Interval]:
         """Interval of each metric that is the mean of a column of per-row values; none without resamples."""

@@ -9,6 +9,7 @@ from stsflow.tasks.ground.errors import RecipeError
 from stsflow.tasks.recipe.messages import nearest
 from stsflow.tasks.recipe.prompts import check_prompts
 from stsflow.tasks.recipe.trainer_arguments import check_arguments, known_arguments
+from stsflow.tasks.suites import Suite
 
 if TYPE_CHECKING:
     from stsflow.tasks.recipe.sections import RunConfig
@@ -36,10 +37,11 @@ def check_parts_fit(recipe: RunConfig) -> None:
         if (name := getattr(recipe.evaluation, field)) is not None:
             _check_names(f"evaluation.{field}", [name], suites, "suite")
     if (choosing := recipe.choosing_suite) is not None:
-        if suites[choosing].kind != "sts":
+        if not suites[choosing].chooses:
+            able = " or ".join(repr(kind.kind_name()) for kind in Suite.members() if kind.chooses)
             raise RecipeError(
                 f"evaluation.choose_on: the suite {choosing!r} is of kind {suites[choosing].kind!r}; "
-                "only a suite of kind 'sts' can choose the checkpoint"
+                f"only a suite of kind {able} can choose the checkpoint"
             )
         metrics = suites[choosing].metrics
         if recipe.evaluation.choose_metric not in metrics:
@@ -80,9 +82,10 @@ def _check_comparable(recipe: RunConfig, where: str, named: Sequence[str]) -> No
     if recipe.evaluation.resamples == 0:
         raise RecipeError(f"{where}: models are compared by intervals, and evaluation.resamples is 0")
     for name in named or [recipe.headline_suite]:
-        if recipe.evaluation.suites[name].kind == "mteb":
+        suite = recipe.evaluation.suites[name]
+        if suite.metric(suite.primary).paired is None:
             raise RecipeError(
-                f"{where}: the suite {name!r} is of kind 'mteb', whose package gives no scores of single rows to "
+                f"{where}: the suite {name!r} is of kind {suite.kind!r}, which gives no scores of single rows to "
                 "compare models by; name another suite, or use minimum_score"
             )
 

@@ -356,7 +356,7 @@ class RunConfig(Section):
         if self.evaluation.choose_on:
             return self.evaluation.choose_on
         suites = self.evaluation.suites
-        return next((name for name, suite in suites.items() if suite.split == "dev" and suite.kind == "sts"), None)
+        return next((name for name, suite in suites.items() if suite.split == "dev" and suite.chooses), None)
 
     @property
     def headline_suite(self) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stsflow.tasks.statistics import SIMILARITIES
 from stsflow.tasks.statistics.correlation import Floats, pearson, spearman
 
-SIMILARITIES = ("cosine", "manhattan", "euclidean", "dot")
 CORRELATIONS = {"pearson": pearson, "spearman": spearman}
 
 # Cosines in float64 are right to about 1e-15; what differs by less than this is equal by mathematics, and must tie.

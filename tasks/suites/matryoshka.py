@@ -1,56 +1,93 @@
-"""Scoring of embeddings cut to their first numbers (Kusupati et al., Matryoshka Representation Learning, 2022)."""
+"""Embeddings cut to their first numbers (Kusupati et al., Matryoshka Representation Learning, 2022)."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from stsflow.tasks.evaluation.scoring import Scoring, clean_rows, read_columns, write_parquet
-from stsflow.tasks.ground.errors import EvaluationFailed
-from stsflow.tasks.records.evaluation import SuiteScores
-from stsflow.tasks.statistics.bootstrap import bootstrap_correlations
-from stsflow.tasks.statistics.correlation import Floats
-from stsflow.tasks.statistics.similarity import CORRELATIONS, pair_similarities
-from stsflow.tasks.suites import MatryoshkaSuite
+from pydantic import Field
+
+from stsflow.tasks.ground.errors import EvaluationFailed, RecipeError
+from stsflow.tasks.ground.schema import Dimension
+from stsflow.tasks.suites.scored_pairs import ScoredPairsSuite
+
+if TYPE_CHECKING:
+    from stsflow.tasks.evaluation.scoring import Scoring
+    from stsflow.tasks.records.evaluation import SuiteScores
+    from stsflow.tasks.records.models import BaseModelRef
+    from stsflow.tasks.statistics.correlation import Floats
 
 
-def score_matryoshka(suite: MatryoshkaSuite, scoring: Scoring) -> SuiteScores:
-    """Correlations of the cosine at every size; writes `<suite>.parquet` with a column `cosine_<size>` for each.
+class MatryoshkaSuite(ScoredPairsSuite):
+    """Semantic textual similarity with embeddings cut to their first numbers: what a smaller index would cost.
 
-    Raises EvaluationFailed when a size exceeds the model's.
+    Metrics are `pearson_cosine_<size>` and `spearman_cosine_<size>`; the largest size gives the primary one.
     """
-    columns = read_columns(scoring.data)
-    gold = np.asarray(columns["score"], dtype=np.float64)
-    first, second = scoring.embedder.embed(columns["sentence1"], columns["sentence2"])
-    if max(suite.dimensions) > first.shape[1]:
-        raise EvaluationFailed(
-            f"evaluation.suites.{scoring.suite}.dimensions: found {max(suite.dimensions)}; embeddings of "
-            f"{scoring.model_name} have {first.shape[1]} numbers"
+
+    kind: Literal["matryoshka"] = "matryoshka"
+    heading: ClassVar[str] = "Semantic Similarity by Embedding Size"
+    task_type: ClassVar[str] = "semantic-similarity"
+    dimensions: tuple[Dimension, ...] = Field(min_length=1, max_length=64)
+    """Sizes to cut embeddings to; none may exceed the model's own."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics, largest size first."""
+        return tuple(f"{kind}_cosine_{size}" for size in self._sizes for kind in ("pearson", "spearman"))
+
+    @property
+    def primary(self) -> str:
+        """Spearman's of the largest size."""
+        return f"spearman_cosine_{max(self.dimensions)}"
+
+    @property
+    def _sizes(self) -> list[int]:
+        return sorted(set(self.dimensions), reverse=True)
+
+    def require(self, where: str, base: BaseModelRef) -> None:
+        """RecipeError for a size beyond the model's own."""
+        if max(self.dimensions) > base.dimension:
+            raise RecipeError(
+                f"{where}.dimensions: found {max(self.dimensions)}; embeddings of {base.name} have "
+                f"{base.dimension} numbers"
+            )
+
+    def score(self, scoring: Scoring) -> SuiteScores:
+        """Correlations of the cosine at every size; writes `<suite>.parquet` with a column `cosine_<size>` for each.
+
+        Raises EvaluationFailed when a size exceeds the model's.
+        """
+        import numpy as np
+
+        from stsflow.tasks.evaluation.scoring import clean_rows, read_columns, write_parquet
+        from stsflow.tasks.statistics.similarity import pair_similarities
+
+        columns = read_columns(scoring.data)
+        gold = np.asarray(columns["score"], dtype=np.float64)
+        first, second = scoring.embedder.embed(columns["sentence1"], columns["sentence2"])
+        if max(self.dimensions) > first.shape[1]:
+            raise EvaluationFailed(
+                f"evaluation.suites.{scoring.suite}.dimensions: found {max(self.dimensions)}; embeddings of "
+                f"{scoring.model_name} have {first.shape[1]} numbers"
+            )
+        cosines = {
+            f"cosine_{size}": pair_similarities(first[:, :size], second[:, :size])["cosine"] for size in self._sizes
+        }
+        texts = {"sentence1": columns["sentence1"], "sentence2": columns["sentence2"]}
+        write_parquet(scoring.pairs_file, {"row": list(range(len(gold))), **texts, "gold": gold, **cosines})
+        clean = clean_rows(scoring.data)
+        return scoring.scores(
+            self,
+            rows=len(gold),
+            metrics=_correlations(cosines, gold),
+            intervals={} if not scoring.resamples else scoring.intervals(_bootstrapped(cosines, gold, scoring)),
+            clean={} if clean is None else _correlations({name: c[clean] for name, c in cosines.items()}, gold[clean]),
+            clean_rows=None if clean is None else len(clean),
         )
-    cosines = {
-        f"cosine_{size}": pair_similarities(first[:, :size], second[:, :size])["cosine"]
-        for size in sorted(set(suite.dimensions), reverse=True)
-    }
-    texts = {"sentence1": columns["sentence1"], "sentence2": columns["sentence2"]}
-    write_parquet(scoring.pairs_file, {"row": list(range(len(gold))), **texts, "gold": gold, **cosines})
-    clean = clean_rows(scoring.data)
-    return SuiteScores(
-        suite=scoring.suite,
-        kind=suite.kind,
-        title=suite.title or scoring.data.title,
-        split=suite.split or scoring.suite,
-        rows=len(gold),
-        data_digest=scoring.data.digest,
-        model_digest=scoring.model_digest,
-        primary=suite.primary,
-        metrics=_correlations(cosines, gold),
-        intervals={} if not scoring.resamples else scoring.intervals(_bootstrapped(cosines, gold, scoring)),
-        clean={} if clean is None else _correlations({name: c[clean] for name, c in cosines.items()}, gold[clean]),
-        clean_rows=None if clean is None else len(clean),
-        pairs=scoring.pairs_file,
-    )
 
 
 def _correlations(cosines: dict[str, Floats], gold: Floats) -> dict[str, float]:
+    from stsflow.tasks.statistics.similarity import CORRELATIONS
+
     return {
         f"{kind}_{name}": correlate(column, gold)
         for name, column in cosines.items()
@@ -59,5 +96,7 @@ def _correlations(cosines: dict[str, Floats], gold: Floats) -> dict[str, float]:
 
 
 def _bootstrapped(cosines: dict[str, Floats], gold: Floats, scoring: Scoring) -> dict[str, Floats]:
+    from stsflow.tasks.statistics.bootstrap import bootstrap_correlations
+
     values = bootstrap_correlations(gold, cosines, scoring.resamples, scoring.seed)
     return {f"{kind}_{name}": column for kind, columns in values.items() for name, column in columns.items()}

@@ -1,67 +1,116 @@
-"""Scoring of semantic textual similarity: ten metrics with intervals, clean rows, subsets, slices, per-pair scores."""
+"""Semantic textual similarity: ten correlations with intervals, clean rows, subsets, slices and per-pair scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
+from pydantic import model_validator
 
-from stsflow.tasks.evaluation.plots import plot_scatter
-from stsflow.tasks.evaluation.scoring import Scoring, clean_rows, read_columns, write_parquet
-from stsflow.tasks.evaluation.slices import slice_rows
-from stsflow.tasks.records.evaluation import Interval, SuiteScores
-from stsflow.tasks.statistics.bootstrap import bootstrap_correlations, maximum_over
-from stsflow.tasks.statistics.correlation import Floats
-from stsflow.tasks.statistics.similarity import SIMILARITIES, pair_similarities, sts_metrics
-from stsflow.tasks.suites import StsSuite
+from stsflow.tasks.statistics import SIMILARITIES
+from stsflow.tasks.suites.scored_pairs import ScoredPairsSuite
+
+if TYPE_CHECKING:
+    from stsflow.tasks.evaluation.embedded import Embeddings
+    from stsflow.tasks.evaluation.scoring import Scoring
+    from stsflow.tasks.records.evaluation import Interval, SuiteScores
+    from stsflow.tasks.statistics.correlation import Floats
+
+STS_METRICS = tuple(
+    f"{correlation}_{similarity}" for similarity in (*SIMILARITIES, "max") for correlation in ("pearson", "spearman")
+)
 
 
-def score_sts(suite: StsSuite, scoring: Scoring) -> SuiteScores:
-    """Score a model on scored pairs; writes `<suite>.parquet` (one row a pair) and `<suite>.png` (scatter plot)."""
-    columns = read_columns(scoring.data)
-    gold = np.asarray(columns["score"], dtype=np.float64)
-    similarities = pair_similarities(*scoring.embedder.embed(columns["sentence1"], columns["sentence2"]))
-    metrics = sts_metrics(similarities, gold)
-    clean = clean_rows(scoring.data)
-    kept = {name: values for name, values in columns.items() if name not in ("sentence1", "sentence2", "score")}
-    slices = slice_rows(columns["sentence1"], columns["sentence2"], gold)
-    write_parquet(
-        scoring.pairs_file,
-        {
-            "row": list(range(len(gold))), "sentence1": columns["sentence1"], "sentence2": columns["sentence2"],
-            "gold": gold, **similarities, **kept,
-        },
-    )  # fmt: skip
-    title = suite.title or scoring.data.title
-    plot_scatter(
-        gold, similarities["cosine"], scoring.plot_file,
-        title=f"{title}: {scoring.model_name}", spearman=metrics["spearman_cosine"],
-    )  # fmt: skip
-    return SuiteScores(
-        suite=scoring.suite,
-        kind=suite.kind,
-        title=title,
-        split=suite.split or scoring.suite,
-        rows=len(gold),
-        data_digest=scoring.data.digest,
-        model_digest=scoring.model_digest,
-        primary=suite.primary,
-        metrics=metrics,
-        intervals=sts_intervals(similarities, gold, scoring),
-        clean={} if clean is None else metrics_of_rows(similarities, gold, clean),
-        clean_rows=None if clean is None else len(clean),
-        subsets={} if suite.subsets_by is None else _subsets(similarities, gold, columns[suite.subsets_by]),
-        slices={
-            name: {suite.primary: metrics_of_rows(similarities, gold, rows)[suite.primary], "rows": float(len(rows))}
-            for name, rows in slices.items()
-        },
-        pairs=scoring.pairs_file,
-        plot=scoring.plot_file,
+class StsSuite(ScoredPairsSuite):
+    """Semantic textual similarity: correlation of the model's similarities with gold scores (ten metrics)."""
+
+    kind: Literal["sts"] = "sts"
+    heading: ClassVar[str] = "Semantic Similarity"
+    task_type: ClassVar[str] = "semantic-similarity"
+    measured_as: ClassVar[str] = (
+        "Evaluated as [EmbeddingSimilarityEvaluator]"
+        "(https://sbert.net/docs/package_reference/sentence_transformer/evaluation.html) does: correlations of the "
+        "model's similarities with the gold scores"
     )
+    looked_at_first: ClassVar[tuple[str, ...]] = ("spearman_cosine", "pearson_cosine")
+    chooses: ClassVar[bool] = True
+    subsets_by: str | None = None
+    """A kept column (see `shape.keep`), such as `genre`, whose values are scored apart as well."""
+
+    @model_validator(mode="after")
+    def _subsets_are_kept(self) -> Self:
+        if self.subsets_by is not None and self.subsets_by not in self.shape.keep:
+            raise ValueError(f"`subsets_by` names {self.subsets_by!r}, which is not among the columns of `shape.keep`")
+        return self
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Pearson and Spearman of each similarity and of the best one."""
+        return STS_METRICS
+
+    @property
+    def primary(self) -> str:
+        """Spearman's of the cosine."""
+        return "spearman_cosine"
+
+    @classmethod
+    def metrics_while_training(
+        cls, columns: Mapping[str, list[Any]], embed: Callable[..., tuple[Embeddings, ...]]
+    ) -> dict[str, float]:
+        """All ten."""
+        from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
+
+        similarities = pair_similarities(*embed(columns["sentence1"], columns["sentence2"]))
+        return sts_metrics(similarities, columns["score"])
+
+    def score(self, scoring: Scoring) -> SuiteScores:
+        """Score a model on scored pairs; writes `<suite>.parquet` (one row a pair) and `<suite>.png` (scatter plot)."""
+        import numpy as np
+
+        from stsflow.tasks.evaluation.plots import plot_scatter
+        from stsflow.tasks.evaluation.scoring import clean_rows, read_columns, write_parquet
+        from stsflow.tasks.evaluation.slices import slice_rows
+        from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
+
+        columns = read_columns(scoring.data)
+        gold = np.asarray(columns["score"], dtype=np.float64)
+        similarities = pair_similarities(*scoring.embedder.embed(columns["sentence1"], columns["sentence2"]))
+        metrics = sts_metrics(similarities, gold)
+        clean = clean_rows(scoring.data)
+        kept = {name: values for name, values in columns.items() if name not in ("sentence1", "sentence2", "score")}
+        slices = slice_rows(columns["sentence1"], columns["sentence2"], gold)
+        write_parquet(
+            scoring.pairs_file,
+            {
+                "row": list(range(len(gold))), "sentence1": columns["sentence1"], "sentence2": columns["sentence2"],
+                "gold": gold, **similarities, **kept,
+            },
+        )  # fmt: skip
+        title = scoring.title(self)
+        plot_scatter(
+            gold, similarities["cosine"], scoring.plot_file,
+            title=f"{title}: {scoring.model_name}", spearman=metrics["spearman_cosine"],
+        )  # fmt: skip
+        return scoring.scores(
+            self,
+            rows=len(gold),
+            metrics=metrics,
+            intervals=_intervals(similarities, gold, scoring),
+            clean={} if clean is None else _of_rows(similarities, gold, clean),
+            clean_rows=None if clean is None else len(clean),
+            subsets={} if self.subsets_by is None else _subsets(similarities, gold, columns[self.subsets_by]),
+            slices={
+                name: {self.primary: _of_rows(similarities, gold, rows)[self.primary], "rows": float(len(rows))}
+                for name, rows in slices.items()
+            },
+            plot=scoring.plot_file,
+        )
 
 
-def sts_intervals(similarities: Mapping[str, Floats], gold: Floats, scoring: Scoring) -> dict[str, Interval]:
+def _intervals(similarities: Mapping[str, Floats], gold: Floats, scoring: Scoring) -> dict[str, Interval]:
     """Bootstrap interval of each of the ten metrics; none when the recipe asks for no resamples."""
+    from stsflow.tasks.statistics.bootstrap import bootstrap_correlations, maximum_over
+
     if not scoring.resamples:
         return {}
     values = bootstrap_correlations(gold, similarities, scoring.resamples, scoring.seed)
@@ -71,18 +120,21 @@ def sts_intervals(similarities: Mapping[str, Floats], gold: Floats, scoring: Sco
     return scoring.intervals(by_metric)
 
 
-def metrics_of_rows(
-    similarities: Mapping[str, Floats], gold: Floats, rows: Sequence[int] | np.ndarray
-) -> dict[str, float]:
+def _of_rows(similarities: Mapping[str, Floats], gold: Floats, rows: Sequence[int] | Any) -> dict[str, float]:
     """The ten metrics on some rows alone."""
+    import numpy as np
+
+    from stsflow.tasks.statistics.similarity import sts_metrics
+
     chosen = np.asarray(rows, dtype=np.intp)
     return sts_metrics({name: values[chosen] for name, values in similarities.items()}, gold[chosen])
 
 
 def _subsets(similarities: Mapping[str, Floats], gold: Floats, values: Sequence[object]) -> dict[str, dict[str, float]]:
+    import numpy as np
+
     labels = np.array([str(value) for value in values])
     rows = {str(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
     return {
-        label: {**metrics_of_rows(similarities, gold, chosen), "rows": float(len(chosen))}
-        for label, chosen in rows.items()
+        label: {**_of_rows(similarities, gold, chosen), "rows": float(len(chosen))} for label, chosen in rows.items()
     }

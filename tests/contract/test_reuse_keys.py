@@ -41,7 +41,7 @@ STAGES = {
     ),
     "comparisons": (
         "evaluation.resampled",
-        "evaluation.scoring statistics.permutation statistics.bootstrap",
+        "evaluation.scoring suites.paired statistics.permutation statistics.bootstrap",
         "training.trainer card.render evaluation.worker",
     ),
 }

@@ -196,7 +196,7 @@ def test_what_does_not_fit_is_named(recipe: Path, override: str, expected: list[
         ("evaluation.resamples=0", "models are compared by intervals, and evaluation.resamples is 0"),
         (
             "evaluation.suites={board: {kind: mteb, task: KorSTS}}",
-            "the suite 'board' is of kind 'mteb', whose package gives no scores of single rows",
+            "the suite 'board' is of kind 'mteb', which gives no scores of single rows",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from small_recipe import stsflow
 
 from stsflow.tasks.data.build import prepare_evaluation
-from stsflow.tasks.evaluation.adhoc import in_options, suite_of_file
+from stsflow.tasks.evaluation.adhoc import in_options, name_of_file, suite_of_file
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.workspace import Workspace
 
@@ -90,3 +90,29 @@ def test_the_command_passes_its_options_on(tmp_path: Path, tiny_bert: Path) -> N
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "pairs.csv, line 2: the score of file is 9, outside of 0 to 5 (--score-range)." in done.stderr
+
+
+def test_file_becomes_a_suite_with_its_columns_and_scale(tmp_path: Path) -> None:
+    file = tmp_path / "Our Pairs v2.tsv"
+    file.write_text("a\tb\tgold\n", encoding="utf-8")
+    ((name, suite),) = suite_of_file(file, ("a", "b", "gold"), (1.0, 4.0)).items()
+    assert name == "our-pairs-v2"
+    assert (suite.shape.sentence1, suite.shape.sentence2, suite.shape.score) == ("a", "b", "gold")
+    assert suite.shape.score_range == (1.0, 4.0)
+    assert suite.source.kind == "files" and suite.source.paths == (str(file),)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("sts-test.tsv", "sts-test"), ("a.b.csv.gz", "a"), ("한국어.tsv", "file"), ("A__b.tsv", "a-b")]
+)
+def test_suite_is_called_after_the_file(file: str, name: str) -> None:
+    assert name_of_file(Path(file)) == name
+
+
+def test_missing_file_and_upside_down_range_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--data .*gone\.tsv: there is no such file"):
+        suite_of_file(tmp_path / "gone.tsv")
+    file = tmp_path / "rows.tsv"
+    file.write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match="--score-range 5 0: the first number must be the smaller one"):
+        suite_of_file(file, score_range=(5.0, 0.0))

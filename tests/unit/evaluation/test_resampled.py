@@ -36,32 +36,32 @@ def kept(workspace: Workspace) -> list[Path]:
 
 
 def test_the_same_scores_are_not_resampled_twice(scores: tuple[Path, Path], workspace: Workspace) -> None:
-    first = resampled(*scores, "spearman_cosine", CONFIG, workspace)
+    first = resampled(*scores, "sts", "spearman_cosine", CONFIG, workspace)
     assert first.interval is not None and first.p_value is not None
     (file,) = kept(workspace)
     # What is in the file is what comes back: it was read, not worked out again.
     first.model_copy(update={"p_value": 0.123}).write(file)
     seal(file.parent)
-    assert resampled(*scores, "spearman_cosine", CONFIG, workspace).p_value == 0.123
-    assert resampled(*scores, "spearman_cosine", CONFIG) == first
+    assert resampled(*scores, "sts", "spearman_cosine", CONFIG, workspace).p_value == 0.123
+    assert resampled(*scores, "sts", "spearman_cosine", CONFIG) == first
 
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_what_was_kept_and_is_damaged_is_worked_out_again(
     scores: tuple[Path, Path], workspace: Workspace, sealed: bool
 ) -> None:
-    first = resampled(*scores, "spearman_cosine", CONFIG, workspace)
+    first = resampled(*scores, "sts", "spearman_cosine", CONFIG, workspace)
     (file,) = kept(workspace)
     file.write_bytes(file.read_bytes()[:40])
     if sealed:
         seal(file.parent)
-    assert resampled(*scores, "spearman_cosine", CONFIG, workspace) == first
-    assert resampled(*scores, "spearman_cosine", CONFIG, workspace) == first
+    assert resampled(*scores, "sts", "spearman_cosine", CONFIG, workspace) == first
+    assert resampled(*scores, "sts", "spearman_cosine", CONFIG, workspace) == first
 
 
 @pytest.mark.parametrize("change", ["a row", "the metric", "the seed", "the resamples", "the order"])
 def test_anything_else_is_resampled(change: str, scores: tuple[Path, Path], workspace: Workspace) -> None:
-    resampled(*scores, "spearman_cosine", CONFIG, workspace)
+    resampled(*scores, "sts", "spearman_cosine", CONFIG, workspace)
     one, other = scores
     if change == "a row":
         table = pq.read_table(other)
@@ -72,10 +72,10 @@ def test_anything_else_is_resampled(change: str, scores: tuple[Path, Path], work
         one, other = other, one
     metric = "pearson_cosine" if change == "the metric" else "spearman_cosine"
     config = {"the seed": {"seed": 9}, "the resamples": {"resamples": 201}}.get(change, {})
-    resampled(one, other, metric, CONFIG.model_copy(update=config), workspace)
+    resampled(one, other, "sts", metric, CONFIG.model_copy(update=config), workspace)
     assert len(kept(workspace)) == 2
 
 
 def test_without_a_workspace_nothing_is_kept(scores: tuple[Path, Path], workspace: Workspace) -> None:
-    resampled(*scores, "spearman_cosine", CONFIG)
+    resampled(*scores, "sts", "spearman_cosine", CONFIG)
     assert kept(workspace) == []

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from models import SENTENCES
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from stsflow.tasks.evaluation.worker import EvaluationSpec, evaluate
 from stsflow.tasks.ground.errors import EvaluationFailed
+from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.sources import FilesSource
 from stsflow.tasks.suites import MatryoshkaSuite, RetrievalSuite, Suite, TripletSuite
@@ -142,8 +143,11 @@ def test_size_beyond_the_models_own_is_refused(
 
 
 def test_suites_are_told_apart_by_kind_and_refuse_each_others_fields() -> None:
-    adapter: TypeAdapter[Any] = TypeAdapter(Suite)
     source = {"kind": "files", "paths": ["rows.tsv"]}
-    assert adapter.validate_python({"kind": "triplets", "source": source}).metrics[0] == "accuracy_cosine"
+
+    def suite(**fields: Any) -> Suite:
+        return EvaluationConfig.model_validate({"suites": {"one": {"source": source, **fields}}}).suites["one"]
+
+    assert suite(kind="triplets").metrics[0] == "accuracy_cosine"
     with pytest.raises(ValidationError, match="dimensions"):
-        adapter.validate_python({"kind": "sts", "source": source, "dimensions": [8]})
+        suite(kind="sts", dimensions=[8])

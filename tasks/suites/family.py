@@ -1,0 +1,131 @@
+"""What a model is measured on: the family of suites, and what the rest of the product must know of each kind."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from stsflow.tasks.ground.family import Kind
+from stsflow.tasks.ground.names import Language, Licence
+from stsflow.tasks.ground.schema import MOST_ROWS
+from stsflow.tasks.shapes import Shape
+from stsflow.tasks.sources import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stsflow.tasks.evaluation.embedded import Embeddings
+    from stsflow.tasks.evaluation.scoring import Scoring
+    from stsflow.tasks.records.evaluation import SuiteScores
+    from stsflow.tasks.records.models import BaseModelRef
+    from stsflow.tasks.suites.paired import Paired
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of a metric, whatever it came out as."""
+
+    low: float = -inf
+    high: float = inf
+    higher_is_better: bool = True
+    paired: Paired | None = None
+    """How two models are compared by it on the same rows; None: it does not follow from values of single rows."""
+
+    def gain(self, difference: float) -> float:
+        """The difference of two models with the sign that says which is better: above 0, the second one."""
+        return difference if self.higher_is_better else -difference
+
+
+class Suite(Kind):
+    """One thing that a model is measured on.
+
+    A kind states its metrics, how a model is scored, and the words in which that is told.
+    """
+
+    split: str = ""
+    """Name of the split for the card, such as `dev` or `test`; default: the suite's own name."""
+    title: str = ""
+    """Name for the card; default: the suite's own name."""
+    language: tuple[Language, ...] = ()
+    """Language codes of the texts."""
+    license: Licence = ""
+    """Licence of the data (SPDX identifier, lower case)."""
+    expect_rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
+    """Rows that the source must have; another number is refused."""
+
+    heading: ClassVar[str] = "Evaluation"
+    """What it measures, as a heading of the card."""
+    task_type: ClassVar[str] = "sentence-similarity"
+    """What it measures, as the hub calls it in a card's header."""
+    measured_as: ClassVar[str] = ""
+    """A sentence of the card, in markdown and without its full stop, on how it measures."""
+    brings: ClassVar[str] = ""
+    """What it has its rows from, when the data stage prepares none."""
+    looked_at_first: ClassVar[tuple[str, ...]] = ()
+    """Metrics that a person looks at first, in short tables; none: all of them."""
+    chooses: ClassVar[bool] = False
+    """Whether the checkpoint may be chosen on it; it then has `metrics_while_training`."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[str, ...]:
+        """Names of its metrics, in the order of its tables."""
+
+    @property
+    @abstractmethod
+    def primary(self) -> str:
+        """The metric that it is judged by where none is named."""
+
+    @classmethod
+    @abstractmethod
+    def metric(cls, name: str) -> Metric:
+        """What is known of the metric `name`, of any suite of this kind."""
+
+    @abstractmethod
+    def score(self, scoring: Scoring) -> SuiteScores:
+        """Score one model on this suite; leaves its files in the scoring's folder."""
+
+    @classmethod
+    def metrics_while_training(
+        cls, columns: Mapping[str, list[Any]], embed: Callable[..., tuple[Embeddings, ...]]
+    ) -> dict[str, float]:
+        """Its metrics on prepared rows, without files and intervals; `embed` gives the embeddings of lists of texts."""
+        raise NotImplementedError(f"no checkpoint is chosen on a suite of kind {cls.kind_name()!r}")
+
+    def require(self, where: str, base: BaseModelRef) -> None:
+        """Raise RecipeError or PreconditionError when no model made from `base` can be scored on it here.
+
+        `where` is its place in the recipe.
+        """
+
+    def why_undefined(self, name: str, rows: pa.Table) -> str:  # noqa: ARG002 - for kinds that need it
+        """Why its metrics are not defined on these rows, in words; empty when they are.
+
+        Raises DataError for rows on which no model can be scored at all; `name` is the suite's.
+        """
+        return ""
+
+
+class SuiteOfRows(Suite):
+    """A suite whose rows the data stage prepares; any other brings its own data."""
+
+    source: Source
+    """Where the rows come from."""
+    shape: Shape
+    """What the rows become."""
+
+
+def suites_of_rows(suites: Mapping[str, Suite]) -> dict[str, SuiteOfRows]:
+    """Those of `suites` whose rows the data stage prepares."""
+    return {name: suite for name, suite in suites.items() if isinstance(suite, SuiteOfRows)}
+
+
+def require_suites(suites: Mapping[str, Suite], base: BaseModelRef) -> None:
+    """Raise when a suite cannot be scored on a model made from `base`; see `Suite.require`."""
+    for name, suite in suites.items():
+        suite.require(f"evaluation.suites.{name}", base)

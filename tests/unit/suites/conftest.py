@@ -1,0 +1,5 @@
+"""What suites are scored on."""
+
+from scored_suites import other_model, pair_columns, prepare, small_model, spec
+
+__all__ = ["other_model", "pair_columns", "prepare", "small_model", "spec"]
