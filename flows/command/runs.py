@@ -29,6 +29,7 @@ def run(
     """Train, evaluate, write the card and record all of it."""
     from stsflow.flows.command.terminal import ERR, OUT, prepare_process, require_room
     from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
+    from stsflow.tasks.ground.loading import without_collection
     from stsflow.tasks.ground.schema import LARGEST_SEED
     from stsflow.tasks.ground.workspace import Workspace
 
@@ -44,25 +45,22 @@ def run(
     _end_on_sigterm()
     start_embedded_server()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
-    from stsflow.flows.ops.truthful_flow_runs import cancelled_when_stopped
-    from stsflow.tasks.tracking.store import Store
+    with without_collection():
+        from stsflow.flows.finetune import finetune
+        from stsflow.flows.ops.truthful_flow_runs import cancelled_when_stopped
+        from stsflow.flows.seeds import finetune_with_seeds
+        from stsflow.flows.summary import print_summary
+        from stsflow.tasks.tracking.store import Store
 
-    Store(Workspace.here())  # MLflow keeps what it opens: done here, it costs nothing while Prefect's server gets ready
-
+        Store(Workspace.here())  # MLflow keeps what it opens: it costs nothing while Prefect's server gets ready
     with cancelled_when_stopped(Workspace.here()):
+        wait_for_embedded_server()
         if seeds > 1:
-            from stsflow.flows.seeds import finetune_with_seeds
-
-            wait_for_embedded_server()
             study = finetune_with_seeds(config, seeds=seeds, fresh=fresh)
             print_result(study, as_json, lambda: study.show(OUT))
-            return
-        from stsflow.flows.finetune import finetune
-        from stsflow.flows.summary import print_summary
-
-        wait_for_embedded_server()
-        summary = finetune(config, fresh=fresh, resume=resume)
-        print_result(summary, as_json, lambda: print_summary(summary, OUT))
+        else:
+            summary = finetune(config, fresh=fresh, resume=resume)
+            print_result(summary, as_json, lambda: print_summary(summary, OUT))
 
 
 @commands.command(epilog="Example: stsflow plan flows/recipes/gte-multilingual-korean.yaml --no-probe")
@@ -78,11 +76,13 @@ def plan(
 ) -> None:
     """Say what a recipe will really do, before anything is trained."""
     from stsflow.flows.command.terminal import OUT, prepare_process
+    from stsflow.tasks.ground.loading import without_collection
 
     prepare_process(verbose=verbose)
     config = read_recipe(recipe, overrides)
-    from stsflow.flows.plan import plan_recipe
-    from stsflow.tasks.plan.report import print_plan
+    with without_collection():
+        from stsflow.flows.plan import plan_recipe
+        from stsflow.tasks.plan.report import print_plan
 
     report = plan_recipe(config, probe=probe)
     print_result(report, as_json, lambda: print_plan(report, OUT))

@@ -26,6 +26,7 @@ from stsflow.flows.ops.configured_prefect import names_a_prefect_server, require
 from stsflow.tasks.ground.child import GUARD_VARIABLE, guard, last_lines, python_module
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.lease import holder_of, lease
+from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.sqlite import require_usable
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE
@@ -116,7 +117,9 @@ def main() -> None:
     """Serve on the socket that the command line names, until the parent ends."""
     # Not the kernel's signal: it comes when the thread ends that started this process, whichever that was.
     guard(kernel_too=False)
-    import uvicorn
+    with without_collection():
+        import uvicorn
+        from prefect.server.api.server import create_app
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -125,7 +128,7 @@ def main() -> None:
             with lease(_home() / START_LOCK, poll_seconds=0.2):
                 await super().startup(sockets)
 
-    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
+    config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on")
     Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from stsflow.tasks.ground.child import guard
 from stsflow.tasks.ground.errors import Refused
+from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedSet
@@ -94,7 +95,8 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
 
 def load(model: ModelSpec, device: str) -> Encoder:
     """The model in float32 from the local disk: as it was saved, or as the recipe wants its base."""
-    from stsflow.tasks.models.loading import load_encoder
+    with without_collection():
+        from stsflow.tasks.models.loading import load_encoder
 
     pooling = "keep" if model.base is None else model.base.pooling
     return load_encoder(model.path if model.base is None else model.base, device=device, pooling=pooling)

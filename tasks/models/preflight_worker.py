@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from stsflow.tasks.ground.child import guard
+from stsflow.tasks.ground.loading import without_collection
 
 
 def main() -> None:
@@ -17,7 +18,8 @@ def main() -> None:
     asked = CheckRequest.load(Path(sys.argv[1]))
     # Of writable memory: before the libraries are loaded, so that nothing can take more.
     resource.setrlimit(resource.RLIMIT_DATA, (asked.memory_bytes, asked.memory_bytes))
-    from stsflow.tasks.models.soundness import find_faults
+    with without_collection():
+        from stsflow.tasks.models.soundness import find_faults
 
     found = find_faults(asked.model, asked.texts, asked.result.parent)
     Checked(findings=tuple(found)).write(asked.result)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stsflow.tasks.ground.child import guard
+from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.training.request import WorkerSpec
@@ -54,7 +55,8 @@ def main(arguments: list[str]) -> int:
     rank = int(os.environ.get("RANK", "0"))
     try:
         with sole_worker(folder.root / f"worker-{rank}.lock"):
-            from stsflow.tasks.training.session import run_session
+            with without_collection():
+                from stsflow.tasks.training.session import run_session
 
             run_session(spec, folder, rank)
     except Exception as error:  # whatever it is, the watching process must learn of it in one sentence
