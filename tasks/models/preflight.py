@@ -155,13 +155,15 @@ def memory_limit(parameters: int) -> int:
 
 def sample_texts(data: PreparedData) -> tuple[str, ...]:
     """Distinct texts of the prepared data: up to 64 of each text column, evenly spread, in order."""
+    import pyarrow as pa
+
     from stsflow.tasks.sets.rows import read_rows
 
     texts: dict[str, None] = {}
     for prepared in (*data.train, *data.evaluation):
         rows = read_rows(prepared)
         step = max(1, rows.num_rows // TEXTS_OF_A_COLUMN)
-        chosen = rows.take(range(0, rows.num_rows, step)[:TEXTS_OF_A_COLUMN])
+        chosen = rows.take(pa.array(range(0, rows.num_rows, step)[:TEXTS_OF_A_COLUMN], pa.int64()))
         for column in prepared.roles.texts:
             texts.update(dict.fromkeys(filter(None, chosen[column].to_pylist())))  # a passage nobody asks for is empty
     return tuple(texts)
