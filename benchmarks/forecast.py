@@ -27,7 +27,7 @@ from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest, training_request
-from stsflow.tasks.training.run import train
+from stsflow.tasks.training.run import train_in_child
 
 RECIPE = Path(__file__).parents[1] / "flows" / "recipes" / "kornlu-minilm.yaml"
 
@@ -40,7 +40,7 @@ def run(request: TrainingRequest, workspace: Workspace) -> tuple[TrainedModel, M
     def note(events: list[Event]) -> None:
         first.update({event.step: event.values for event in events if event.kind == "progress" and event.step == 1})
 
-    return train(request, workspace.training(request.fingerprint), on_event=note), first[1]
+    return train_in_child(request, workspace.training(request.fingerprint), on_event=note), first[1]
 
 
 def main() -> None:

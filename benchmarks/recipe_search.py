@@ -24,7 +24,7 @@ from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.training.request import training_request
-from stsflow.tasks.training.run import train
+from stsflow.tasks.training.run import train_in_child
 
 RECIPE = Path(__file__).resolve().parents[1] / "flows/recipes/kornlu-minilm.yaml"
 
@@ -61,7 +61,7 @@ def once(settings: tuple[str, ...], folder: Path, place: Path) -> dict[str, Any]
     workspace = Workspace(folder / "workspace")
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     spent = [0.0]
-    trained = train(
+    trained = train_in_child(
         training_request(recipe, data, fetch_base_model(recipe.model, workspace)),
         TrainingFolder(place),
         on_event=lambda events: spent.extend(event.values.get("cpu_seconds", 0.0) for event in events),

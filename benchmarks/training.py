@@ -35,7 +35,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.sources.scenes.rows import generate
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest, training_request
-from stsflow.tasks.training.run import train
+from stsflow.tasks.training.run import train_in_child
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "flows/recipes/kornlu-minilm.yaml"
@@ -125,7 +125,7 @@ def ours(request: TrainingRequest, folder: Path) -> dict[str, float]:
             if event.kind == "progress" and event.step and event.step not in spent:
                 spent[event.step] = event.values["cpu_seconds"]
 
-    trained = train(request, TrainingFolder(folder), on_event=note)
+    trained = train_in_child(request, TrainingFolder(folder), on_event=note)
     return {"cpu": spent[trained.steps] - spent[1], "peak": float(trained.peak_memory_bytes)}
 
 

@@ -15,13 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stsflow.tasks.models.padding_free import (
-    Precision,
-    autocast,
-    disable_padding_free,
-    enable_padding_free,
-    is_padding_free,
-)
+from stsflow.tasks.models.hardware import Precision
+from stsflow.tasks.models.padding_free import autocast, disable_padding_free, enable_padding_free, is_padding_free
 
 if TYPE_CHECKING:
     from stsflow.tasks.models.kinds import Encoder

@@ -25,13 +25,12 @@ from transformers import DataCollatorWithFlattening
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.lever import LeverState
 from stsflow.tasks.models import attention
+from stsflow.tasks.models.hardware import Precision
 
 if TYPE_CHECKING:
     from stsflow.tasks.models.kinds import Encoder
 
 logger = logging.getLogger(__name__)
-
-Precision = Literal["float32", "bf16", "fp16"]
 
 # What travels to the attention layers beside the arguments that a model's forward names.
 BOUNDARIES = frozenset({"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx"})

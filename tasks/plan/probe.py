@@ -19,7 +19,7 @@ from stsflow.tasks.records.plan import Forecast, PlanReport
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest
-from stsflow.tasks.training.run import train
+from stsflow.tasks.training.run import train_in_child
 
 
 def probe_forecast(
@@ -81,7 +81,7 @@ def run_probe(
     scratch.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="probe-", dir=scratch) as folder:
-        trained = train(probe_request(request, steps), TrainingFolder(Path(folder)), on_event=note)
+        trained = train_in_child(probe_request(request, steps), TrainingFolder(Path(folder)), on_event=note)
     elapsed = time.monotonic() - began
     gpu = trained.environment.get("gpu_peak_memory_gib")
     peak = int(float(gpu) * 2**30) if gpu else int(trained.peak_memory_bytes)

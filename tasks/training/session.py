@@ -80,7 +80,7 @@ def run_session(spec: WorkerSpec, folder: TrainingFolder, rank: int = 0) -> None
             events.write("finding", text=sentence, details={"code": "checkpoint.not_whole"})
     session = prepare(spec, folder, events, resume)
     phase(events, "train", resumed_from=int(resume.name.rpartition("-")[2]) if resume else 0)
-    train(session.trainer, session.reporter, resume)
+    run_loop(session.trainer, session.reporter, resume)
     if events:
         finish(spec, folder, session, events)
     else:
@@ -185,7 +185,7 @@ def _merge_state(asked: str, chosen: str, reason: str) -> LeverState:
     return LeverState(name="merge_columns", asked=asked, chosen=chosen, reason=reason)
 
 
-def train(trainer: ExactTrainer, reporter: Reporter, resume: Path | None) -> None:
+def run_loop(trainer: ExactTrainer, reporter: Reporter, resume: Path | None) -> None:
     """Run the loop to its end; a checkpoint that is the end already is only loaded."""
     if resume is not None and trainer.place.finished:
         # The library would train one step more: it looks for the end only after a step.

@@ -36,10 +36,10 @@ from stsflow.tasks.tracking.journal import Journal
 from stsflow.tasks.tracking.relay import Relay
 from stsflow.tasks.tracking.runs import note_training, state_of
 from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.failed import standing
 from stsflow.tasks.training.progress import ProgressLine
 from stsflow.tasks.training.request import TrainingRequest
-from stsflow.tasks.training.run import standing
-from stsflow.tasks.training.run import train as train_in_child
+from stsflow.tasks.training.run import train_in_child
 from stsflow.tasks.training.trial import try_trainer
 
 logger = logging.getLogger(__name__)

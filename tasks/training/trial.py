@@ -18,7 +18,7 @@ from stsflow.tasks.models.hardware import choose_device, choose_precision, cuda_
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.training.request import TrainingRequest
-from stsflow.tasks.training.run import finished_training, train
+from stsflow.tasks.training.run import finished_training, train_in_child
 from stsflow.tasks.training.worker import Failure, failure_file
 
 PLAIN_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")
@@ -67,8 +67,9 @@ def needs_trial(request: TrainingRequest) -> bool:
 def try_trainer(request: TrainingRequest, workspace: Workspace) -> None:
     """Train one step of `request` in a temporary folder where it needs a trial and has not been trained before.
 
-    Raises RecipeError with the libraries' reason, or what `train` raises when its process hangs or dies. Too little
-    memory and a loss that is not finite are left to the run itself, which can do something about them and records them.
+    Raises RecipeError with the libraries' reason, or what `train_in_child` raises when its process hangs or dies. Too
+    little memory and a loss that is not finite are left to the run itself, which can do something about them and
+    records them.
     """
     check_losses(request)
     if not needs_trial(request) or finished_training(request, workspace.training(request.fingerprint)) is not None:
@@ -81,7 +82,7 @@ def try_trainer(request: TrainingRequest, workspace: Workspace) -> None:
     with tempfile.TemporaryDirectory(prefix="trial-", dir=scratch) as path:
         folder = TrainingFolder(Path(path))
         try:
-            train(one_step, folder)
+            train_in_child(one_step, folder)
         except (OutOfMemory, LossNotFinite):
             return
         except TrainingFailed as error:

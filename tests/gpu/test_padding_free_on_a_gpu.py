@@ -10,9 +10,9 @@ import torch
 from models import SENTENCES
 
 from stsflow.tasks.models.attention import choose_kernel, difference_from_by_text
-from stsflow.tasks.models.hardware import choose_device, choose_precision
+from stsflow.tasks.models.hardware import Precision, choose_device, choose_precision
 from stsflow.tasks.models.loading import load_encoder
-from stsflow.tasks.models.padding_free import Precision, autocast, counters, enable_padding_free
+from stsflow.tasks.models.padding_free import autocast, counters, enable_padding_free
 
 pytestmark = [
     pytest.mark.gpu,

@@ -12,7 +12,7 @@ from stsflow.tasks.models.kinds.model_kind import Described, ModelKind
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from stsflow.tasks.models.padding_free import Precision
+    from stsflow.tasks.models.hardware import Precision
 
 Encoder: TypeAlias = "SentenceTransformer"
 """A loaded model of this kind."""

@@ -17,7 +17,7 @@ from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.training.events import Event, read_events
 from stsflow.tasks.training.request import TrainingRequest
-from stsflow.tasks.training.run import train
+from stsflow.tasks.training.run import train_in_child
 from stsflow.tasks.training.trainer import ExactTrainer
 
 MakeRequest = Callable[..., TrainingRequest]
@@ -67,14 +67,14 @@ def test_cut_anywhere_it_ends_with_the_same_bits(
     section: dict[str, Any], request_of: MakeRequest, tmp_path: Path
 ) -> None:
     request = request_of(**section)
-    whole = train(request, TrainingFolder(tmp_path / "whole"))
+    whole = train_in_child(request, TrainingFolder(tmp_path / "whole"))
     folder = TrainingFolder(tmp_path / "cut")
     for batches in (7, 10):
         with pytest.MonkeyPatch.context() as patch:
             cut_after(patch, batches)
             with pytest.raises(PowerCut):
-                train(request, folder)
-    result = train(request, folder)
+                train_in_child(request, folder)
+    result = train_in_child(request, folder)
     assert result.weights_sha256 == whole.weights_sha256
     assert result.model_digest == whole.model_digest
     assert series(folder) == series(TrainingFolder(tmp_path / "whole"))
@@ -91,10 +91,10 @@ def test_cut_after_the_last_step_nothing_is_trained_again(
     request_of: MakeRequest, training_folder: TrainingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = request_of(eval_steps=10)
-    first = train(request, training_folder)
+    first = train_in_child(request, training_folder)
     training_folder.result.unlink()
     cut_after(monkeypatch, 0)
-    again = train(request, training_folder)
+    again = train_in_child(request, training_folder)
     assert (again.weights_sha256, again.steps, again.best_step) == (first.weights_sha256, first.steps, first.best_step)
     assert (again.train_loss, again.exposure, again.log) == (first.train_loss, first.exposure, first.log)
 
@@ -104,14 +104,14 @@ def test_a_torn_checkpoint_is_passed_over_and_said(
     request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path
 ) -> None:
     request = request_of(eval_steps=5)
-    whole = train(request, TrainingFolder(tmp_path / "whole"))
+    whole = train_in_child(request, TrainingFolder(tmp_path / "whole"))
     with pytest.MonkeyPatch.context() as patch:
         cut_after(patch, 17)
         with pytest.raises(PowerCut):
-            train(request, training_folder)
+            train_in_child(request, training_folder)
     torn = training_folder.checkpoints / "checkpoint-15" / "optimizer.pt"
     torn.write_bytes(torn.read_bytes()[:-100])
-    result = train(request, training_folder)
+    result = train_in_child(request, training_folder)
     assert result.resumed_from == (10,)
     assert result.weights_sha256 == whole.weights_sha256
     assert "checkpoint of step 15 is not used: optimizer.pt has" in result.findings[0].message
@@ -122,16 +122,16 @@ def test_a_finished_training_is_found_and_a_spoiled_model_is_not(
     request_of: MakeRequest, training_folder: TrainingFolder
 ) -> None:
     request = request_of(eval_steps=20)
-    first = train(request, training_folder)
+    first = train_in_child(request, training_folder)
     seen: list[Event] = []
-    second = train(request, training_folder, on_event=seen.extend)
+    second = train_in_child(request, training_folder, on_event=seen.extend)
     assert second == first.model_copy(update={"reused": True})
     assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
     assert seen[-1].kind == "done"
     with (training_folder.model / "model.safetensors").open("r+b") as stream:
         stream.seek(-1, os.SEEK_END)
         stream.write(b"\x00")
-    third = train(request, training_folder)
+    third = train_in_child(request, training_folder)
     assert (third.reused, third.weights_sha256) == (False, first.weights_sha256)
 
 
@@ -141,7 +141,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_bits(
 ) -> None:
     """SIGKILL of the real child, right after its second checkpoint, with the fast levers on."""
     request = request_of(eval_steps=4)
-    whole = train(request, TrainingFolder(tmp_path / "whole"))
+    whole = train_in_child(request, TrainingFolder(tmp_path / "whole"))
 
     def kill(events: list[Event]) -> None:
         process = next((event.details["process_id"] for event in seen + events if event.kind == "phase"), None)
@@ -154,12 +154,12 @@ def test_killed_in_the_middle_it_ends_with_the_same_bits(
         patch.setattr("stsflow.tasks.training.run.run_child", real_run_child)
         patch.setattr("stsflow.tasks.training.run.TICK_SECONDS", 0.02)
         with pytest.raises(TrainerKilled) as error:
-            train(request, training_folder, on_event=kill)
+            train_in_child(request, training_folder, on_event=kill)
     assert "The trainer was ended by signal 9, which stsflow did not send" in error.value.message
     assert "is kept: the same command goes on from there. The log is" in error.value.message
     failure = read_events(training_folder.events)[-1]
     assert (failure.kind, failure.details["kind"]) == ("failure", "TrainerKilled")
-    result: TrainedModel = train(request, training_folder)
+    result: TrainedModel = train_in_child(request, training_folder)
     assert result.weights_sha256 == whole.weights_sha256
     assert series(training_folder) == series(TrainingFolder(tmp_path / "whole"))
     assert result.attempts == 2

@@ -18,7 +18,7 @@ from stsflow.tasks.ground.errors import TrainingFailed
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest
-from stsflow.tasks.training.run import train
+from stsflow.tasks.training.run import train_in_child
 
 MakeRequest = Callable[..., TrainingRequest]
 
@@ -28,7 +28,7 @@ def test_two_processes_are_fed_as_planned_and_resume(
     request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path
 ) -> None:
     request = request_of(processes=2, eval_steps=4)
-    whole = train(request, TrainingFolder(tmp_path / "whole"))
+    whole = train_in_child(request, TrainingFolder(tmp_path / "whole"))
     # 45 triplets and 30 pairs in batches of 4, incomplete ones dropped: 11 + 7 batches, 9 for each process
     assert (whole.steps, whole.findings) == (18, ())
     assert [(item.name, item.batches, item.rows_seen) for item in whole.exposure] == [("nli", 22, 88), ("sts", 14, 56)]
@@ -41,8 +41,8 @@ def test_two_processes_are_fed_as_planned_and_resume(
 
     seen: list[int] = []
     with pytest.raises(TrainingFailed, match="is kept: the same command goes on from there"):
-        train(request, training_folder, on_event=kill)
-    result = train(request, training_folder)
+        train_in_child(request, training_folder, on_event=kill)
+    result = train_in_child(request, training_folder)
     assert result.resumed_from[0] >= 8
     assert result.weights_sha256 == whole.weights_sha256
     assert result.exposure == whole.exposure

@@ -29,8 +29,9 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.training import run
 from stsflow.tasks.training.checkpoints import last_whole
 from stsflow.tasks.training.events import read_events
+from stsflow.tasks.training.memory import what_changes, with_less_memory
 from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
-from stsflow.tasks.training.run import train
+from stsflow.tasks.training.run import train_in_child
 from stsflow.tasks.training.trainer import ExactTrainer
 from stsflow.tasks.training.worker import Failure, failure_of
 
@@ -69,7 +70,7 @@ def test_a_loss_that_is_not_finite_names_batch_and_rows_and_keeps_the_last_check
 
     monkeypatch.setattr(ExactTrainer, "compute_loss", compute_loss)
     with pytest.raises(LossNotFinite) as error:
-        train(request_of(eval_steps=3), training_folder)
+        train_in_child(request_of(eval_steps=3), training_folder)
     failed = Failure.load(training_folder.root / "failure.json")
     assert failed.batch == 6
     assert failed.rows and set(failed.rows) <= set(range(45))
@@ -98,7 +99,7 @@ def test_spoiled_weights_never_become_a_checkpoint(
 
     monkeypatch.setattr(ExactTrainer, "training_step", step)
     with pytest.raises(LossNotFinite, match=r"the (weights of .* are not finite|loss is nan)"):
-        train(request_of(eval_steps=4), training_folder)
+        train_in_child(request_of(eval_steps=4), training_folder)
     assert last_whole(training_folder.checkpoints)[0] == training_folder.checkpoints / "checkpoint-4"
     assert not list(training_folder.checkpoints.glob(".staging-*"))
 
@@ -114,7 +115,7 @@ def test_out_of_memory_is_answered_with_half_the_micro_batch_and_said(
         return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.") if too_many else None
 
     break_batches(monkeypatch, breaks)
-    result = train(request_of(choose=False), training_folder)
+    result = train_in_child(request_of(choose=False), training_folder)
     assert (result.attempts, result.steps) == (3, 40)
     assert [finding.message for finding in result.findings] == [
         "out of memory: batches of sts are computed 2 rows at a time instead of 4, and their gradients added up; "
@@ -137,11 +138,11 @@ def test_in_parts_the_same_is_learned(request_of: MakeRequest, tmp_path: Path) -
     undisturbed = {"attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
     request = without_dropout(request, tmp_path, undisturbed)
     whole, parts = TrainingFolder(tmp_path / "whole"), TrainingFolder(tmp_path / "parts")
-    train(request, whole)
+    train_in_child(request, whole)
     spec = WorkerSpec(request=request, fingerprint=request.fingerprint, folder=parts.root, attempt=1, parts={"sts": 2})
     parts.root.mkdir()
     spec.write(parts.spec)
-    train(request, parts)
+    train_in_child(request, parts)
     one, other = (load_file(str(folder.model / "model.safetensors")) for folder in (whole, parts))
     assert any(not torch.equal(one[name], other[name]) for name in one)  # it was computed another way
     for name in one:
@@ -170,7 +171,7 @@ def test_out_of_memory_of_in_batch_negatives_is_refused_with_the_remedy(
         if inputs["dataset_name"] == "nli" else None,
     )  # fmt: skip
     with pytest.raises(OutOfMemory) as error:
-        train(request_of(choose=False), training_folder)
+        train_in_child(request_of(choose=False), training_folder)
     assert re.search(r"Out of memory in batch \d of epoch 0 of nli \(rows (\d+, ){3}\d+\): ", error.value.message)
     assert "use kind: cached_multiple_negatives_ranking (the same loss at any batch size)" in error.value.message
     assert len([event for event in read_events(training_folder.events) if event.text == "train"]) == 1
@@ -184,20 +185,18 @@ def spec_of(request: TrainingRequest, folder: TrainingFolder) -> WorkerSpec:
 def test_a_cached_loss_takes_smaller_mini_batches(request_of: MakeRequest, training_folder: TrainingFolder) -> None:
     losses = {"nli": CachedMultipleNegativesRanking(mini_batch_size=32), "sts": CosineSimilarity()}
     spec = spec_of(request_of(losses=losses), training_folder)
-    Failure(code="out_of_memory", message="", set="nli").write(training_folder.root / "failure.json")
-    lighter = run.with_less_memory(spec, training_folder)
+    lighter = with_less_memory(spec, "nli")
     assert lighter is not None
     assert lighter.loss_of("nli") == CachedMultipleNegativesRanking(mini_batch_size=16)
     assert lighter.loss_of("sts") == CosineSimilarity()
-    assert run.what_changes(spec, lighter, "nli") == (
+    assert what_changes(spec, lighter, "nli") == (
         "out of memory: the loss of nli encodes half as many rows at a time as before; its value is the same"
     )
 
 
 def test_on_out_of_memory_fail_never_tries_again(request_of: MakeRequest, training_folder: TrainingFolder) -> None:
     spec = spec_of(request_of(on_out_of_memory="fail"), training_folder)
-    Failure(code="out_of_memory", message="", set="sts").write(training_folder.root / "failure.json")
-    assert run.with_less_memory(spec, training_folder) is None
+    assert with_less_memory(spec, "sts") is None
 
 
 def child(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -211,7 +210,7 @@ def test_a_trainer_that_says_nothing_is_ended(
 ) -> None:
     child(monkeypatch, "print('about to hang', flush=True); import signal; signal.pause()")
     with pytest.raises(TrainerHung) as error:
-        train(request_of(hang_timeout_seconds=1.0), training_folder)
+        train_in_child(request_of(hang_timeout_seconds=1.0), training_folder)
     assert "The trainer was stopped: no event for 1 seconds (training.hang_timeout_seconds: 1)." in error.value.message
     assert "There is no checkpoint yet." in error.value.message
     assert error.value.message.endswith("about to hang")
@@ -222,7 +221,7 @@ def test_the_time_limit_ends_it(
 ) -> None:
     child(monkeypatch, "import signal; signal.pause()")
     with pytest.raises(TrainingFailed, match=r"The trainer was stopped: training.timeout_seconds \(0.5\) is over\."):
-        train(request_of(timeout_seconds=0.5), training_folder)
+        train_in_child(request_of(timeout_seconds=0.5), training_folder)
 
 
 def test_whoever_asks_it_to_stop_is_heard(
@@ -230,7 +229,7 @@ def test_whoever_asks_it_to_stop_is_heard(
 ) -> None:
     child(monkeypatch, "import signal; signal.pause()")
     with pytest.raises(TrainingFailed, match=r"The trainer was stopped: the run was cancelled\."):
-        train(request_of(), training_folder, should_stop=lambda: "the run was cancelled")
+        train_in_child(request_of(), training_folder, should_stop=lambda: "the run was cancelled")
 
 
 @pytest.mark.parametrize(
@@ -249,7 +248,7 @@ def test_an_end_without_a_word_is_told_apart(
 ) -> None:  # fmt: skip
     child(monkeypatch, program)
     with pytest.raises(kind) as error:
-        train(request_of(), training_folder)
+        train_in_child(request_of(), training_folder)
     assert sentence in str(error.value)
     assert str(training_folder.log) in str(error.value)
 
@@ -270,7 +269,7 @@ def test_a_disk_without_room_for_the_checkpoints_is_refused(
     request = request_of(keep_checkpoints=3)
     huge = request.model_copy(update={"base": request.base.model_copy(update={"parameters": 10**15})})
     with pytest.raises(PreconditionError) as error:
-        train(huge, training_folder)
+        train_in_child(huge, training_folder)
     assert f"The disk of {training_folder.root} has" in error.value.message
     assert "5 checkpoints of 11175870.90 GiB (training.keep_checkpoints: 3" in error.value.message
     assert not training_folder.spec.exists()
@@ -293,7 +292,7 @@ def test_other_architectures_train_by_the_same_way(
     path = build_tiny_model(tmp_path / architecture, architecture)
     request = request_of(max_steps=6, eval_steps=3).model_copy(update={"base": base_of(path, architecture)})
     assert not request.base.trust_remote_code
-    result = train(request, training_folder)
+    result = train_in_child(request, training_folder)
     levers = {lever.name: lever for lever in result.levers}
     assert (result.steps, result.dimension) == (6, 32)
     assert levers["padding_free"].chosen == ("on" if architecture == "gte" else "off")
@@ -309,7 +308,7 @@ def test_the_record_says_what_ran(request_of: MakeRequest, training_folder: Trai
         eval_steps=5, learning_rate=2e-5, arguments={"adam_beta2": 0.98},
         losses={"nli": MultipleNegativesRanking(), "sts": CosineSimilarity()},
     )  # fmt: skip
-    result = train(request, training_folder)
+    result = train_in_child(request, training_folder)
     assert (result.steps, result.epochs, result.choose_metric) == (40, 2.0, "sts-dev_spearman_cosine")
     by_metric = {row.step: row.metric for row in result.log if row.metric is not None}
     assert sorted(by_metric) == list(range(5, 41, 5))
@@ -335,7 +334,7 @@ def test_a_token_budget_fills_batches_and_the_mini_batches_of_cached_losses(
 ) -> None:
     losses = {"nli": CachedMultipleNegativesRanking(), "sts": CosineSimilarity()}
     request = request_of(losses=losses, batch_tokens=64, batch_size=16, epochs=1, choose=False)
-    result = train(request, training_folder)
+    result = train_in_child(request, training_folder)
     exposure = {item.name: item for item in result.exposure}
     assert exposure["nli"].batches == 3  # 45 rows, 16 at a time: the budget is for the encoder's mini-batches
     assert exposure["sts"].batches > 2  # 30 rows of some 20 tokens and more
