@@ -4,7 +4,7 @@ from stsflow.tasks.losses.angle import AnglE
 from stsflow.tasks.losses.cached_multiple_negatives_ranking import CachedMultipleNegativesRanking
 from stsflow.tasks.losses.cosent import CoSENT
 from stsflow.tasks.losses.cosine_similarity import CosineSimilarity
-from stsflow.tasks.losses.loss import Loss, PlainLoss
+from stsflow.tasks.losses.family import Loss, PlainLoss
 from stsflow.tasks.losses.matryoshka import Matryoshka
 from stsflow.tasks.losses.multiple_negatives_ranking import MultipleNegativesRanking
 from stsflow.tasks.losses.triplet import TripletMargin

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from stsflow.tasks.losses.loss import PlainLoss
+from stsflow.tasks.losses.family import PlainLoss
 from stsflow.tasks.shapes import Roles
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from stsflow.tasks.losses.loss import PlainLoss
+from stsflow.tasks.losses.family import PlainLoss
 from stsflow.tasks.shapes import Roles
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from stsflow.tasks.ground.schema import Dimension
-from stsflow.tasks.losses.loss import Loss, PlainLoss
+from stsflow.tasks.losses.family import Loss, PlainLoss
 from stsflow.tasks.shapes import Roles
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 from stsflow.tasks.ground.lever import LeverState
-from stsflow.tasks.models.kinds.model_kind import Described, ModelKind
+from stsflow.tasks.models.kinds.family import Described, ModelKind
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

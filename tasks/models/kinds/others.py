@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.models.kinds.bi_encoder import BiEncoder
-from stsflow.tasks.models.kinds.model_kind import ModelKind
+from stsflow.tasks.models.kinds.family import ModelKind
 
 OF_THE_LIBRARY = {
     "SparseEncoder": "a sparse encoder",

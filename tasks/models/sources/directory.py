@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from stsflow.tasks.models.sources.source import Located, ModelSource
+from stsflow.tasks.models.sources.family import Located, ModelSource
 
 
 class DirectoryModel(ModelSource):

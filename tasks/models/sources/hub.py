@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from stsflow.tasks.ground.names import HubId, Revision
-from stsflow.tasks.models.sources.source import FULL_COMMIT, NEEDED_FILES, Located, ModelSource
+from stsflow.tasks.models.sources.family import FULL_COMMIT, NEEDED_FILES, Located, ModelSource
 
 
 class HubModel(ModelSource):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from stsflow.tasks.ground.errors import ModelError, StsflowError
 from stsflow.tasks.ground.names import FolderInside, PackageName
-from stsflow.tasks.models.sources.source import Located, ModelSource
+from stsflow.tasks.models.sources.family import Located, ModelSource
 
 
 class PackageModel(ModelSource):
