@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
+from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.sources import ModelSource
 
 
@@ -43,7 +45,10 @@ class BaseModelRef(Record):
     language: tuple[str, ...] = ()
     license: str = ""
 
-    @field_validator("kind")
+    @field_validator("kind", "model_kind")
     @classmethod
-    def _is_a_kind(cls, value: str) -> str:
-        return ModelSource.known(value)
+    def _is_a_kind(cls, value: str, field: ValidationInfo) -> str:
+        family: type[Kind] = ModelSource if field.field_name == "kind" else ModelKind
+        if value not in (known := [member.kind_name() for member in family.members()]):
+            raise ValueError(f"found {value!r}; allowed: {', '.join(known)}")
+        return value

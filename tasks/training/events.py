@@ -21,8 +21,8 @@ from stsflow.tasks.ground.schema import Record
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["phase", "log", "evaluation", "checkpoint", "progress", "finding", "failure", "done"]
-ONCE_A_STEP: tuple[Kind, ...] = ("log", "evaluation", "checkpoint")
+EventKind = Literal["phase", "log", "evaluation", "checkpoint", "progress", "finding", "failure", "done"]
+ONCE_A_STEP: tuple[EventKind, ...] = ("log", "evaluation", "checkpoint")
 """Kinds that a step has once, however often it is trained. `progress` describes the moment and may go back."""
 
 
@@ -33,7 +33,7 @@ class Event(Record):
     """1, 2, 3, … without a gap, over all attempts."""
     time: float
     """Seconds since 1970 when it happened."""
-    kind: Kind
+    kind: EventKind
     attempt: int
     """Trainer process that wrote it, from 1."""
     step: int | None = None
@@ -64,7 +64,7 @@ class EventLog:
 
     def write(
         self,
-        kind: Kind,
+        kind: EventKind,
         *,
         step: int | None = None,
         epoch: float | None = None,

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -247,3 +249,27 @@ def test_a_loss_takes_rows_by_what_their_columns_are_for() -> None:
     assert not CoSENT().takes(several) and not CoSENT().takes(Roles(texts=("a", "b")))
     assert Matryoshka(loss=CoSENT(), dimensions=(8,)).takes(Roles(texts=("x", "y"), score="z"))
     assert TripletMargin().learns_from == ("nli_triplets", "triplets")
+
+
+def test_a_loss_of_another_package_may_stand_alone_and_within_another() -> None:
+    code = """
+from typing import Literal
+from stsflow.tasks.losses import PlainLoss
+
+class Theirs(PlainLoss):
+    kind: Literal["theirs"] = "theirs"
+
+    def takes(self, roles):
+        return roles.score is None
+
+    def build(self, model):
+        raise NotImplementedError
+
+from stsflow.tasks.recipe.sections import TrainingConfig
+
+around = {"kind": "matryoshka", "loss": {"kind": "theirs"}, "dimensions": [8]}
+losses = TrainingConfig(losses={"one": {"kind": "theirs"}, "two": around}).losses
+print(losses["two"].loss == losses["one"], *losses["two"].learns_from)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "nli_triplets", "pairs", "triplets"]
