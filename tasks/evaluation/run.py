@@ -25,7 +25,6 @@ from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.shapes import Shape
 from stsflow.tasks.suites import Suite, suites_of_rows
 
 log = logging.getLogger(__name__)
@@ -136,8 +135,7 @@ def scores_fingerprint(
     settings = config.model_dump(include={"resamples", "confidence", "seed"}, mode="json")
     asked = (suite, config.suites[suite].model_dump(mode="json"))
     found = {name: version for name, version in versions().items() if name in LIBRARIES}
-    shapes = [Shape.of(item.shape) for item in data if item.name == suite]
-    code = code_of(WORKER, config.suites[suite], shapes)
+    code = code_of(WORKER, config.suites[suite])
     return fingerprint(model.digest, loading, rows, asked, settings, code, found, device)
 
 

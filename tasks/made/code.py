@@ -1,9 +1,10 @@
 """The code half of a key: a digest, by meaning, of every module that whatever makes something can reach.
 
 Reached is what a module imports, in whichever of its functions, and what that imports in turn; a module that is named
-in a string, as that of a child process is, counts as imported. Followed are our own modules and those of the packages
-that the kinds in a recipe come from; of libraries the versions are in the keys. One module is not followed:
-`recipe/sections.py` names every kind there is, and the sections that a stage gets are in its key by their values.
+in a string, as that of a child process is, counts as imported. Followed are our own modules, and those of other
+packages that add a kind to a family that is reached; of libraries the versions are in the keys. One module is not
+followed: `recipe/sections.py` names every kind there is, and the sections that a stage gets are in its key by their
+values.
 
 By meaning: comments, docstrings, layout and what only a type checker reads do not count.
 """
@@ -15,13 +16,14 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
-from importlib import import_module
 from importlib.util import cache_from_source, resolve_name
 from pathlib import Path
 from typing import NamedTuple
 
+from stsflow.tasks.ground.family import Kind, kinds_of_other_packages
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import Section
@@ -43,10 +45,13 @@ def code_of(*makers: object) -> str:
 
 def reached_from(*modules: str) -> dict[str, Path]:
     """The file of each module that these modules reach, themselves included, by the module's name."""
-    roots = {OURS, *(module.partition(".")[0] for module in modules)}
+    kinds_of_other_packages()
+    others = (kind for kind in Kind.members() if not kind.__module__.startswith(f"{OURS}."))
+    kinds = [kind for kind in others if _file_of(kind.__module__)]  # one of a prompt has none
+    roots = {OURS, *(module.partition(".")[0] for module in (*modules, *(kind.__module__ for kind in kinds)))}
     found: dict[str, Path] = {}
     todo = list(modules)
-    while todo:
+    while todo or (todo := _of_families_in(found, kinds)):
         name = todo.pop()
         if name in found or name == VALUES or name.partition(".")[0] not in roots:
             continue
@@ -59,6 +64,19 @@ def reached_from(*modules: str) -> dict[str, Path]:
     if missing := [module for module in modules if module not in found and module != VALUES]:
         raise ModuleNotFoundError(f"there is no source of {', '.join(missing)}")
     return found
+
+
+def _of_families_in(found: Collection[str], kinds: Iterable[type[Kind]]) -> list[str]:
+    """The modules of those kinds whose family, or another class that they inherit from, is in the modules `found`."""
+    return [
+        kind.__module__
+        for kind in kinds
+        if kind.__module__ not in found and any(base.__module__ in found for base in _bases(kind))
+    ]
+
+
+def _bases(section: type) -> list[type]:
+    return [base for base in section.__mro__ if issubclass(base, Section) and base not in (Section, Kind)]
 
 
 @cache  # what this process runs was read when it started
@@ -76,7 +94,7 @@ def _modules_of(makers: Iterable[object]) -> Iterator[str]:
             yield maker
         else:
             for section in _sections_in(maker):
-                yield from (base.__module__ for base in section.__mro__ if issubclass(base, Section))
+                yield from (base.__module__ for base in _bases(section))
 
 
 def _sections_in(value: object) -> Iterator[type[Section]]:
@@ -94,9 +112,10 @@ def _sections_in(value: object) -> Iterator[type[Section]]:
 
 def _file_of(name: str) -> Path | None:
     root, *rest = name.split(".")
-    package = import_module(root)
-    if not hasattr(package, "__path__"):
-        return None if rest or package.__file__ is None else Path(package.__file__)
+    package = sys.modules.get(root)
+    if package is None or not hasattr(package, "__path__"):
+        file = None if rest else getattr(package, "__file__", None)
+        return Path(file) if file else None
     place = Path(package.__path__[0], *rest)
     candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
     return next((path for path in candidates if path.is_file()), None)

@@ -24,7 +24,6 @@ from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
 from stsflow.tasks.sets.rows import read_rows
-from stsflow.tasks.shapes import Shape
 from stsflow.tasks.tokens.counting import Counts, FastCounter, TokenCounter, tokenizer_file
 from stsflow.tasks.tokens.padding import expected_padding_share
 
@@ -96,7 +95,7 @@ def _request(
         dict(batch_sizes),
         share,
         {name: dict(texts) for name, texts in prompts.items()},
-        code_of(__name__, [Shape.of(item.shape) for item in sets]),
+        code_of(__name__),
     )
     return TokenRequest(
         fingerprint=key, sets=sets, folder=base.path, max_seq_length=base.max_seq_length,

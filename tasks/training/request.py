@@ -17,7 +17,6 @@ from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.recipe.sections import RunConfig, TrainingConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.shapes import Shape
 
 PACKAGES = ("python", "sentence-transformers", "transformers", "tokenizers", "torch", "accelerate", "datasets", "numpy")
 """Packages whose version may change the weights."""
@@ -84,7 +83,7 @@ class TrainingRequest(Record):
             [self.base.digest, self.base.max_seq_length, self.base.pooling, self.base.trust_remote_code],
             choose,
             {name: version for name, version in versions().items() if name in PACKAGES},
-            code_of(WORKER, self.losses, [Shape.of(item.shape) for item in self.sets]),
+            code_of(WORKER, self.losses),
             _hardware(self.training),
         )
 

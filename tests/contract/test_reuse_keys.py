@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import stsflow
-from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.made import code
 from stsflow.tasks.made.code import VALUES, code_of, reached_from
 from stsflow.tasks.recipe import sections
@@ -134,15 +136,44 @@ def test_what_is_not_followed_holds_values_alone() -> None:
             assert not {name for name in found if not name.startswith("_")}, section
 
 
-class Elsewhere(Kind):
-    """A kind of another package: this module's."""
+OWN_LOSS = """
+from typing import Literal
+
+from elsewhere.scale import SCALE
+from stsflow.tasks.losses import MultipleNegativesRanking
 
 
-def test_the_kinds_of_a_recipe_count_with_the_modules_they_come_from() -> None:
+class OwnLoss(MultipleNegativesRanking):
+    kind: Literal["own"] = "own"
+"""
+KEYS = """
+from stsflow.tasks.made.code import code_of
+print(*(code_of(f"stsflow.tasks.{start}") for start in ("training.worker", "models.preflight_worker")))
+"""
+
+
+def test_kinds_of_other_packages_count_where_their_family_is_reached(tmp_path: Path) -> None:
+    files = {
+        "elsewhere/__init__.py": "", "elsewhere/own_loss.py": OWN_LOSS, "elsewhere/scale.py": "SCALE = 1",
+        "elsewhere-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: elsewhere\nVersion: 1\n",
+        "elsewhere-1.dist-info/entry_points.txt": "[stsflow.kinds]\nown = elsewhere.own_loss\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def keys() -> list[str]:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", KEYS], env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    training, preflight = keys()
+    (tmp_path / "elsewhere" / "scale.py").write_text("SCALE = 2")
+    assert keys()[0] != training and keys()[1] == preflight
+
+
+def test_a_kind_counts_with_its_own_module_and_those_it_inherits_from() -> None:
     start = "stsflow.tasks.evaluation.worker"
     suite = StsSuite.model_validate({"kind": "sts", "source": {"kind": "synthetic", "task": "sts", "split": "test"}})
     assert code_of(start, suite) == code_of(start, {"a": [suite]}) != code_of(start)
-    modules = set(code._modules_of([{"one": Elsewhere(kind="elsewhere")}]))
-    assert modules == {__name__, "stsflow.tasks.ground.family", "stsflow.tasks.ground.schema"}
-    assert reached_from(*modules)[__name__] == Path(__file__)
-    assert StsSuite.__module__ in set(code._modules_of([suite]))
+    assert StsSuite.__module__ in reached_from(start, *code._modules_of([suite]))
