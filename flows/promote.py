@@ -24,10 +24,10 @@ from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.release import Release
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.release.decision import compared_metrics
-from stsflow.tasks.release.evidence import Evidence
 from stsflow.tasks.release.promotion import go_back, readmit, reject
 from stsflow.tasks.release.task import decide_and_promote, fetch_champion
 from stsflow.tasks.release.trail import CANDIDATE
+from stsflow.tasks.rules.candidacy import Candidacy
 from stsflow.tasks.tracking import runs
 from stsflow.tasks.tracking.entries import release as release_entries
 from stsflow.tasks.tracking.journal import Artifacts
@@ -103,12 +103,12 @@ def _decide(
         )  # fmt: skip
         differences += compare(champion_report, candidate, recipe.evaluation, metrics=metrics, workspace=workspace)
     made_here = store.registry.model_version(name, version).run_id == run_id
-    evidence = Evidence(
+    candidacy = Candidacy(
         candidate=candidate, base=base, champion=champion_report, differences=tuple(differences),
         headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite, overlaps=data.overlaps,
     )  # fmt: skip
     how = "registered" if made_here else "the weights were registered before"
-    return decide_and_promote(store, name, version, recipe.release.rules, evidence, how)
+    return decide_and_promote(store, name, version, recipe.release.rules, candidacy, how)
 
 
 @flow(name="promote", flow_run_name="promote-{name}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
@@ -22,21 +22,11 @@ from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.release.task import fetch_champion
+from stsflow.tasks.release.trail import CHAMPION
+from stsflow.tasks.tracking.registry import RegisteredModel
 from stsflow.tasks.tracking.store import Store
 from stsflow.tasks.tracking.task import connect_tracking
-
-CHAMPION = "champion"
-
-
-class Champion(Record):
-    """The registered version that the alias points to, and what was measured when it was made."""
-
-    name: str
-    version: str
-    digest: str
-    path: Path
-    recorded: dict[str, float]
-    """`<suite>/<metric>` to value, from the run that made it."""
 
 
 class Drift(Record):
@@ -78,7 +68,7 @@ def assess(recipe: RunConfig, tolerance: float = 0.002) -> State[Any]:
         raise PreconditionError("the recipe registers no model (release.register_as), so that it has no champion.")
     store = connect_tracking(workspace)
     folder = workspace.root / "assessments" / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    champion = fetch_champion(store, recipe.release.register_as, folder)
+    champion = fetch_champion(store, recipe.release.register_as)
     if champion is None:
         return Completed(name="Skipped", message=f"skipped: {recipe.release.register_as} has no champion yet")
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, False)
@@ -86,7 +76,7 @@ def assess(recipe: RunConfig, tolerance: float = 0.002) -> State[Any]:
     (report,) = evaluate(
         CHAMPION, [model], recipe.evaluation, data, folder / "evaluation", workspace, True, recipe.training.device
     )
-    drifts = compare_with_record(champion, report)
+    drifts = compare_with_record(champion, recorded_scores(store, champion.run_id), report)
     drifted = [drift for drift in drifts if drift.beyond(tolerance)]
     if drifted:
         found = "; ".join(f"{d.suite} {d.metric} {d.then:.4f} then, {d.now:.4f} now" for d in drifted)
@@ -96,31 +86,16 @@ def assess(recipe: RunConfig, tolerance: float = 0.002) -> State[Any]:
     return Completed(message=f"{champion.name} version {champion.version} scores as it did, on {len(drifts)} suites")
 
 
-@task(name="fetch champion")
-def fetch_champion(store: Store, name: str, folder: Path) -> Champion | None:
-    """The champion's files below `folder` and its recorded scores; None when the alias points nowhere."""
-    version = store.registry.alias(name, CHAMPION)
-    if version is None:
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    metrics = store.run(version.run_id).data.metrics if version.run_id else {}
-    return Champion(
-        name=name,
-        version=str(version.version),
-        digest=version.tags.get("stsflow.model_digest", ""),
-        path=store.registry.download_model(name, str(version.version), folder / "model"),
-        recorded={key.removeprefix("tuned/"): value for key, value in metrics.items() if key.startswith("tuned/")},
-    )
-
-
 @task(name="compare with record")
-def compare_with_record(champion: Champion, report: EvaluationReport) -> tuple[Drift, ...]:
+def compare_with_record(
+    champion: RegisteredModel, recorded: Mapping[str, float], report: EvaluationReport
+) -> tuple[Drift, ...]:
     """Then and now of each suite's primary metric, also as a table in Prefect."""
     drifts = tuple(
         Drift(
             suite=name,
             metric=scores.primary,
-            then=champion.recorded.get(f"{name}/{scores.primary}"),
+            then=recorded.get(f"{name}/{scores.primary}"),
             now=scores.metrics[scores.primary],
         )
         for name, scores in report.suites.items()
@@ -137,6 +112,12 @@ def compare_with_record(champion: Champion, report: EvaluationReport) -> tuple[D
     )
     get_run_logger().info("assessed %s version %s on %d suites", champion.name, champion.version, len(drifts))
     return drifts
+
+
+def recorded_scores(store: Store, run_id: str) -> dict[str, float]:
+    """`<suite>/<metric>` to value, from the run that made the champion; empty when no run did."""
+    metrics = store.run(run_id).data.metrics if run_id else {}
+    return {key.removeprefix("tuned/"): value for key, value in metrics.items() if key.startswith("tuned/")}
 
 
 def _shown(value: float | None) -> float | str:

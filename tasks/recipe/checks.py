@@ -14,7 +14,6 @@ from stsflow.tasks.suites import Suite
 if TYPE_CHECKING:
     from stsflow.tasks.recipe.sections import RunConfig
 
-COMPARE_MODELS = ("beats_base", "beats_champion", "not_worse")
 COMPILES = ("torch_compile", "torch_compile_backend", "torch_compile_mode")  # each of them alone turns it on
 
 
@@ -55,15 +54,16 @@ def check_parts_fit(recipe: RunConfig) -> None:
             "set evaluation.choose_on, or give one suite the split dev"
         )
     for index, rule in enumerate(recipe.release.rules):
-        named = [getattr(rule, "suite", None), *getattr(rule, "suites", ())]
-        _check_names(f"release.rules[{index}]", [name for name in named if name], suites, "suite")
-        _check_names(f"release.rules[{index}].explained", getattr(rule, "explained", ()), suites, "suite")
-        if rule.kind in COMPARE_MODELS:
-            _check_comparable(recipe, f"release.rules[{index}]", [name for name in named if name])
-        if (metric := getattr(rule, "metric", None)) is not None:
-            for name in [name for name in named if name] or [recipe.headline_suite]:
+        where = f"release.rules[{index}]"
+        _check_names(where, rule.suites_named, suites, "suite")
+        _check_names(f"{where}.explained", rule.suites_explained, suites, "suite")
+        looked_at = rule.suites_named or (recipe.headline_suite,)
+        if rule.compares:
+            _check_comparable(recipe, where, looked_at)
+        if rule.metric_named is not None:
+            for name in looked_at:
                 what = f"metric of the suite {name!r} called"
-                _check_names(f"release.rules[{index}].metric", [metric], suites[name].metrics, what)
+                _check_names(f"{where}.metric", [rule.metric_named], suites[name].metrics, what)
     _check_remote_code(recipe)
     _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
     check_arguments(recipe.training.arguments)
@@ -77,11 +77,11 @@ def check_parts_fit(recipe: RunConfig) -> None:
         )
 
 
-def _check_comparable(recipe: RunConfig, where: str, named: Sequence[str]) -> None:
+def _check_comparable(recipe: RunConfig, where: str, suites: Sequence[str]) -> None:
     """A comparison needs a paired interval: scores of single rows, and resamples of them. Else it can never hold."""
     if recipe.evaluation.resamples == 0:
         raise RecipeError(f"{where}: models are compared by intervals, and evaluation.resamples is 0")
-    for name in named or [recipe.headline_suite]:
+    for name in suites:
         suite = recipe.evaluation.suites[name]
         if suite.metric(suite.primary).paired is None:
             raise RecipeError(

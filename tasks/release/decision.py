@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stsflow.tasks.records.release import Release
-from stsflow.tasks.release.evidence import Evidence
 from stsflow.tasks.rules import Rule
+from stsflow.tasks.rules.candidacy import Candidacy
 
 
-def decide(rules: Sequence[Rule], evidence: Evidence) -> Release:
+def decide(rules: Sequence[Rule], candidacy: Candidacy) -> Release:
     """The decision with the outcome of every rule: promoted only when there are rules and all of them hold.
 
     A candidate whose weights are the champion's own is never promoted: there would be nothing to gain, and the trail
     of who replaced whom would lie. What a person turned down stays out, whatever the rules say, until a person lets it
     in: a schedule runs the same recipe every week, and makes the same weights.
     """
-    outcomes = tuple(rule.outcome(evidence) for rule in rules)
-    champion = evidence.champion
-    if champion is not None and champion.model_digest == evidence.candidate.model_digest:
+    outcomes = tuple(rule.outcome(candidacy) for rule in rules)
+    champion = candidacy.champion
+    if champion is not None and champion.model_digest == candidacy.candidate.model_digest:
         return Release(promoted=False, outcomes=outcomes, reason="not promoted: the candidate is the champion itself")
-    if evidence.turned_down is not None:
-        return Release(promoted=False, outcomes=outcomes, reason=f"not promoted: {evidence.turned_down}")
+    if candidacy.turned_down is not None:
+        return Release(promoted=False, outcomes=outcomes, reason=f"not promoted: {candidacy.turned_down}")
     if not outcomes:
         return Release(promoted=False, reason="not promoted: the recipe has no promotion rules")
     failed = [outcome for outcome in outcomes if not outcome.holds]
@@ -34,4 +34,4 @@ def decide(rules: Sequence[Rule], evidence: Evidence) -> Release:
 
 def compared_metrics(rules: Sequence[Rule]) -> tuple[str, ...]:
     """Metrics that the rules compare between models, for whoever works out the paired differences."""
-    return tuple(dict.fromkeys(metric for rule in rules if (metric := getattr(rule, "metric", None))))
+    return tuple(dict.fromkeys(rule.metric_named for rule in rules if rule.compares and rule.metric_named))

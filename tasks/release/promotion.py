@@ -13,7 +13,6 @@ from shlex import quote
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.records.release import Release
 from stsflow.tasks.release.decision import decide
-from stsflow.tasks.release.evidence import Evidence
 from stsflow.tasks.release.trail import (
     CANDIDATE,
     CHAMPION,
@@ -23,6 +22,7 @@ from stsflow.tasks.release.trail import (
     turned_down,
 )
 from stsflow.tasks.rules import Rule
+from stsflow.tasks.rules.candidacy import Candidacy
 from stsflow.tasks.tracking.registry import Registry
 
 SHORTEST_DIGEST = 12
@@ -30,7 +30,7 @@ SHORTEST_DIGEST = 12
 
 
 def promote_on_evidence(
-    registry: Registry, name: str, version: str, rules: Sequence[Rule], evidence: Evidence
+    registry: Registry, name: str, version: str, rules: Sequence[Rule], candidacy: Candidacy
 ) -> Release:
     """The decision on `version`, with the aliases moved as it says: candidate, and champion when it is a yes.
 
@@ -39,7 +39,7 @@ def promote_on_evidence(
     verdict = _verdict(registry, name, version)
     if verdict is None:
         nominate(registry, name, version)
-    decision = decide(rules, evidence.model_copy(update={"turned_down": verdict}))
+    decision = decide(rules, candidacy.model_copy(update={"turned_down": verdict}))
     previous = crown(registry, name, version, decision.reason) if decision.promoted else None
     return decision.model_copy(update={"registered_as": name, "version": version, "previous": previous})
 

@@ -10,10 +10,10 @@ from prefect.artifacts import create_table_artifact
 
 from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.records.release import Release
-from stsflow.tasks.release.evidence import Evidence
 from stsflow.tasks.release.promotion import promote_on_evidence
 from stsflow.tasks.release.trail import CHAMPION
 from stsflow.tasks.rules import Rule
+from stsflow.tasks.rules.candidacy import Candidacy
 from stsflow.tasks.tracking.registry import RegisteredModel
 from stsflow.tasks.tracking.store import Store
 
@@ -28,13 +28,13 @@ def fetch_champion(store: Store, name: str) -> RegisteredModel | None:
 
 @task(name="decide on promotion", task_run_name="decide on {name} version {version}")
 def decide_and_promote(
-    store: Store, name: str, version: str, rules: Sequence[Rule], evidence: Evidence, how: str
+    store: Store, name: str, version: str, rules: Sequence[Rule], candidacy: Candidacy, how: str
 ) -> Release:
     """The decision, with the alias moved when it is a yes, and a table of the rules in Prefect.
 
     `how` says how the version came about: `registered`, or registered before by a run that made the same weights.
     """
-    decision = promote_on_evidence(store.registry, name, version, rules, evidence)
+    decision = promote_on_evidence(store.registry, name, version, rules, candidacy)
     if decision.outcomes:
         rows = [{"rule": o.rule, "holds": "yes" if o.holds else "no", "reason": o.reason} for o in decision.outcomes]
         publish_artifact(

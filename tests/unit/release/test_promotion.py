@@ -12,10 +12,10 @@ from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.release import Release
-from stsflow.tasks.release.evidence import Evidence
 from stsflow.tasks.release.promotion import crown, go_back, nominate, promote_on_evidence, readmit, reject
 from stsflow.tasks.release.trail import CANDIDATE, CHAMPION, PREVIOUS, turned_down
 from stsflow.tasks.rules import MaximumSize
+from stsflow.tasks.rules.candidacy import Candidacy
 from stsflow.tasks.tracking.store import Store
 
 
@@ -93,7 +93,7 @@ def scheduled(store: Store, name: str, version: str) -> Release:
     report = EvaluationReport(
         model="tuned", model_path=Path("m"), model_digest="d", suites={}, seconds=1, model_bytes=1
     )
-    evidence = Evidence(candidate=report, headline="test")
+    evidence = Candidacy(candidate=report, headline="test")
     return promote_on_evidence(store.registry, name, version, [MaximumSize(megabytes=1)], evidence)
 
 

@@ -13,8 +13,8 @@ from stsflow.tasks.evaluation.scoring import write_parquet
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
 from stsflow.tasks.release.decision import decide
-from stsflow.tasks.release.evidence import Evidence
 from stsflow.tasks.rules import BeatsChampion
+from stsflow.tasks.rules.candidacy import Candidacy
 from stsflow.tasks.sources import FilesSource
 from stsflow.tasks.statistics.similarity import sts_metrics
 from stsflow.tasks.suites import StsSuite
@@ -48,7 +48,7 @@ def comparison(seed: int, noises: tuple[float, float], folder: Path, resamples: 
     config = EvaluationConfig(suites=suites, resamples=resamples, seed=seed)
     champion, candidate = report("champion", gold, first, folder), report("tuned", gold, second, folder)
     differences = compare(champion, candidate, config)
-    evidence = Evidence(candidate=candidate, champion=champion, differences=differences, headline="test")
+    evidence = Candidacy(candidate=candidate, champion=champion, differences=differences, headline="test")
     return decide((BeatsChampion(),), evidence).promoted, differences[0]
 
 
@@ -74,5 +74,5 @@ def test_same_model_against_itself_is_not_promoted(tmp_path: Path) -> None:
     assert difference.interval is not None
     assert (difference.difference, difference.interval.low, difference.interval.high) == (0.0, 0.0, 0.0)
     assert (difference.p_value, difference.rows_needed) == (1.0, None)
-    evidence = Evidence(candidate=candidate, champion=champion, differences=(difference,), headline="test")
+    evidence = Candidacy(candidate=candidate, champion=champion, differences=(difference,), headline="test")
     assert not decide((BeatsChampion(),), evidence).promoted

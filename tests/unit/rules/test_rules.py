@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -11,7 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 from stsflow.tasks.records.data import Overlap, OverlapCounts
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, Latency, SuiteScores
 from stsflow.tasks.release.decision import compared_metrics, decide
-from stsflow.tasks.release.evidence import Evidence
 from stsflow.tasks.rules import (
     BeatsBase,
     BeatsChampion,
@@ -22,6 +21,9 @@ from stsflow.tasks.rules import (
     NoUnexplainedLeakage,
     Rule,
 )
+from stsflow.tasks.rules.candidacy import Candidacy
+from stsflow.tasks.suites import Metric, SuiteOfRows
+from stsflow.tasks.suites.paired import MeanOfRows
 
 LATENCY = Latency(milliseconds=12.0, wall_best=12.0, wall_worst=40.5, processor=23.0, blocks=5, texts=16)
 
@@ -50,9 +52,9 @@ def difference(first: str, low: float, high: float, suite: str = "test") -> Diff
     )  # fmt: skip
 
 
-def evidence(**parts: Any) -> Evidence:
+def evidence(**parts: Any) -> Candidacy:
     given: dict[str, Any] = {"candidate": report("tuned"), "base": report("base", 0.7), "headline": "test"}
-    return Evidence(**{**given, **parts})
+    return Candidacy(**{**given, **parts})
 
 
 @pytest.mark.parametrize(
@@ -225,3 +227,41 @@ def test_compared_metrics_are_those_the_rules_name() -> None:
 def test_rule_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValidationError, match="maximum_size"):
         TypeAdapter(Rule).validate_python({"kind": "maximum_sise", "megabytes": 1})
+
+
+class WordErrors(SuiteOfRows):
+    """A suite of another package, by a metric that is better low."""
+
+    kind: Literal["word_errors"] = "word_errors"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("rate",)
+
+    @property
+    def primary(self) -> str:
+        return "rate"
+
+    @classmethod
+    def metric(cls, name: str) -> Metric:
+        return Metric(low=0.0, higher_is_better=False, paired=MeanOfRows(name))
+
+    def score(self, scoring: object) -> SuiteScores:
+        raise NotImplementedError
+
+
+def test_where_a_lower_score_is_better_the_interval_must_lie_below() -> None:
+    def scored(model: str, rate: float) -> EvaluationReport:
+        made = report(model)
+        errors = {"kind": "word_errors", "primary": "rate", "metrics": {"rate": rate}}
+        return made.model_copy(update={"suites": {"test": made.suites["test"].model_copy(update=errors)}})
+
+    fewer = difference("base", -0.05, -0.01).model_copy(update={"metric": "rate"})
+    both = {"candidate": scored("tuned", 0.10), "base": scored("base", 0.13)}
+    outcome = BeatsBase().outcome(evidence(**both, differences=(fewer,)))
+    assert outcome.holds and outcome.reason.endswith("interval -0.0500 to -0.0100, which lies below +0.0000")
+    assert not BeatsBase(margin=0.02).outcome(evidence(**both, differences=(fewer,))).holds
+    more = difference("base", 0.01, 0.05).model_copy(update={"metric": "rate"})
+    assert not BeatsBase().outcome(evidence(**both, differences=(more,))).holds
+    assert MinimumScore(score=0.1).outcome(evidence(**both)).reason == "rate on test is 0.1000, at most 0.1000"
+    assert not MinimumScore(score=0.09).outcome(evidence(**both)).holds

@@ -1,4 +1,4 @@
-"""What a promotion is decided on."""
+"""What a promotion is decided on: the candidate, and what it is compared with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from stsflow.tasks.records.data import Overlap
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport
 
 
-class Evidence(Record):
+class Candidacy(Record):
     """Measurements of the candidate, of what it is compared with, and of their differences on the same rows."""
 
     candidate: EvaluationReport
