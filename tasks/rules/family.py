@@ -11,11 +11,11 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from stsflow.tasks.ground.family import Kind
-from stsflow.tasks.records.release import RuleOutcome
 from stsflow.tasks.suites import Suite
 
 if TYPE_CHECKING:
     from stsflow.tasks.records.evaluation import EvaluationReport
+    from stsflow.tasks.records.release import RuleOutcome
     from stsflow.tasks.rules.candidacy import Candidacy
 
 
@@ -46,6 +46,8 @@ class Rule(Kind):
 
     def says(self, holds: bool, reason: str, numbers: dict[str, float] | None = None) -> RuleOutcome:
         """Its outcome as a record."""
+        from stsflow.tasks.records.release import RuleOutcome
+
         return RuleOutcome(rule=self.kind, holds=holds, reason=reason, numbers=numbers or {})
 
     def better(

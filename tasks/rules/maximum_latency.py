@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stsflow.tasks.records.release import RuleOutcome
 from stsflow.tasks.rules.family import Rule
 
 if TYPE_CHECKING:
+    from stsflow.tasks.records.release import RuleOutcome
     from stsflow.tasks.rules.candidacy import Candidacy
 
 

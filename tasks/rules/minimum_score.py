@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stsflow.tasks.records.release import RuleOutcome
 from stsflow.tasks.rules.family import RuleOnASuite
 from stsflow.tasks.suites import Suite
 
 if TYPE_CHECKING:
+    from stsflow.tasks.records.release import RuleOutcome
     from stsflow.tasks.rules.candidacy import Candidacy
 
 

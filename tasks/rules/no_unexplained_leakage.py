@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from stsflow.tasks.records.release import RuleOutcome
 from stsflow.tasks.rules.family import Rule
 
 if TYPE_CHECKING:
+    from stsflow.tasks.records.release import RuleOutcome
     from stsflow.tasks.rules.candidacy import Candidacy
 
 
