@@ -9,15 +9,18 @@ from __future__ import annotations
 import errno
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
-from stsflow.tasks.ground.errors import DiskFull, PreconditionError, StsflowError
+from stsflow.tasks.ground.errors import DiskFull, PreconditionError, StsflowError, causes
+from stsflow.tasks.ground.no_room import DISK_FULL
+from stsflow.tasks.ground.sqlite import code_of
 from stsflow.tasks.ground.workspace import Workspace
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_OURS_TO_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EIO)
-BROKEN = ("not a database", "malformed", "unable to open", "readonly", "disk i/o error")
+BROKEN = (
+    sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+)  # fmt: skip
 NO_ROOM = 2**20
 """Bytes below which a disk counts as full: SQLite and Prefect then answer in many words, none of which says so."""
 
@@ -25,15 +28,15 @@ NO_ROOM = 2**20
 def in_a_sentence(error: BaseException, workspace: Workspace) -> StsflowError | None:
     """The error of the family that says what the machine did, or None when that is not why the command failed."""
     for cause in causes(error):
-        if isinstance(cause, OSError) and cause.errno in FULL:
+        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
             return disk_full(workspace, f"{cause.filename or 'a file'} could not be written")
         if isinstance(cause, OSError) and cause.errno in NOT_OURS_TO_WRITE and _is_inside(cause.filename, workspace):
             return PreconditionError(
                 f"{cause.filename} cannot be used: {cause.strerror}; what lies in the workspace must be yours to write"
             )
-        if isinstance(cause, sqlite3.Error) and "disk is full" in str(cause):
+        if code_of(cause) == sqlite3.SQLITE_FULL:
             return disk_full(workspace, "a database could not be written")
-        if isinstance(cause, sqlite3.Error) and any(words in str(cause).lower() for words in BROKEN):
+        if code_of(cause) in BROKEN:
             return PreconditionError(
                 f"a database in {workspace.root} cannot be used: {cause}; `stsflow doctor` says which; restore a "
                 "backup (python -m stsflow.flows.ops.backup restore), or move the file away and run again"
@@ -41,19 +44,6 @@ def in_a_sentence(error: BaseException, workspace: Workspace) -> StsflowError | 
     if _free(workspace.root) < NO_ROOM:
         return disk_full(workspace, str(error).strip().partition("\n")[0][:300] or type(error).__name__)
     return None
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, what it was raised from, and what was being handled then; each once."""
-    seen: set[int] = set()
-    todo: list[BaseException | None] = [error]
-    while todo:
-        one = todo.pop(0)
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        todo += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
 
 
 def disk_full(workspace: Workspace, what: str) -> DiskFull:

@@ -45,7 +45,7 @@ def read_sets(
 
     `losses` are by name, for every set: what a batch must be follows from its loss. `base` (its
     tokenizer and length limit) is needed with `training.batch_tokens`; sets with a cached loss keep `batch_size` rows
-    all the same, because its mini-batches bear the token budget (see `plain.token_slices`).
+    all the same, because its mini-batches bear the token budget.
     """
     sets = []
     for item in prepared:

@@ -75,16 +75,3 @@ class TokenBudgetBatches:
         firsts = np.minimum(firsts, self.rows - self.batches + number)
         batch_of[order] = np.repeat(number, np.diff(firsts, append=self.rows))
         return batch_of
-
-
-def token_slices(tokens: IntArray, budget: int) -> list[slice]:
-    """Consecutive slices of at most `budget` tokens (a longer item stands alone): mini-batches of a cached loss."""
-    slices, start, total = [], 0, 0
-    for position, count in enumerate(tokens.tolist()):
-        if position > start and total + count > budget:
-            slices.append(slice(start, position))
-            start, total = position, 0
-        total += count
-    if len(tokens):
-        slices.append(slice(start, len(tokens)))
-    return slices

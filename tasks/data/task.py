@@ -9,7 +9,7 @@ from prefect.runtime import task_run
 
 from stsflow.tasks.data.build import prepare_data as prepare
 from stsflow.tasks.ground.errors import DownloadFailed
-from stsflow.tasks.ground.run_names import listing
+from stsflow.tasks.ground.task_run_names import listing
 from stsflow.tasks.ground.trying_again import when_raised
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import DataConfig

@@ -10,7 +10,7 @@ from prefect.runtime import task_run
 
 from stsflow.tasks.evaluation.compare import compare
 from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
-from stsflow.tasks.ground.run_names import listing
+from stsflow.tasks.ground.task_run_names import listing
 from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.hardware import AskedDevice

@@ -26,6 +26,8 @@ was found, what is allowed. The command line prints it alone; a traceback means 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class StsflowError(Exception):
     """Base of the family. `exit_code` is what the command line ends with."""
@@ -112,3 +114,16 @@ class CheckFailed(StsflowError):
     """A check that was asked for says no."""
 
     exit_code = 3
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was raised from, and what was being handled then; each once."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        one = todo.pop(0)
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        todo += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]

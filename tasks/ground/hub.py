@@ -5,12 +5,20 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from stsflow.tasks.ground.addresses import without_credentials
-from stsflow.tasks.ground.errors import DataError, DiskFull, ModelError, PreconditionError, Refused, StsflowError
+from stsflow.tasks.ground.errors import (
+    DataError,
+    DiskFull,
+    ModelError,
+    PreconditionError,
+    Refused,
+    StsflowError,
+    causes,
+)
 from stsflow.tasks.ground.names import HUB_ID, REVISION
 from stsflow.tasks.ground.trying_again import PASSING_STATUSES, TryAgain, trying_again, wish_of
 
@@ -114,20 +122,6 @@ def cached_snapshot(
         return None
 
 
-def current_commit(repo_id: str, kind: RepositoryKind, *, branch: str = "main", retries: int = 2) -> str:
-    """Commit that `branch` names now: one small request. Raises as `fetch_snapshot` does."""
-    from huggingface_hub import HfApi
-
-    def attempt() -> str:
-        try:
-            found = HfApi(endpoint=endpoint()).repo_info(repo_id, repo_type=kind, revision=branch).sha
-        except Exception as error:  # as above
-            raise _translated(error, repo_id, branch, kind) from None
-        return str(found)
-
-    return trying_again(attempt, retries=retries, what=_describe(repo_id, branch, kind), advice=OFFLINE_ADVICE)
-
-
 def _describe(repo_id: str, revision: str, kind: RepositoryKind) -> str:
     return f"hub {'data set' if kind == 'dataset' else 'model'} {repo_id} at {revision}"
 
@@ -140,7 +134,7 @@ def _translated(error: Exception, repo_id: str, revision: str, kind: RepositoryK
     what = _describe(repo_id, revision, kind)
     refusal: type[Refused] = DataError if kind == "dataset" else ModelError
     page = f"{without_credentials(endpoint())}/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, StsflowError):
             return cause
         if isinstance(cause, errors.GatedRepoError):
@@ -175,11 +169,3 @@ def _from_status(status: int, wish: float | None, what: str, page: str, refusal:
     if status in (401, 403):
         return refusal(f"{what}: the hub refuses access (HTTP {status}): set HF_TOKEN to a token that may read {page}.")
     return refusal(f"{what}: the hub answers HTTP {status} for {page}.")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, then what it came from, outermost first."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__

@@ -8,6 +8,15 @@ from pathlib import Path
 
 from stsflow.tasks.ground.errors import PreconditionError
 
+AT_WORK = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+"""Somebody else is writing: no fault of the database."""
+
+
+def code_of(error: BaseException) -> int | None:
+    """SQLite's primary result code that an error of its module stands for; None where it has none."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
+
 
 def fault_of(path: Path, *, thorough: bool = False) -> str:
     """Why the database at `path` cannot be used, in SQLite's words; empty when it can, or is not there yet.
@@ -21,7 +30,7 @@ def fault_of(path: Path, *, thorough: bool = False) -> str:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             answer = str(connection.execute(question).fetchone()[0])
     except sqlite3.Error as error:
-        return "" if "locked" in str(error) and not thorough else str(error)
+        return "" if code_of(error) in AT_WORK and not thorough else str(error)
     return answer if thorough and answer != "ok" else ""
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from stsflow.tasks.ground.errors import PreconditionError
-from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.ground.speed_lever import LeverState
 
 STEPS = 1 << 16
 """Values of the 16 bits that decide about an element."""

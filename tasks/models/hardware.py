@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from stsflow.tasks.ground.errors import PreconditionError
-from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.ground.speed_lever import LeverState
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["float32", "bf16", "fp16"]

@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from sentence_transformers.sentence_transformer.modules.pooling import PoolingMode
 
 from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.no_room import is_out_of_memory
 from stsflow.tasks.models.admission import admit
 from stsflow.tasks.models.folder import ModelFolder
 from stsflow.tasks.models.length import NO_LENGTH
@@ -90,7 +91,7 @@ def _loaded(path: Path, device: str, *, remote_code: bool) -> Encoder:
         raise
     except Exception as error:  # whatever a foreign folder, or the code it carries, makes the libraries raise
         check_reports(path, reports)  # says more than the library where tensors do not fit
-        if "allocate memory" in str(error):  # PyTorch's own way to say it, on a CPU
+        if is_out_of_memory(error):
             raise MemoryError(str(error)) from error
         said = " ".join(str(error).split())[:300]
         raise ModelError(f"{path} does not load: {type(error).__name__}: {said}") from error

@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import DataCollatorWithFlattening
 
 from stsflow.tasks.ground.errors import PreconditionError
-from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.models import attention
 from stsflow.tasks.models.hardware import Precision
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stsflow.tasks.ground.lever import LeverState
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Exposure
 

@@ -8,7 +8,7 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.runtime import task_run
 
-from stsflow.tasks.ground.run_names import listing
+from stsflow.tasks.ground.task_run_names import listing
 from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import TokensConfig

@@ -14,6 +14,7 @@ from stsflow.tasks.ground.errors import (
     TrainerKilled,
     TrainingFailed,
 )
+from stsflow.tasks.ground.no_room import SAYS_DISK_FULL
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.training.checkpoints import steps_of
 from stsflow.tasks.training.memory import memory_remedy
@@ -32,7 +33,7 @@ def why_it_failed(
     if ended.stopped:
         kind = TrainerHung if hung else TrainingFailed
         return kind(f"The trainer was stopped: {ended.stopped}. {where}")
-    if said is None and "No space left on device" in last_lines(folder.log):
+    if said is None and SAYS_DISK_FULL in last_lines(folder.log):
         return DiskFull(f"The disk of {folder.root} is full. {where}")
     if said is None and ended.code < 0:
         return TrainerKilled(

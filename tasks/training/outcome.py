@@ -10,7 +10,7 @@ from stsflow.tasks.batching.drawn import planned_exposure
 from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.ground.environment import hardware, versions
 from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file, sha256_of_model
-from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.records.findings import Finding

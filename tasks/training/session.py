@@ -18,7 +18,7 @@ from stsflow.tasks.batching.build import build_batches, read_sets
 from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.files import folder_made_whole
-from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.models.dropout import masks_drawn, quicken_dropout
 from stsflow.tasks.models.hardware import choose_device, choose_precision

@@ -30,6 +30,7 @@ from transformers.trainer_pt_utils import nested_gather
 from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.ground.files import write_text_atomically
+from stsflow.tasks.ground.no_room import is_out_of_memory
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.loading import every_tensor_from
 from stsflow.tasks.training.batches import Collator, NumberedRows, PlannedBatches
@@ -269,11 +270,8 @@ def out_of_memory_named(facts: dict[str, Any]) -> Iterator[None]:
     """Turn the several ways of running out of memory into one BatchFailedError with the batch that did it."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise BatchFailedError(
-            "out_of_memory", str(error).splitlines()[0] if str(error) else "out of memory", facts
-        ) from error
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):  # PyTorch's CPU allocator has no class of its own for this
+    except (MemoryError, RuntimeError) as error:  # torch's own is a RuntimeError
+        if not is_out_of_memory(error):
             raise
-        raise BatchFailedError("out_of_memory", str(error).splitlines()[0], facts) from error
+        said = str(error).splitlines() or ["out of memory"]
+        raise BatchFailedError("out_of_memory", said[0], facts) from error

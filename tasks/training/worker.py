@@ -7,7 +7,6 @@ It needs torch, transformers, sentence-transformers, datasets and accelerate, an
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from stsflow.tasks.ground.child import guard
 from stsflow.tasks.ground.loading import without_collection
+from stsflow.tasks.ground.no_room import is_disk_full, is_out_of_memory
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.training.request import WorkerSpec
@@ -78,27 +78,13 @@ def failure_of(error: BaseException, folder: TrainingFolder) -> Failure:
     code, facts = getattr(error, "code", None), getattr(error, "facts", None)
     if isinstance(code, str) and isinstance(facts, dict):
         return Failure(code=code, message=str(error), **facts)
-    if is_disk_full(error, folder):
+    if is_disk_full(error, folder.root):
         return Failure(code="disk_full", message=str(error))
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
+    if is_out_of_memory(error):
         return Failure(code="out_of_memory", message=str(error))
     if isinstance(error, Refused):
         return Failure(code="refused", message=error.message)
     return Failure(code="error", message=f"{type(error).__name__}: {error}")
-
-
-def is_disk_full(error: BaseException | None, folder: TrainingFolder) -> bool:
-    """Whether a write failed for want of room; some writers (safetensors, torch.save) say so only in their text."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left on device" in str(error):
-            return True
-        if "PytorchStreamWriter" in str(error) or "inline_container" in str(error):
-            room = os.statvfs(folder.root)
-            return room.f_bavail * room.f_frsize < 64 * 2**20
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _leave_failure(folder: TrainingFolder, failure: Failure) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches, token_slices
+from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches
 
 
 def test_rows_are_cut_into_batches_with_a_short_last_one() -> None:
@@ -42,8 +42,3 @@ def test_token_budget_uses_every_row_once_within_its_limits(
 def test_token_budget_fills_batches_of_equal_rows_exactly() -> None:
     sampler = TokenBudgetBatches(np.full(100, 10), batch_tokens=50, batch_size=64)
     assert sampler.epoch(0).sizes.tolist() == [5] * 20
-
-
-def test_mini_batches_stay_within_the_budget() -> None:
-    assert token_slices(np.array([5, 5, 5, 20, 1, 1]), 10) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 6)]
-    assert token_slices(np.array([], dtype=int), 10) == []

@@ -12,7 +12,7 @@ from PIL import Image
 from stsflow.tasks.card.content import CardContent, gather_content
 from stsflow.tasks.card.samples import ScoreStatistics, SetSamples
 from stsflow.tasks.card.usage import ModelModules
-from stsflow.tasks.ground.lever import LeverState
+from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import Overlap, OverlapCounts, PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SeedSummary, SuiteScores

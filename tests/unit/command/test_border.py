@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -169,10 +170,33 @@ def raised_from(cause: BaseException) -> BaseException:
         return ExceptionGroup("tasks", [outer])
 
 
+def full_database() -> sqlite3.Error:
+    """What SQLite raises when its file may not grow."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE rows (one)")
+        connection.execute("PRAGMA max_page_count = 2")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            connection.execute("INSERT INTO rows VALUES (zeroblob(100000))")
+    return caught.value
+
+
+def broken_database(path: Path) -> sqlite3.Error:
+    """What SQLite raises on a file with pages that were overwritten."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE rows (one)")
+        connection.execute("INSERT INTO rows VALUES (zeroblob(100000))")
+        connection.commit()
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"x" * (len(content) - 4096))
+    with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.DatabaseError) as caught:
+        connection.execute("SELECT sum(length(one)) FROM rows").fetchall()
+    return caught.value
+
+
 def test_a_full_disk_is_said_whatever_library_met_it(workspace: Workspace) -> None:
     workspace.make()
     for error in (full_device(), OSError(errno.EDQUOT, "Disk quota exceeded", "f"),
-                  sqlite3.OperationalError("database or disk is full")):  # fmt: skip
+                  full_database()):  # fmt: skip
         for one in (error, raised_from(error)):
             said = in_a_sentence(one, workspace)
             assert isinstance(said, DiskFull) and said.exit_code == 1
@@ -215,6 +239,6 @@ def test_a_database_that_cannot_be_used_is_named_at_once(workspace: Workspace, c
         require_usable(workspace.mlflow_database)
 
 
-def test_a_database_that_breaks_in_the_middle_is_a_sentence(workspace: Workspace) -> None:
-    said = in_a_sentence(raised_from(sqlite3.DatabaseError("database disk image is malformed")), workspace.make())
+def test_a_database_that_breaks_in_the_middle_is_a_sentence(workspace: Workspace, tmp_path: Path) -> None:
+    said = in_a_sentence(raised_from(broken_database(tmp_path / "broken.db")), workspace.make())
     assert isinstance(said, PreconditionError) and "malformed" in said.message and "doctor" in said.message

@@ -10,8 +10,8 @@ import pytest
 
 from stsflow.flows.command.shared import in_json
 from stsflow.tasks.ground.errors import DamagedRecord
-from stsflow.tasks.ground.lever import LeverState
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.made.folder import SEAL, seal, what_is_wrong
 from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.release import RuleOutcome
