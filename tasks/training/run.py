@@ -6,6 +6,7 @@ one goes on from its last whole checkpoint.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 
@@ -22,6 +23,8 @@ from stsflow.tasks.training.memory import what_changes, with_less_memory
 from stsflow.tasks.training.request import WORKER, TrainingRequest, WorkerSpec
 from stsflow.tasks.training.watch import Watch
 from stsflow.tasks.training.worker import Failure, failure_file
+
+logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 BYTES_OF_STATE = 12
@@ -73,6 +76,7 @@ def finished_training(request: TrainingRequest, folder: TrainingFolder) -> Train
     if result is None or result.fingerprint != request.fingerprint or not folder.model.is_dir():
         return None
     if sha256_of_model(folder.model) != result.model_digest:
+        logger.warning("the model in %s is trained again: it is not what was recorded", folder.root)
         return None
     return result.model_copy(update={"reused": True, "folder": folder.root, "model": folder.model})
 

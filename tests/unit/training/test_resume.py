@@ -119,7 +119,7 @@ def test_a_torn_checkpoint_is_passed_over_and_said(
 
 @pytest.mark.usefixtures("in_this_process")
 def test_a_finished_training_is_found_and_a_spoiled_model_is_not(
-    request_of: MakeRequest, training_folder: TrainingFolder
+    request_of: MakeRequest, training_folder: TrainingFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     request = request_of(eval_steps=20)
     first = train_in_child(request, training_folder)
@@ -133,6 +133,7 @@ def test_a_finished_training_is_found_and_a_spoiled_model_is_not(
         stream.write(b"\x00")
     third = train_in_child(request, training_folder)
     assert (third.reused, third.weights_sha256) == (False, first.weights_sha256)
+    assert len([said for said in caplog.messages if "is trained again: it is not what was recorded" in said]) == 1
 
 
 @pytest.mark.usefixtures("in_this_process")
