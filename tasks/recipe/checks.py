@@ -36,8 +36,8 @@ def check_parts_fit(recipe: RunConfig) -> None:
         if (name := getattr(recipe.evaluation, field)) is not None:
             _check_names(f"evaluation.{field}", [name], suites, "suite")
     if (choosing := recipe.choosing_suite) is not None:
-        if not suites[choosing].chooses:
-            able = " or ".join(repr(kind.kind_name()) for kind in Suite.members() if kind.chooses)
+        if not suites[choosing].chooses_by:
+            able = " or ".join(repr(kind.kind_name()) for kind in Suite.members() if kind.chooses_by)
             raise RecipeError(
                 f"evaluation.choose_on: the suite {choosing!r} is of kind {suites[choosing].kind!r}; "
                 f"only a suite of kind {able} can choose the checkpoint"
@@ -47,6 +47,11 @@ def check_parts_fit(recipe: RunConfig) -> None:
             raise RecipeError(
                 f"evaluation.choose_metric: the suite {choosing!r} has no metric {recipe.evaluation.choose_metric!r}; "
                 f"it has: {', '.join(metrics)}{nearest(recipe.evaluation.choose_metric, metrics)}"
+            )
+        if not suites[choosing].metric(recipe.evaluation.choose_metric).higher_is_better:
+            raise RecipeError(
+                f"evaluation.choose_metric: of {recipe.evaluation.choose_metric!r} less is better, and a checkpoint is "
+                "chosen by a metric of which more is"
             )
     elif recipe.training.early_stopping_patience is not None:
         raise RecipeError(

@@ -230,8 +230,8 @@ class EvaluationConfig(Section):
     suites: dict[Slug, Suite] = Field(min_length=1)
     """Suites by name."""
     choose_on: Slug | None = None
-    """Suite of kind `sts` that chooses the checkpoint; default: the first with the split `dev`, else none, and the last
-    step is kept."""
+    """Suite that chooses the checkpoint, of a kind that can, such as `sts`; default: the first with the split `dev`,
+    else none, and the last step is kept."""
     choose_metric: str = "spearman_cosine"
     """Metric of that suite, higher is better."""
     report_on: Slug | None = None
@@ -356,7 +356,7 @@ class RunConfig(Section):
         if self.evaluation.choose_on:
             return self.evaluation.choose_on
         suites = self.evaluation.suites
-        return next((name for name, suite in suites.items() if suite.split == "dev" and suite.chooses), None)
+        return next((name for name, suite in suites.items() if suite.split == "dev" and suite.chooses_by), None)
 
     @property
     def headline_suite(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,6 +72,14 @@ def sts_metrics(similarities: Mapping[str, ArrayLike], gold: ArrayLike) -> dict[
     for correlation in CORRELATIONS:
         values[f"{correlation}_max"] = highest([values[f"{correlation}_{name}"] for name in SIMILARITIES])
     return values
+
+
+def sts_while_training(
+    columns: Mapping[str, list[Any]], embed: Callable[..., tuple[NDArray[np.float32], ...]]
+) -> dict[str, float]:
+    """The ten metrics of scored pairs; `embed` gives the embeddings of lists of texts."""
+    similarities = pair_similarities(*embed(columns["sentence1"], columns["sentence2"]))
+    return sts_metrics(similarities, columns["score"])
 
 
 def highest(values: list[float]) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -19,7 +19,6 @@ from stsflow.tasks.sources import Source
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from stsflow.tasks.evaluation.embedded import Embeddings
     from stsflow.tasks.evaluation.scoring import Scoring
     from stsflow.tasks.records.evaluation import SuiteScores
     from stsflow.tasks.records.models import BaseModelRef
@@ -68,8 +67,10 @@ class Suite(Kind):
     """What it has its rows from, when the data stage prepares none."""
     looked_at_first: ClassVar[tuple[str, ...]] = ()
     """Metrics that a person looks at first, in short tables; none: all of them."""
-    chooses: ClassVar[bool] = False
-    """Whether the checkpoint may be chosen on it; it then has `metrics_while_training`."""
+    chooses_by: ClassVar[str] = ""
+    """Function (`package.module:name`) that gives its metrics while a model trains, without files and intervals, of the
+    columns of its rows and of `embed`, which gives the embeddings of lists of texts; empty: no checkpoint is chosen on
+    it. Named and not imported: a training is made again when this function changes, and for nothing else of a suite."""
 
     @property
     @abstractmethod
@@ -89,13 +90,6 @@ class Suite(Kind):
     @abstractmethod
     def score(self, scoring: Scoring) -> SuiteScores:
         """Score one model on this suite; leaves its files in the scoring's folder."""
-
-    @classmethod
-    def metrics_while_training(
-        cls, columns: Mapping[str, list[Any]], embed: Callable[..., tuple[Embeddings, ...]]
-    ) -> dict[str, float]:
-        """Its metrics on prepared rows, without files and intervals; `embed` gives the embeddings of lists of texts."""
-        raise NotImplementedError(f"no checkpoint is chosen on a suite of kind {cls.kind_name()!r}")
 
     def require(self, where: str, base: BaseModelRef) -> None:
         """Raise RecipeError or PreconditionError when no model made from `base` can be scored on it here.

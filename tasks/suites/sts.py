@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
@@ -11,7 +11,6 @@ from stsflow.tasks.statistics import SIMILARITIES
 from stsflow.tasks.suites.scored_pairs import ScoredPairsSuite
 
 if TYPE_CHECKING:
-    from stsflow.tasks.evaluation.embedded import Embeddings
     from stsflow.tasks.evaluation.scoring import Scoring
     from stsflow.tasks.records.evaluation import Interval, SuiteScores
     from stsflow.tasks.statistics.correlation import Floats
@@ -33,7 +32,7 @@ class StsSuite(ScoredPairsSuite):
         "model's similarities with the gold scores"
     )
     looked_at_first: ClassVar[tuple[str, ...]] = ("spearman_cosine", "pearson_cosine")
-    chooses: ClassVar[bool] = True
+    chooses_by: ClassVar[str] = "stsflow.tasks.statistics.similarity:sts_while_training"
     subsets_by: str | None = None
     """A kept column (see `shape.keep`), such as `genre`, whose values are scored apart as well."""
 
@@ -52,16 +51,6 @@ class StsSuite(ScoredPairsSuite):
     def primary(self) -> str:
         """Spearman's of the cosine."""
         return "spearman_cosine"
-
-    @classmethod
-    def metrics_while_training(
-        cls, columns: Mapping[str, list[Any]], embed: Callable[..., tuple[Embeddings, ...]]
-    ) -> dict[str, float]:
-        """All ten."""
-        from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
-
-        similarities = pair_similarities(*embed(columns["sentence1"], columns["sentence2"]))
-        return sts_metrics(similarities, columns["score"])
 
     def score(self, scoring: Scoring) -> SuiteScores:
         """Score a model on scored pairs; writes `<suite>.parquet` (one row a pair) and `<suite>.png` (scatter plot)."""

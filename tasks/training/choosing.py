@@ -1,14 +1,17 @@
-"""Scores on the choosing suite while training: the ten metrics of scored pairs, each distinct sentence encoded once."""
+"""Scores on the choosing suite while training, as its kind has them, each distinct text encoded once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from stsflow.tasks.models.encode import encode_distinct
 from stsflow.tasks.sets.rows import training_rows
-from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
 from stsflow.tasks.training.request import ChooseOn
 
 if TYPE_CHECKING:
@@ -16,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library has no types
-    """Gives what the library's evaluator of scored pairs gives, under the same names, for less work.
+    """Gives, on scored pairs, what the library's evaluator of them gives, under the same names, for less work.
 
-    A sentence that recurs is encoded once, and batches hold equal work instead of equally many rows.
+    A text that recurs is encoded once, and batches hold equal work instead of equally many rows.
     """
 
     def __init__(self, choose: ChooseOn) -> None:
         super().__init__()
         rows = training_rows(choose.data)
-        self.first, self.second = list(rows["sentence1"]), list(rows["sentence2"])
-        self.gold: list[float] = list(rows["score"])
+        self.columns: dict[str, list[Any]] = {name: list(rows[name]) for name in rows.column_names}
+        self.metrics = resolve_name(choose.scored_by)
         self.name, self.primary_metric = choose.suite, choose.full_metric
         self.batch_size = choose.batch_size
 
@@ -34,9 +37,11 @@ class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library
     ) -> dict[str, float]:
         """The metrics by `<suite>_<metric>`, in float32. Whether batches are padded is as the training has it."""
         del output_path, epoch, steps
-        texts = [*self.first, *self.second]
-        embeddings = encode_distinct(model, texts, batch_size=self.batch_size, padding_free="off")
-        rows = len(self.first)
-        metrics = sts_metrics(pair_similarities(embeddings[:rows], embeddings[rows:]), self.gold)
-        named: dict[str, Any] = self.prefix_name_to_metrics(metrics, self.name)
+
+        def embed(*columns: Sequence[str]) -> tuple[NDArray[np.float32], ...]:
+            texts = [text for column in columns for text in column]
+            embeddings = encode_distinct(model, texts, batch_size=self.batch_size, padding_free="off")
+            return tuple(np.split(embeddings, np.cumsum([len(column) for column in columns])[:-1]))
+
+        named: dict[str, Any] = self.prefix_name_to_metrics(self.metrics(self.columns, embed), self.name)
         return named

@@ -42,9 +42,10 @@ class ChooseOn(Record):
     """The suite that chooses the checkpoint."""
 
     suite: str
+    scored_by: str
+    """The function of its metrics; see `Suite.chooses_by`."""
     data: PreparedSet
-    """Scored pairs: sentence1, sentence2, score."""
-    metric: str = "spearman_cosine"
+    metric: str
     """Name of one of the suite's metrics; higher is better."""
     batch_size: int = 64
     """Sentences encoded at a time."""
@@ -83,7 +84,7 @@ class TrainingRequest(Record):
             [self.base.digest, self.base.max_seq_length, self.base.pooling, self.base.trust_remote_code],
             choose,
             {name: version for name, version in versions().items() if name in PACKAGES},
-            code_of(WORKER, self.losses),
+            code_of(WORKER, self.losses, *([self.choose.scored_by.partition(":")[0]] if self.choose else [])),
             _hardware(self.training),
         )
 
@@ -94,6 +95,7 @@ def training_request(recipe: RunConfig, data: PreparedData, base: BaseModelRef) 
     if (suite := recipe.choosing_suite) is not None:
         choose = ChooseOn(
             suite=suite,
+            scored_by=recipe.evaluation.suites[suite].chooses_by,
             data=data.evaluation_set(suite),
             metric=recipe.evaluation.choose_metric,
             batch_size=recipe.evaluation.batch_size,

@@ -33,8 +33,9 @@ STAGES = {
     "training": (
         "training.worker",
         "training.trainer training.checkpoints batching.no_duplicates losses models.encode models.padding_free "
-        "statistics.correlation recipe.prompts",
-        "rules card.render reading.download leakage.overlap plan.forecast tracking.store training.task evaluation.run",
+        "recipe.prompts",
+        "suites statistics.bootstrap rules card.render reading.download leakage.overlap plan.forecast tracking.store "
+        "training.task evaluation.run",
     ),
     "evaluation": (
         "evaluation.worker",

@@ -17,6 +17,7 @@ from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.records.data import PreparedSet, RowCounts
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.suites import StsSuite
 from stsflow.tasks.training.request import ChooseOn, TrainingRequest
 
 WORDS = sorted({word.strip(".").lower() for sentence in SENTENCES for word in sentence.split()})
@@ -106,12 +107,15 @@ def request_of(training_sets: dict[str, PreparedSet], small_bert: Path) -> Calla
             "logging_steps": 3,
         }
         sets = (training_sets["nli"], training_sets["sts"])
+        choosing = ChooseOn(
+            suite="sts-dev", scored_by=StsSuite.chooses_by, data=training_sets["dev"], metric="spearman_cosine"
+        )
         return TrainingRequest(
             training=TrainingConfig(**(defaults | section)),
             losses=losses or {"nli": MultipleNegativesRanking(), "sts": CosineSimilarity()},
             sets=sets,
             base=base_model(small_bert),
-            choose=ChooseOn(suite="sts-dev", data=training_sets["dev"]) if choose else None,
+            choose=choosing if choose else None,
         )
 
     return make

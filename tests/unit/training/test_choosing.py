@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from models import SENTENCES
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.records.data import PreparedSet, RowCounts
 from stsflow.tasks.records.sources import SourceRef
-from stsflow.tasks.training.request import ChooseOn
+from stsflow.tasks.suites import StsSuite
+from stsflow.tasks.training import request
+from stsflow.tasks.training.request import ChooseOn, TrainingRequest
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def choose(tmp_path: Path) -> ChooseOn:
         digest=fingerprint(rows), rows=28, counts=RowCounts(read=28, kept=28),
         source=SourceRef(kind="synthetic", name="dev", uri="made in a test", revision="0"),
     )  # fmt: skip
-    return ChooseOn(suite="dev", data=data, batch_size=4)
+    return ChooseOn(suite="dev", scored_by=StsSuite.chooses_by, data=data, metric="spearman_cosine", batch_size=4)
 
 
 @pytest.mark.parametrize("flattened", [False, True])
@@ -44,7 +47,9 @@ def test_gives_the_metrics_of_the_librarys_evaluator(choose: ChooseOn, tiny_bert
 
     ours = ChoosingEvaluator(choose)
     theirs = EmbeddingSimilarityEvaluator(
-        ours.first, ours.second, ours.gold, name="dev", write_csv=False,
+        *(ours.columns[name] for name in ("sentence1", "sentence2", "score")),
+        name="dev",
+        write_csv=False,
         similarity_fn_names=["cosine", "manhattan", "euclidean", "dot"],
     )  # fmt: skip
     model = SentenceTransformer(str(tiny_bert), device="cpu")
@@ -73,3 +78,12 @@ def test_encodes_each_distinct_sentence_once(choose: ChooseOn, tiny_bert: Path) 
     ChoosingEvaluator(choose)(model)
 
     assert sum(seen) == 8
+
+
+def test_a_training_depends_on_what_scores_its_choosing_suite(
+    request_of: Callable[..., TrainingRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makers: list[object] = []
+    monkeypatch.setattr(request, "code_of", lambda *given: makers.extend(given) or "")
+    assert request_of().fingerprint and request_of(choose=False).fingerprint
+    assert makers.count("stsflow.tasks.statistics.similarity") == 1
