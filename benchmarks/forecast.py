@@ -24,6 +24,7 @@ from stsflow.tasks.plan.exposure import plan_exposure
 from stsflow.tasks.plan.probe import probe_forecast
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest, training_request
@@ -58,8 +59,9 @@ def main() -> None:
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
         sizes = {one: recipe.training.batch_sizes.get(one, recipe.training.batch_size) for one in recipe.data.train}
         tokens = measure_tokens(data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=1.0)
-        plan = plan_exposure(recipe, data, 1, base)
-        request = training_request(recipe, data, base)
+        lengths = stored_lengths(tokens, workspace)
+        plan = plan_exposure(recipe, data, 1, base, lengths)
+        request = training_request(recipe, data, base, lengths)
         forecast, _ = probe_forecast(recipe, request, tokens, plan, workspace)
         assert forecast is not None
         real, first = run(request, workspace)

@@ -28,6 +28,7 @@ from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.suites import require_suites
+from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.task import profile_tokens
 from stsflow.tasks.tracking.relay import require_sent
 from stsflow.tasks.tracking.runs import relay_of
@@ -86,7 +87,7 @@ def finetune(
             recipe.prompts,
         )  # fmt: skip
         plan = plan_run(recipe, base, data, tokens, checked, workspace)
-        request = training_request(recipe, data, base)
+        request = training_request(recipe, data, base, stored_lengths(tokens, workspace))
         if needs_trial(request):
             try_training(request, workspace)
         if recipe.plan.probe_in_run:

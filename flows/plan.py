@@ -18,6 +18,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Forecast, PlanReport
 from stsflow.tasks.suites import require_suites
+from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.training.request import training_request
 from stsflow.tasks.training.trial import check_hardware, try_trainer
@@ -44,8 +45,9 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
         data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share,
         prompts=recipe.prompts,
     )  # fmt: skip
-    plan = plan_exposure(recipe, data, recipe.training.processes, base)
-    request = training_request(recipe, data, base)
+    lengths = stored_lengths(tokens, workspace)
+    plan = plan_exposure(recipe, data, recipe.training.processes, base, lengths)
+    request = training_request(recipe, data, base, lengths)
     if not any(finding.severity == "error" for finding in (*plan.findings, *checked)):
         try_trainer(request, workspace)
     forecast: Forecast | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from stsflow.tasks.batching.epoch import BatchSource, IntArray
-from stsflow.tasks.batching.lengths import estimate_tokens
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.batching.no_duplicates import NoDuplicateBatches
 from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches
@@ -18,6 +20,7 @@ from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.sets.rows import read_rows
 from stsflow.tasks.sets.texts import text_numbers
+from stsflow.tasks.tokens.lengths import lengths_as_read
 
 Sampler = Literal["batch_sampler", "no_duplicates"]
 
@@ -40,12 +43,13 @@ def read_sets(
     losses: Mapping[str, Loss],
     *,
     base: BaseModelRef | None = None,
+    lengths: Mapping[str, Path] | None = None,
 ) -> list[SetForBatching]:
     """The training sets as the samplers see them, in the order of `prepared`.
 
-    `losses` are by name, for every set: what a batch must be follows from its loss. `base` (its
-    tokenizer and length limit) is needed with `training.batch_tokens`; sets with a cached loss keep `batch_size` rows
-    all the same, because its mini-batches bear the token budget.
+    `losses` are by name, for every set: what a batch must be follows from its loss. With `training.batch_tokens`,
+    `base` is needed and `lengths` are the files with the lengths of the sets (see `tokens.lengths`); sets with a cached
+    loss keep `batch_size` rows all the same, because its mini-batches bear the token budget (see `plain.token_slices`).
     """
     sets = []
     for item in prepared:
@@ -57,7 +61,9 @@ def read_sets(
         if training.batch_tokens is not None and not losses[item.name].bounds_its_memory:
             if base is None:
                 raise ValueError("batch_tokens needs the base model: its tokenizer and its length limit")
-            row_tokens = set_tokens(item, base, prompts_of(training.arguments, item.name, columns)).sum(axis=1)
+            prompts = prompts_of(training.arguments, item.name, columns)
+            tokens = lengths_as_read(item, base, prompts, (lengths or {}).get(item.name))
+            row_tokens = tokens.sum(axis=1, dtype=np.int32)
         sets.append(SetForBatching(item.name, table.num_rows, texts, row_tokens))
     return sets
 
@@ -69,13 +75,6 @@ def sampler_of(name: str, training: TrainingConfig, loss: Loss) -> Sampler:
     if training.batch_sampler != "auto":
         return training.batch_sampler
     return "no_duplicates" if loss.ranks_against_the_batch else "batch_sampler"
-
-
-def set_tokens(prepared: PreparedSet, base: BaseModelRef, prompts: Mapping[str, str] | None = None) -> IntArray:
-    """(rows, text columns) estimated token counts of a set, prompts by column included, cut at the model's limit."""
-    tokenizer = base.path / "tokenizer.json"
-    table = read_rows(prepared)
-    return estimate_tokens(table, prepared.roles.texts, tokenizer, base.max_seq_length, prompts)
 
 
 def build_batches(sets: Sequence[SetForBatching], training: TrainingConfig, world_size: int) -> TrainingBatches:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from stsflow.tasks.batching.build import build_batches, read_sets, sampler_of
 from stsflow.tasks.batching.drawn import planned_exposure
 from stsflow.tasks.batching.multi import TrainingBatches, ends_with
@@ -18,15 +21,17 @@ _LEFT_OUT_SHARE = 0.01
 
 
 def plan_exposure(
-    recipe: RunConfig, data: PreparedData, world_size: int, base: BaseModelRef | None = None
-) -> PlanReport:
+    recipe: RunConfig, data: PreparedData, world_size: int, base: BaseModelRef | None = None,
+    lengths: Mapping[str, Path] | None = None,
+) -> PlanReport:  # fmt: skip
     """Steps, exposure of every training set, why an epoch ends, and findings about them.
 
     Counted from the sampler objects that the trainer will use, in its process layout; nothing is trained and no model
-    is loaded. `base` is needed where the recipe has `training.batch_tokens`.
+    is loaded. `base` is needed where the recipe has `training.batch_tokens`, and `lengths` are the files with the
+    lengths of the sets (see `tokens.lengths`).
     """
     training = recipe.training
-    batches = draw_batches(recipe, data, world_size, base)
+    batches = draw_batches(recipe, data, world_size, base, lengths)
     accumulation = training.gradient_accumulation_steps
     steps = batches.steps(training.epochs, training.max_steps, accumulation)
     steps_per_epoch = batches.steps_per_epoch(accumulation)
@@ -53,11 +58,13 @@ def plan_exposure(
 
 
 def draw_batches(
-    recipe: RunConfig, data: PreparedData, world_size: int, base: BaseModelRef | None = None
-) -> TrainingBatches:
+    recipe: RunConfig, data: PreparedData, world_size: int, base: BaseModelRef | None = None,
+    lengths: Mapping[str, Path] | None = None,
+) -> TrainingBatches:  # fmt: skip
     """The batches of the run that `recipe` describes; the trainer builds the same."""
     losses = {item.name: recipe.loss_of(item.name) for item in data.train}
-    return build_batches(read_sets(data.train, recipe.training, losses, base=base), recipe.training, world_size)
+    sets = read_sets(data.train, recipe.training, losses, base=base, lengths=lengths)
+    return build_batches(sets, recipe.training, world_size)
 
 
 def exposure_findings(recipe: RunConfig, batches: TrainingBatches, exposure: tuple[Exposure, ...]) -> list[Finding]:

@@ -75,7 +75,7 @@ class ProbeResult(Record):
 
 @dataclass(frozen=True)
 class TokenWork:
-    """Tokens of the run's batches, padding included where the run pads, estimated from the rows themselves."""
+    """Tokens of the run's batches, padding included where the run pads, from the lengths of the rows."""
 
     step_tokens: npt.NDArray[np.int64]
     """Tokens of each optimiser step of the run on one process, in order; the probe's steps are its first ones."""

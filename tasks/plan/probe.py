@@ -34,11 +34,12 @@ def probe_forecast(
         return None, ()
     probe = run_probe(request, steps, workspace.root / "probes")
     data = PreparedData(fingerprint="", train=request.sets, evaluation=())
-    batches = draw_batches(recipe, data, recipe.training.processes, request.base)
+    batches = draw_batches(recipe, data, recipe.training.processes, request.base, request.lengths)
     accumulation = recipe.training.gradient_accumulation_steps
     work = token_work(
-        batches, request.sets, request.base, plan.steps, accumulation, padded=probe.padded, prompts=recipe.prompts
-    )
+        batches, request.sets, request.base, plan.steps, accumulation, padded=probe.padded, prompts=recipe.prompts,
+        lengths=request.lengths,
+    )  # fmt: skip
     size = max(source.batch_size for source in batches.sources)
     result = forecast(
         probe, work, tokens, plan, request.base, recipe.plan,

@@ -22,6 +22,7 @@ from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.tokens import TokenReport
+from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.training.request import TrainingRequest
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def plan_run(
     Raises PreconditionError when something is certainly wrong, or when the disk has no room for the checkpoints.
     """
     check_disk(base, recipe.training, workspace.root)
-    exposure = plan_exposure(recipe, data, recipe.training.processes, base)
+    exposure = plan_exposure(recipe, data, recipe.training.processes, base, stored_lengths(tokens, workspace))
     plan = exposure.model_copy(
         update={"findings": merge_findings(exposure.findings, checked, data.findings, tokens.findings)}
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from stsflow.tasks.batching.build import set_tokens
 from stsflow.tasks.batching.epoch import IntArray
 from stsflow.tasks.batching.multi import EpochOrder, TrainingBatches
 from stsflow.tasks.plan.forecast import TokenWork
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.tokens.lengths import lengths_as_read
 
 
 def token_work(
@@ -24,15 +25,18 @@ def token_work(
     *,
     padded: bool,
     prompts: Mapping[str, Mapping[str, str]] | None = None,
+    lengths: Mapping[str, Path] | None = None,
 ) -> TokenWork:
     """Tokens of every step of a run of `steps` steps on the first process; with `padded`, padding counts too.
 
-    `prompts` are what the trainer puts before the texts, by training set and column.
+    `prompts` are what the trainer puts before the texts, by training set and column; `lengths` the files with the
+    sets' lengths (see `tokens.lengths`).
     """
-    lengths = [set_tokens(item, base, (prompts or {}).get(item.name)) for item in prepared]
+    stored = lengths or {}
+    tokens = [lengths_as_read(one, base, (prompts or {}).get(one.name, {}), stored.get(one.name)) for one in prepared]
     step_tokens, largest, real_total, padded_total = [], [], 0, 0
     for order, fed in batches.fed(steps, accumulation):
-        real, full = _batch_tokens(order, lengths)
+        real, full = _batch_tokens(order, tokens)
         real_total, padded_total = real_total + int(real[:fed].sum()), padded_total + int(full[:fed].sum())
         mine = (full if padded else real)[:fed][:: batches.world_size]
         firsts = np.arange(0, len(mine), accumulation)

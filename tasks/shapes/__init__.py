@@ -13,10 +13,10 @@ Judged pairs, the shape of retrieval suites, are scored pairs whose sentence1 ma
 
 from __future__ import annotations
 
+from stsflow.tasks.shapes.family import Roles, Shape
 from stsflow.tasks.shapes.nli_triplets import NliTriplets
 from stsflow.tasks.shapes.pairs import Pairs
 from stsflow.tasks.shapes.scored_pairs import JudgedPairs, ScoredPairs
-from stsflow.tasks.shapes.shape import Roles, Shape
 from stsflow.tasks.shapes.triplets import Triplets
 
 __all__ = ["JudgedPairs", "NliTriplets", "Pairs", "Roles", "ScoredPairs", "Shape", "Triplets"]

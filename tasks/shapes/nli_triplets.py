@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from stsflow.tasks.ground.schema import LARGEST_SEED
-from stsflow.tasks.shapes.shape import Roles, Shape
+from stsflow.tasks.shapes.family import Roles, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

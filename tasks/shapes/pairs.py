@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from stsflow.tasks.shapes.shape import Roles, Shape
+from stsflow.tasks.shapes.family import Roles, Shape
 
 if TYPE_CHECKING:
     from stsflow.tasks.reading.rows import Reading

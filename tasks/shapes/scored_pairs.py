@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from stsflow.tasks.shapes.shape import Roles, Shape
+from stsflow.tasks.shapes.family import Roles, Shape
 
 if TYPE_CHECKING:
     import numpy as np

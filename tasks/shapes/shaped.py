@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.reading.rows import Reading, and_more
 from stsflow.tasks.records.findings import Finding
-from stsflow.tasks.shapes.shape import Shape
+from stsflow.tasks.shapes.family import Shape
 
 
 @dataclass(frozen=True)

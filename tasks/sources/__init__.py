@@ -6,9 +6,9 @@ them, and `state` tells cheaply what a fetch would give now.
 
 from __future__ import annotations
 
+from stsflow.tasks.sources.family import Access, Source
 from stsflow.tasks.sources.files import FilesSource
 from stsflow.tasks.sources.hub import HubSource
-from stsflow.tasks.sources.source import Access, Source
 from stsflow.tasks.sources.synthetic import SyntheticSource
 
 __all__ = ["Access", "FilesSource", "HubSource", "Source", "SyntheticSource"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from stsflow.tasks.ground.charset import MAX_LINE_CHARACTERS, MAX_UNPACKED_BYTES, Limits
-from stsflow.tasks.sources.source import Source
+from stsflow.tasks.sources.family import Source
 
 
 class BoundedSource(Source):

@@ -13,7 +13,7 @@ from stsflow.tasks.ground.charset import check_encoding
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.fingerprint import fingerprint, git_blob_id, sha256_of_file
 from stsflow.tasks.sources.bounded import BoundedSource
-from stsflow.tasks.sources.source import Access
+from stsflow.tasks.sources.family import Access
 
 if TYPE_CHECKING:
     from stsflow.tasks.reading.places import Place

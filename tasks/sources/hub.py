@@ -19,7 +19,7 @@ from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.hub import endpoint, fetch_snapshot
 from stsflow.tasks.ground.names import HubId, HubWord
 from stsflow.tasks.sources.bounded import BoundedSource
-from stsflow.tasks.sources.source import Access
+from stsflow.tasks.sources.family import Access
 
 if TYPE_CHECKING:
     from stsflow.tasks.reading.rows import Reading

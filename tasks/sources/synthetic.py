@@ -9,7 +9,7 @@ from pydantic import Field
 
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import LARGEST_SEED
-from stsflow.tasks.sources.source import Access, Source
+from stsflow.tasks.sources.family import Access, Source
 
 if TYPE_CHECKING:
     from stsflow.tasks.reading.rows import Reading

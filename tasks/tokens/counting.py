@@ -1,4 +1,4 @@
-"""Tokens of texts under a fast tokenizer, without torch or transformers: the `tokenizers` library on tokenizer.json."""
+"""Tokens of texts: with the `tokenizers` library on tokenizer.json, or as transformers reads a folder that has none."""
 
 from __future__ import annotations
 
@@ -76,6 +76,35 @@ class FastCounter:
         if self._unknown is None:
             return lengths, np.zeros(len(encoded), np.int64)
         return lengths, np.fromiter((item.ids.count(self._unknown) for item in encoded), np.int64, len(encoded))
+
+
+class SlowCounter:
+    """The tokenizer of a folder as transformers loads it, without the network and without remote code."""
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        self.name = type(self._tokenizer).__name__
+        self.vocabulary = len(self._tokenizer)
+        self.special_tokens = self._tokenizer.num_special_tokens_to_add()
+
+    def count(self, texts: Sequence[str]) -> Counts:
+        """Tokens and unknown tokens of each text, in order."""
+        if not texts:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        ids = self._tokenizer(
+            list(texts), truncation=False, padding=False, return_attention_mask=False, return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]  # fmt: skip
+        unknown = self._tokenizer.unk_token_id
+        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+        return lengths, np.fromiter((item.count(unknown) for item in ids), np.int64, len(ids))
+
+
+def counter_of(folder: Path, workers: int = 0) -> TokenCounter:
+    """The counter of a model folder; without a tokenizer.json one that imports transformers. Raises ModelError."""
+    return SlowCounter(folder) if tokenizer_file(folder) is None else FastCounter(folder, workers)
 
 
 def tokenizer_file(folder: Path) -> Path | None:

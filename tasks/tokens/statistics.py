@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -24,12 +22,10 @@ from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
 from stsflow.tasks.sets.rows import read_rows
-from stsflow.tasks.tokens.counting import Counts, FastCounter, TokenCounter, tokenizer_file
+from stsflow.tasks.tokens.counting import TokenCounter, counter_of, tokenizer_file
+from stsflow.tasks.tokens.lengths import Remembered, count_texts, lengths_file
 from stsflow.tasks.tokens.padding import expected_padding_share
 
-ROWS_AT_A_TIME = 20_000
-REMEMBERED_TEXTS = 1_000_000
-"""Texts whose counts are kept; beyond that the memory starts anew, which costs time and changes no number."""
 EVALUATION_BATCH_SIZE = 32
 """Batch size that padding is stated for where a set has none of its own."""
 SLOW_TOKENIZER_FILES = ("vocab.txt", "vocab.json", "*.model", "tokenizer_config.json")
@@ -65,14 +61,15 @@ def measure_tokens(
 
     `batch_sizes` are by training set; evaluation sets are stated for 32 rows. `prompts` are those that the trainer puts
     before the texts of a column, by training set and column; they count as part of each text. A column of which more
-    than `maximum_truncated_share` of the rows is cut gives a finding. Writes the report into the workspace; `fresh`
-    measures again. Raises ModelError when the folder has no tokenizer that can be read.
+    than `maximum_truncated_share` of the rows is cut gives a finding. Writes the report into the workspace, and beside
+    it the lengths of every training text (see `lengths.stored_lengths`); `fresh` measures again. Raises ModelError when
+    the folder has no tokenizer that can be read.
     """
     request = _request(data, base, batch_sizes, config, maximum_truncated_share, prompts or {})
 
     def make(folder: Path) -> TokenReport:
         if tokenizer_file(base.path) is not None:
-            return measure(request, FastCounter(base.path, config.workers))
+            return measure(request, counter_of(base.path, config.workers), folder)
         return _measured_by_a_child(request, folder)
 
     return find_or_make(
@@ -118,76 +115,32 @@ def _measured_by_a_child(request: TokenRequest, folder: Path) -> TokenReport:
     return TokenReport.load(result)
 
 
-def measure(request: TokenRequest, counter: TokenCounter) -> TokenReport:
-    """Count every set with `counter`."""
-    remembered = _Remembered(counter)
-    sets = tuple(_measure_set(item, request, remembered) for item in request.sets)
+def measure(request: TokenRequest, counter: TokenCounter, folder: Path) -> TokenReport:
+    """Count every set with `counter`; the lengths of training sets are written below `folder`."""
+    remembered = Remembered(counter)
+    sets = tuple(_measure_set(item, request, remembered, folder) for item in request.sets)
     return TokenReport(
         fingerprint=request.fingerprint, tokenizer=counter.name, vocabulary=counter.vocabulary,
         max_seq_length=request.max_seq_length, sets=sets, findings=_findings(request, sets),
     )  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------------ counting
-
-
-class _Remembered:
-    """A counter that counts a text once, as long as it remembers it."""
-
-    def __init__(self, counter: TokenCounter) -> None:
-        self.counter = counter
-        self._known: dict[str, tuple[int, int]] = {}
-
-    def count(self, texts: list[str]) -> Counts:
-        """Tokens and unknown tokens of distinct `texts`."""
-        if len(self._known) > REMEMBERED_TEXTS:
-            self._known.clear()
-        new = [text for text in texts if text not in self._known]
-        lengths, unknown = self.counter.count(new)
-        self._known.update(zip(new, zip(lengths.tolist(), unknown.tolist(), strict=True), strict=True))
-        counted = np.array([self._known[text] for text in texts], dtype=np.int64).reshape(-1, 2)
-        return counted[:, 0], counted[:, 1]
-
-
-@dataclass
-class _Tally:
-    """Sums over the rows of one column."""
-
-    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    unknown: int = 0
-
-    def add(self, lengths: NDArray[np.int64], unknown: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-        """Add distinct texts that stand in `rows` rows each."""
-        counts = np.bincount(lengths, weights=rows).astype(np.int64)
-        size = max(len(counts), len(self.histogram))
-        self.histogram = np.pad(self.histogram, (0, size - len(self.histogram))) + np.pad(
-            counts, (0, size - len(counts))
-        )
-        self.unknown += int((unknown * rows).sum())
-
-
-def _measure_set(data: PreparedSet, request: TokenRequest, remembered: _Remembered) -> SetTokens:
+def _measure_set(data: PreparedSet, request: TokenRequest, remembered: Remembered, folder: Path) -> SetTokens:
+    training = data.role == "train"
+    counted = count_texts(data, remembered, request.prompts.get(data.name, {}) if training else {})
+    if training:
+        path = lengths_file(folder, data.name)
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, counted.lengths)
     rows = read_rows(data)
-    columns = data.roles.texts
-    tallies = {name: _Tally() for name in columns}
-    prompts = request.prompts.get(data.name, {}) if data.role == "train" else {}
-    for start in range(0, rows.num_rows, ROWS_AT_A_TIME):
-        batch = rows.slice(start, ROWS_AT_A_TIME)
-        for name in columns:
-            encoded = batch[name].cast(pa.large_string()).combine_chunks().dictionary_encode()
-            standing = np.bincount(encoded.indices.to_numpy(), minlength=len(encoded.dictionary))
-            texts = [prompts.get(name, "") + text for text in encoded.dictionary.to_pylist()]
-            tallies[name].add(*remembered.count(texts), standing)
-    batch_size = request.batch_sizes.get(data.name, EVALUATION_BATCH_SIZE)
-    if data.role == "evaluation":
-        batch_size = EVALUATION_BATCH_SIZE
     statistics = {
         name: summarise(
-            tally.histogram, tally.unknown, int(pc.count_distinct(rows[name]).as_py()), request.max_seq_length,
-            remembered.counter.special_tokens,
+            np.bincount(counted.lengths[:, number]), int(counted.unknown[number]),
+            int(pc.count_distinct(rows[name]).as_py()), request.max_seq_length, remembered.counter.special_tokens,
         )
-        for name, tally in tallies.items()
+        for number, name in enumerate(data.roles.texts)
     }  # fmt: skip
+    batch_size = request.batch_sizes.get(data.name, EVALUATION_BATCH_SIZE) if training else EVALUATION_BATCH_SIZE
     return SetTokens(
         name=data.name, role=data.role, columns=statistics, batch_size=batch_size,
         padding_share=expected_padding_share(

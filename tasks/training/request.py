@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -66,6 +67,8 @@ class TrainingRequest(Record):
     base: BaseModelRef
     choose: ChooseOn | None = None
     """None: the last step is kept."""
+    lengths: dict[str, Path] = {}
+    """Files with the lengths of the sets, by name (see `tokens.lengths`); what has none is counted when needed."""
 
     @property
     def fingerprint(self) -> str:
@@ -89,8 +92,10 @@ class TrainingRequest(Record):
         )
 
 
-def training_request(recipe: RunConfig, data: PreparedData, base: BaseModelRef) -> TrainingRequest:
-    """What the recipe asks of the trainer, on these data and from this base model."""
+def training_request(
+    recipe: RunConfig, data: PreparedData, base: BaseModelRef, lengths: Mapping[str, Path] | None = None
+) -> TrainingRequest:
+    """What the recipe asks of the trainer, on these data and from this base model; `lengths` beside a token report."""
     choose = None
     if (suite := recipe.choosing_suite) is not None:
         choose = ChooseOn(
@@ -106,6 +111,7 @@ def training_request(recipe: RunConfig, data: PreparedData, base: BaseModelRef) 
         sets=data.train,
         base=base,
         choose=choose,
+        lengths=dict(lengths or {}),
     )
 
 

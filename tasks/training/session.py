@@ -125,8 +125,9 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     )
     sets = DatasetDict({prepared.name: training_rows(prepared) for prepared in request.sets})
     batches = build_batches(
-        read_sets(request.sets, config, request.losses, base=request.base), config, config.processes
-    )
+        read_sets(request.sets, config, request.losses, base=request.base, lengths=request.lengths),
+        config, config.processes,
+    )  # fmt: skip
     trainer = trainer_of(kind)(
         checkpoints=folder.checkpoints,
         keep=config.keep_checkpoints,

@@ -72,8 +72,12 @@ def recipe() -> Callable[..., RunConfig]:
 
 @pytest.fixture
 def base(tmp_path: Path) -> BaseModelRef:
-    """A base model's record; its folder holds no tokenizer."""
+    """A base model's record; its folder holds a tokenizer alone, to which a word is a token, and a text two more."""
+    from models import write_word_tokenizer
+
+    folder = tmp_path / "base"
+    folder.mkdir()
     return BaseModelRef(
-        name="tiny", kind="directory", path=tmp_path, revision="0", digest="0", weights_sha256="0",
+        name="tiny", kind="directory", path=write_word_tokenizer(folder), revision="0", digest="0", weights_sha256="0",
         architecture="bert", parameters=1_000_000, dimension=32, position_limit=128, max_seq_length=64, pooling="mean",
     )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stsflow.tasks.batching.ledger import Ledger
@@ -253,6 +254,20 @@ def test_token_budget_says_that_negatives_vary_and_leaves_cached_losses_alone(
     fixed = plan_exposure(recipe(SHAPES, batch_size=16, batch_tokens=100, losses=cached), data, 1, base)
     assert "exposure.negatives_vary" not in [finding.code for finding in fixed.findings]
     assert fixed.exposure[0].batches == 3  # 45 rows at 16
+
+
+def test_a_token_budget_is_filled_by_exact_lengths_from_the_file_where_there_is_one(
+    prepare: Prepare, recipe: Recipe, base: Any, tmp_path: Path
+) -> None:
+    # Rows of two texts of two words each, which are four tokens: 8 tokens a row, two rows in 16 tokens.
+    data = prepare({"sts": {"sentence1": ["a b"] * 8, "sentence2": ["b c"] * 8, "score": [0.5] * 8}})
+    config = recipe({"sts": "scored_pairs"}, batch_size=8, batch_tokens=16)
+    assert plan_exposure(config, data, 1, base).exposure[0].batches_per_epoch == 4
+    np.save(tmp_path / "twice.npy", np.full((8, 2), 8, np.int32))
+    measured = {"sts": tmp_path / "twice.npy"}
+    assert plan_exposure(config, data, 1, base, measured).exposure[0].batches_per_epoch == 8
+    prompted = recipe({"sts": "scored_pairs"}, batch_size=8, batch_tokens=16, arguments={"prompts": "a a "})
+    assert plan_exposure(prompted, data, 1, base).exposure[0].batches_per_epoch == 6  # 8 rows of 12 tokens
 
 
 def test_the_plan_is_made_without_the_training_stack() -> None:

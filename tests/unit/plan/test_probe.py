@@ -72,8 +72,8 @@ def test_a_probe_measures_the_real_trainer_and_leaves_nothing(
 def test_tokens_of_a_step_are_those_of_its_batches(
     prepare: Callable[..., PreparedData], recipe: Callable[..., RunConfig], base: BaseModelRef
 ) -> None:
-    # Without a tokenizer a text of c characters counts 2 + c / 2 tokens: 4 characters are 4 tokens, 8 are 6.
-    data = prepare({"nli": {"anchor": ["aaaa", "bbbbbbbb"] * 6, "positive": ["cccc"] * 12, "negative": ["dddd"] * 12}})
+    # A text of n words has n + 2 tokens: two words are 4 tokens, four are 6.
+    data = prepare({"nli": {"anchor": ["a a", "b b b b"] * 6, "positive": ["c c"] * 12, "negative": ["d d"] * 12}})
     config = recipe({"nli": "triplets"}, batch_size=4, batch_sampler="batch_sampler")
     batches = draw_batches(config, data, 1)
     work: Any = token_work(batches, data.train, base, 3, 1, padded=False)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import Dataset
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from models import write_word_tokenizer
+from tokenizers import Tokenizer, models
 
 from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.ground.workspace import Workspace
@@ -21,29 +22,19 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.sources.scenes.rows import generate
-from stsflow.tasks.tokens import statistics as lengths
+from stsflow.tasks.tokens import lengths
 from stsflow.tasks.tokens.counting import FastCounter
 from stsflow.tasks.tokens.histogram import draw_histogram
+from stsflow.tasks.tokens.lengths import lengths_as_read, stored_lengths
 from stsflow.tasks.tokens.padding import expected_longest, expected_padding_share, padded_tokens
 from stsflow.tasks.tokens.statistics import measure_tokens, quantile
 from stsflow.tasks.tokens.table import token_table
-
-WORDS = ("[UNK]", "[CLS]", "[SEP]", "a", "b", "c")
 
 
 @pytest.fixture(scope="module")
 def word_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tokenizer that splits at spaces, knows a, b and c, and frames a text with [CLS] and [SEP]; cut at 3, padded."""
-    folder = tmp_path_factory.mktemp("words")
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    tokenizer.enable_truncation(3)
-    tokenizer.enable_padding(length=8)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
+    return write_word_tokenizer(tmp_path_factory.mktemp("words"))
 
 
 def base_of(folder: Path, max_seq_length: int = 5, position_limit: int | None = 512) -> BaseModelRef:
@@ -107,6 +98,24 @@ def test_a_prompt_counts_as_part_of_each_text_of_its_column_and_of_no_other(word
     assert (anchor.truncated_rows, anchor.rows, anchor.distinct) == (2, 4, 3)
     assert report.sets[0].columns["positive"] == plain.sets[0].columns["positive"]
     assert report.sets[1] == plain.sets[1]
+
+
+def test_lengths_of_training_texts_lie_beside_the_report_and_are_those_that_are_counted_without_one(
+    word_model: Path, tmp_path: Path
+) -> None:
+    data, other = prepared(tmp_path, "pairs", ROWS), prepared(tmp_path, "dev", ROWS, role="evaluation")
+    workspace, prompts, base = Workspace(tmp_path / "workspace"), {"anchor": "a b "}, base_of(word_model)
+    report = measure_tokens(
+        data_of(data, other), base, {}, workspace, TokensConfig(), maximum_truncated_share=1.0,
+        prompts={"pairs": prompts},
+    )  # fmt: skip
+    (name, path), *others = stored_lengths(report, workspace).items()
+    assert (name, others) == ("pairs", [])
+    # The words of a text, two special tokens, and two words of the anchor's prompt; then cut at 5.
+    assert np.load(path).tolist() == [[5, 4], [8, 3], [5, 3], [6, 8]] and np.load(path).dtype == np.int32
+    read = lengths_as_read(data, base, prompts, path)
+    assert read.tolist() == [[5, 4], [5, 3], [5, 3], [5, 5]]
+    assert lengths_as_read(data, base, prompts).tolist() == read.tolist()
 
 
 def test_a_cut_column_is_found_with_its_remedy(word_model: Path, tmp_path: Path) -> None:
