@@ -13,17 +13,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class CoSENT(PlainLoss):
-    """Ranking loss over all pairs of pairs in the batch: the pair with the higher score must have the higher cosine."""
+class ScoreRanking(PlainLoss):
+    """What the ways to compare the pairs of a batch with each other have in common."""
 
-    kind: Literal["cosent"] = "cosent"
     is_of_embeddings_alone: ClassVar[bool] = True
     scale: float = Field(default=20.0, gt=0, le=10_000)
-    """Factor on the differences of cosines."""
+    """Factor on the differences of cosines, or of angles."""
 
     def takes(self, roles: Roles) -> bool:
         """Two texts with a score."""
         return len(roles.texts) == 2 and roles.score is not None
+
+
+class CoSENT(ScoreRanking):
+    """Ranking loss over all pairs of pairs in the batch: the pair with the higher score must have the higher cosine."""
+
+    kind: Literal["cosent"] = "cosent"
 
     def build(self, model: nn.Module) -> nn.Module:
         """The loss as a module over `model`."""

@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from stsflow.tasks.ground.child import last_lines, python_module, run_child
 from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import ModelError
@@ -145,12 +147,7 @@ def memory_limit(parameters: int) -> int:
     long texts need room: far more than that is granted, as long as the machine has it.
     """
     wanted = 2 * LEAST_MEMORY + 12 * 4 * parameters
-    try:
-        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-        there = 1024 * int(fields["MemAvailable"].split()[0])
-    except (OSError, ValueError, KeyError):  # another system than Linux
-        return wanted
-    return max(LEAST_MEMORY, min(wanted, int(0.9 * there)))
+    return max(LEAST_MEMORY, min(wanted, int(0.9 * psutil.virtual_memory().available)))
 
 
 def sample_texts(data: PreparedData) -> tuple[str, ...]:
