@@ -10,6 +10,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from stsflow.tasks.evaluation.side_by_side import side_by_side
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import RunConfig
@@ -58,10 +59,8 @@ def summarise(
 ) -> RunSummary:  # fmt: skip
     """The summary of a finished run."""
     before, after = reports
-    name = recipe.headline_suite
-    primary = after.suites[name].primary
-    found = next((item for item in differences if item.suite == name and item.metric == primary), None)
-    interval = found.interval if found else None
+    rows = side_by_side(before, after, differences)
+    head = next(row for row in rows if row.is_primary and row.suite.suite == recipe.headline_suite)
     metrics = {
         f"{report.model}/{suite}/{metric}": value
         for report in reports
@@ -73,11 +72,10 @@ def summarise(
         flow_run_id=run.flow_run_id, tracking_uri=run.tracking_uri, experiment_id=run.experiment_id,
         run_dir=run.folder, model_dir=run.folder / "model", card=card.path, metrics=metrics,
         shown={name: shown_metrics(scores) for name, scores in after.suites.items()},
-        headline=f"{name}/{primary}",
+        headline=f"{recipe.headline_suite}/{head.metric}",
         gain={
-            "base": before.suites[name].metrics[primary], "tuned": after.suites[name].metrics[primary],
-            "difference": found.difference if found else None, "low": interval.low if interval else None,
-            "high": interval.high if interval else None,
+            "base": head.before, "tuned": head.after, "difference": head.paired.difference if head.paired else None,
+            "low": head.interval.low if head.interval else None, "high": head.interval.high if head.interval else None,
         },
         reused=trained.reused, attempt=run.attempt, promoted=release.promoted, release=release.reason,
         model_version=release.version,

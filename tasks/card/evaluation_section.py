@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stsflow.tasks.card.facts import Fact, FactSource, Sentence, sentence
+from stsflow.tasks.evaluation.side_by_side import Beside, side_by_side
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
-from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SuiteScores
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.suites import Suite
@@ -140,10 +141,10 @@ def suite_blocks(
 ) -> tuple[SuiteBlock, ...]:
     """The block of each suite that the tuned model was measured on; facts of the base model only where it was."""
     sets = {item.name: item for item in data}
-    paired = {(item.suite, item.metric): item for item in differences if (item.first, item.second) == ("base", "tuned")}
     before = base_scores.suites if base_scores else {}
+    rows = side_by_side(base_scores, tuned_scores, differences)
     return tuple(
-        _suite_block(recipe, run, sets.get(name), before.get(name), scores, paired)
+        _suite_block(recipe, run, sets.get(name), before.get(name), [row for row in rows if row.suite is scores])
         for name, scores in tuned_scores.suites.items()
     )
 
@@ -153,10 +154,9 @@ def _suite_block(
     run: RunRef,
     prepared: PreparedSet | None,
     base: SuiteScores | None,
-    tuned: SuiteScores,
-    paired: Mapping[tuple[str, str], Difference],
+    rows: Sequence[Beside],
 ) -> SuiteBlock:
-    roles = []
+    roles, tuned = [], rows[0].suite
     if tuned.suite == recipe.choosing_suite:
         roles.append("chose the checkpoint")
     if tuned.suite == recipe.headline_suite:
@@ -177,29 +177,29 @@ def _suite_block(
         language=suite.language if suite else (),
         roles=tuple(roles),
         primary=tuned.primary,
-        metrics=tuple(_metric_row(run, name, base, tuned) for name in tuned.metrics),
-        comparison=_comparison(run, paired.get((tuned.suite, tuned.primary))),
+        metrics=tuple(_metric_row(run, row, base) for row in rows),
+        comparison=next((_comparison(run, row) for row in rows if row.is_primary and row.paired), None),
         clean=_clean(run, base, tuned),
         groups=(*_slices(run, base, tuned), *_subsets(run, base, tuned)),
         plot=tuned.plot,
     )
 
 
-def _metric_row(run: RunRef, name: str, base: SuiteScores | None, tuned: SuiteScores) -> MetricRow:
+def _metric_row(run: RunRef, row: Beside, base: SuiteScores | None) -> MetricRow:
+    tuned, name = row.suite, row.metric
     source = _source(run, "SuiteScores.metrics", tuned)
-    value, before = tuned.metrics[name], base.metrics.get(name) if base else None
     low, high = _bounds(run, "tuned", tuned, name)
     base_low, base_high = _bounds(run, "base", base, name)
     return MetricRow(
         name=name,
-        is_primary=name == tuned.primary,
+        is_primary=row.is_primary,
         base=_base_fact(run, base, name),
-        tuned=source.fact(f"tuned.{tuned.suite}.{name}", value, "score"),
+        tuned=source.fact(f"tuned.{tuned.suite}.{name}", row.after, "score"),
         low=low,
         high=high,
         base_low=base_low,
         base_high=base_high,
-        change=source.fact(f"change.{tuned.suite}.{name}", value - before, "change") if before is not None else None,
+        change=source.fact(f"change.{tuned.suite}.{name}", row.change, "change") if row.change is not None else None,
     )
 
 
@@ -217,7 +217,8 @@ def _base_fact(run: RunRef, base: SuiteScores | None, metric: str) -> Fact | Non
     return _source(run, "SuiteScores.metrics", base).fact(f"base.{base.suite}.{metric}", base.metrics[metric], "score")
 
 
-def _comparison(run: RunRef, difference: Difference | None) -> Comparison | None:
+def _comparison(run: RunRef, row: Beside) -> Comparison | None:
+    difference = row.paired
     if difference is None:
         return None
     source = FactSource(
@@ -235,16 +236,18 @@ def _comparison(run: RunRef, difference: Difference | None) -> Comparison | None
         rows_needed=source.fact(f"{name}.rows_needed", difference.rows_needed, "count")
         if difference.rows_needed is not None
         else None,
-        verdict=_verdict(interval),
+        verdict=_verdict(row),
     )
 
 
-def _verdict(interval: Interval | None) -> str:
-    if interval is None:
+def _verdict(row: Beside) -> str:
+    if row.interval is None:
         return "no interval"
-    if interval.low > 0:
+    known = Suite.of(row.suite.kind).metric(row.metric)
+    ends = known.gain(row.interval.low), known.gain(row.interval.high)
+    if min(ends) > 0:
         return "better"
-    return "worse" if interval.high < 0 else "not told apart"
+    return "worse" if max(ends) < 0 else "not told apart"
 
 
 def _clean(run: RunRef, base: SuiteScores | None, tuned: SuiteScores) -> CleanScore | None:

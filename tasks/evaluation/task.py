@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from prefect import task
@@ -10,6 +11,7 @@ from prefect.runtime import task_run
 
 from stsflow.tasks.evaluation.compare import compare
 from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
+from stsflow.tasks.evaluation.side_by_side import Beside, side_by_side
 from stsflow.tasks.ground.task_run_names import listing
 from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
@@ -48,31 +50,24 @@ def compare_scores(
 ) -> tuple[Difference, ...]:  # fmt: skip
     """Paired differences on the same rows, as records and as a table in Prefect."""
     differences = compare(before, after, config, workspace=None if fresh else workspace)
-    publish_artifact(
-        create_table_artifact, key="scores", table=score_table(before, after, differences), description="Scores"
-    )
+    table = score_table(side_by_side(before, after, differences), before.model, after.model)
+    publish_artifact(create_table_artifact, key="scores", table=table, description="Scores")
     return differences
 
 
-def score_table(
-    before: EvaluationReport, after: EvaluationReport, differences: tuple[Difference, ...]
-) -> list[dict[str, str]]:
-    """Rows for people: suite, rows, primary metric of both models, difference with its interval, p-value."""
-    rows = []
-    for name, tuned in after.suites.items():
-        base = before.suites[name]
-        found = next((d for d in differences if d.suite == name and d.metric == tuned.primary), None)
-        interval = found.interval if found else None
-        rows.append(
-            {
-                "suite": name,
-                "rows": f"{tuned.rows:,}",
-                "metric": tuned.primary,
-                before.model: f"{base.metrics[tuned.primary]:.4f}",
-                after.model: f"{tuned.metrics[tuned.primary]:.4f}",
-                "difference": f"{found.difference:+.4f}" if found else "",
-                "interval": f"[{interval.low:+.4f}, {interval.high:+.4f}]" if interval else "",
-                "p": f"{found.p_value:.4f}" if found and found.p_value is not None else "",
-            }
-        )
-    return rows
+def score_table(rows: Iterable[Beside], first: str, second: str) -> list[dict[str, str]]:
+    """For people: each suite by the primary metric of the models `first` and `second`, their difference and p-value."""
+    return [
+        {
+            "suite": row.suite.suite,
+            "rows": f"{row.suite.rows:,}",
+            "metric": row.metric,
+            first: "" if row.before is None else f"{row.before:.4f}",
+            second: f"{row.after:.4f}",
+            "difference": f"{row.paired.difference:+.4f}" if row.paired else "",
+            "interval": f"[{row.interval.low:+.4f}, {row.interval.high:+.4f}]" if row.interval else "",
+            "p": f"{row.paired.p_value:.4f}" if row.paired and row.paired.p_value is not None else "",
+        }
+        for row in rows
+        if row.is_primary
+    ]

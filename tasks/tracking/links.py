@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from stsflow.tasks.evaluation.side_by_side import Beside, side_by_side
 from stsflow.tasks.ground.addresses import without_credentials
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport
 
@@ -52,19 +53,17 @@ def run_description(
     # The links come first: of a longer text the UI shows the first lines only.
     links = [f"[Training curves]({curves})", f"[This run in Prefect]({flow_run_url})" if flow_run_url else ""]
     parts = [part for part in (text, " · ".join(link for link in links if link)) if part]
-    measured = tuple(reports)
-    if measured:
-        parts.append(_scores(measured, {(d.suite, d.metric): d for d in differences}))
+    if measured := tuple(reports):
+        before, after = measured
+        parts.append(_scores(side_by_side(before, after, differences)))
     return "\n\n".join(parts)
 
 
-def _scores(reports: tuple[EvaluationReport, ...], differences: dict[tuple[str, str], Difference]) -> str:
-    before, after = reports
+def _scores(rows: Iterable[Beside]) -> str:
     lines = ["| suite | metric | base | tuned | difference | 95 % interval |", "| --- | --- | --: | --: | --: | :-: |"]
-    for name, suite in after.suites.items():
-        metric = suite.primary
-        base, tuned = before.suites[name].metrics[metric], suite.metrics[metric]
-        found = differences.get((name, metric))
-        interval = f"{found.interval.low:+.4f} to {found.interval.high:+.4f}" if found and found.interval else ""
-        lines.append(f"| {name} | {metric} | {base:.4f} | **{tuned:.4f}** | {tuned - base:+.4f} | {interval} |")
+    for row in rows:
+        if row.is_primary and row.before is not None and row.change is not None:
+            interval = f"{row.interval.low:+.4f} to {row.interval.high:+.4f}" if row.interval else ""
+            cells = (row.suite.suite, row.metric, f"{row.before:.4f}", f"**{row.after:.4f}**", f"{row.change:+.4f}")
+            lines.append(f"| {' | '.join(cells)} | {interval} |")
     return "\n".join(lines)
