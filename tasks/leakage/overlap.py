@@ -6,7 +6,7 @@ sentence equals, or nearly equals, an evaluation sentence; all counts follow fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -37,6 +37,8 @@ class Sentences:
     """The distinct sentences, by number."""
     scores: NDArray[np.float64] | None
     """(rows,), where the set has scores."""
+    negatives: int = 0
+    """How many of the columns, the last ones, are negatives."""
 
     def blocks(self) -> Iterator[list[str]]:
         """The distinct sentences in order, some ten thousand at a time."""
@@ -49,7 +51,8 @@ def read_sentences(data: PreparedSet) -> Sentences:
     table = read_rows(data)
     numbers, distinct = numbered_texts(table, data.roles.texts)
     score = data.roles.score
-    return Sentences(numbers, distinct, None if score is None else table[score].to_numpy().astype(np.float64))
+    scores = None if score is None else table[score].to_numpy().astype(np.float64)
+    return Sentences(numbers, distinct, scores, data.roles.negatives)
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,11 @@ def count_shared(links: Links, train: Sentences, kept: NDArray[np.bool_]) -> Sha
         pairs=pairs, sentences=int(hit.sum()), rows=int(evaluation_rows.sum()), of_rows=len(evaluation_rows)
     )
     return Shared(counts, np.asarray(touched.any(axis=1)), train_pairs, evaluation_rows)
+
+
+def counts_by_level(levels: Mapping[str, Links], train: Sentences, kept: NDArray[np.bool_]) -> dict[str, OverlapCounts]:
+    """What the `kept` rows share with the evaluation rows in each sense of equality, by its name in the records."""
+    return {level: count_shared(links, train, kept).counts for level, links in levels.items()}
 
 
 def _shared_pairs(links: Links, train: Sentences, candidates: NDArray[np.int64]) -> tuple[int, NDArray[np.bool_]]:

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.files import folder_made_whole, write_text_atomically
 from stsflow.tasks.ground.schema import Record
-from stsflow.tasks.leakage.overlap import Links, Sentences, Shared, count_shared, links_by_level, read_sentences
+from stsflow.tasks.leakage.overlap import (
+    Links,
+    Sentences,
+    Shared,
+    count_shared,
+    counts_by_level,
+    links_by_level,
+    read_sentences,
+)
 from stsflow.tasks.leakage.repeats import find_repeats
 from stsflow.tasks.leakage.suites_apart import findings_of_suites, overlaps_of_suites
 from stsflow.tasks.recipe.sections import LeakageConfig, Policy
@@ -111,13 +119,8 @@ def _deciding(levels: dict[str, Links]) -> Links:
 
 
 def _overlap(one: _Checked, data: PreparedSet) -> Overlap:
-    counts = {
-        level: count_shared(links, one.sentences, one.kept).counts for level, links in one.links[data.name].items()
-    }
-    return Overlap(
-        train=one.data.name, evaluation=data.name, exact=counts["exact"], normalised=counts.get("normalised"),
-        near=counts.get("near"),
-    )  # fmt: skip
+    counts = counts_by_level(one.links[data.name], one.sentences, one.kept)
+    return Overlap(train=one.data.name, evaluation=data.name, **counts)
 
 
 # ------------------------------------------------------------------------------------------- between two sets

@@ -21,7 +21,7 @@ class Repeats:
     conflicts: NDArray[np.bool_]
     """Rows of a pair that contradicts itself: see `conflicting_pairs`."""
     conflicting_pairs: int
-    """Distinct unordered pairs with more than one score; of triplets, pairs that are both positive and negative."""
+    """Distinct unordered pairs with more than one score; with negatives, pairs that are both positive and negative."""
 
 
 def find_repeats(sentences: Sentences) -> Repeats:
@@ -35,8 +35,8 @@ def find_repeats(sentences: Sentences) -> Repeats:
     identical = (in_order[:, 1:] == in_order[:, :-1]).any(axis=1)
     if sentences.scores is not None:
         conflicts, pairs = _scores_disagree(_pair_codes(numbers[:, 0], numbers[:, 1]), _ranks(sentences.scores))
-    elif numbers.shape[1] == 3:
-        conflicts, pairs = _roles_disagree(numbers)
+    elif sentences.negatives:
+        conflicts, pairs = _roles_disagree(numbers, sentences.negatives)
     else:
         conflicts, pairs = np.zeros(len(numbers), bool), 0
     return Repeats(duplicates, identical, conflicts, pairs)
@@ -59,9 +59,8 @@ def _scores_disagree(pairs: NDArray[np.int64], scores: NDArray[np.int32]) -> tup
     return np.isin(pairs, conflicting), len(conflicting)
 
 
-def _roles_disagree(numbers: NDArray[np.int32]) -> tuple[NDArray[np.bool_], int]:
-    """Triplet rows with a pair that is (anchor, positive) in one row and (anchor, negative) in one, and the pairs."""
-    positive = _pair_codes(numbers[:, 0], numbers[:, 1])
-    negative = _pair_codes(numbers[:, 0], numbers[:, 2])
-    conflicting = np.intersect1d(positive, negative)
-    return np.isin(positive, conflicting) | np.isin(negative, conflicting), len(conflicting)
+def _roles_disagree(numbers: NDArray[np.int32], negatives: int) -> tuple[NDArray[np.bool_], int]:
+    """Rows with a pair that is (anchor, positive) in one row and (anchor, negative) in one, and the number of pairs."""
+    pairs = _pair_codes(numbers[:, :1], numbers[:, 1:])
+    conflicting = np.intersect1d(pairs[:, :-negatives], pairs[:, -negatives:])
+    return np.asarray(np.isin(pairs, conflicting).any(axis=1)), len(conflicting)

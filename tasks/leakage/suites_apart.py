@@ -13,9 +13,9 @@ from itertools import permutations
 import numpy as np
 
 from stsflow.tasks.ground.errors import DataError
-from stsflow.tasks.leakage.overlap import Sentences, count_shared, links_by_level
+from stsflow.tasks.leakage.overlap import Sentences, counts_by_level, links_by_level
 from stsflow.tasks.recipe.sections import LeakageConfig, RunConfig
-from stsflow.tasks.records.data import OverlapCounts, PreparedData, SuiteOverlap
+from stsflow.tasks.records.data import PreparedData, SuiteOverlap
 from stsflow.tasks.records.findings import Finding
 
 
@@ -25,13 +25,7 @@ def overlaps_of_suites(sides: Mapping[str, Sentences], config: LeakageConfig) ->
     for first, second in permutations(sides, 2):
         everything = np.ones(len(sides[first].numbers), bool)
         levels = links_by_level(sides[first], sides[second], config)
-        counts: dict[str, OverlapCounts] = {
-            level: count_shared(links, sides[first], everything).counts for level, links in levels.items()
-        }
-        overlap = SuiteOverlap(
-            first=first, second=second, exact=counts["exact"], normalised=counts.get("normalised"),
-            near=counts.get("near"),
-        )  # fmt: skip
+        overlap = SuiteOverlap(first=first, second=second, **counts_by_level(levels, sides[first], everything))
         if overlap.widest[1].rows:
             found.append(overlap)
     return tuple(found)

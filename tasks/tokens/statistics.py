@@ -36,13 +36,10 @@ class TokenRequest(Record):
 
     fingerprint: str
     sets: tuple[PreparedSet, ...]
-    folder: Path
-    max_seq_length: int
-    position_limit: int | None
+    base: BaseModelRef
     batch_sizes: dict[str, int]
     maximum_truncated_share: float
-    workers: int
-    prompts: dict[str, dict[str, str]] = {}
+    prompts: dict[str, dict[str, str]]
     """Text before every text of a column, by training set and column."""
 
 
@@ -65,53 +62,38 @@ def measure_tokens(
     it the lengths of every training text (see `lengths.stored_lengths`); `fresh` measures again. Raises ModelError when
     the folder has no tokenizer that can be read.
     """
-    request = _request(data, base, batch_sizes, config, maximum_truncated_share, prompts or {})
+    sets = (*data.train, *data.evaluation)
+    file = tokenizer_file(base.path)
+    prompts = {name: dict(texts) for name, texts in (prompts or {}).items()}
+    key = fingerprint(
+        [(item.name, item.role, item.digest, item.columns) for item in sets], sha256_of_file(file) if file else None,
+        base.digest, base.max_seq_length, base.position_limit, dict(batch_sizes), maximum_truncated_share, prompts,
+        code_of(__name__),
+    )  # fmt: skip
+    request = TokenRequest(
+        fingerprint=key, sets=sets, base=base, batch_sizes=dict(batch_sizes),
+        maximum_truncated_share=maximum_truncated_share, prompts=prompts,
+    )  # fmt: skip
 
     def make(folder: Path) -> TokenReport:
-        if tokenizer_file(base.path) is not None:
+        if file is not None:
             return measure(request, counter_of(base.path, config.workers), folder)
         return _measured_by_a_child(request, folder)
 
-    return find_or_make(
-        workspace, "tokens", request.fingerprint, TokenReport, make, what="the token report", fresh=fresh
-    )
-
-
-def _request(
-    data: PreparedData, base: BaseModelRef, batch_sizes: Mapping[str, int], config: TokensConfig, share: float,
-    prompts: Mapping[str, Mapping[str, str]],
-) -> TokenRequest:  # fmt: skip
-    sets = (*data.train, *data.evaluation)
-    file = tokenizer_file(base.path)
-    key = fingerprint(
-        [(item.name, item.role, item.digest, item.columns) for item in sets],
-        sha256_of_file(file) if file else base.digest,
-        base.digest,
-        base.max_seq_length,
-        base.position_limit,
-        dict(batch_sizes),
-        share,
-        {name: dict(texts) for name, texts in prompts.items()},
-        code_of(__name__),
-    )
-    return TokenRequest(
-        fingerprint=key, sets=sets, folder=base.path, max_seq_length=base.max_seq_length,
-        position_limit=base.position_limit, batch_sizes=dict(batch_sizes), maximum_truncated_share=share,
-        workers=config.workers, prompts={name: dict(texts) for name, texts in prompts.items()},
-    )  # fmt: skip
+    return find_or_make(workspace, "tokens", key, TokenReport, make, what="the token report", fresh=fresh)
 
 
 def _measured_by_a_child(request: TokenRequest, folder: Path) -> TokenReport:
     """The report from a process that may import transformers: only it reads tokenizers without a tokenizer.json."""
-    if not any(path for pattern in SLOW_TOKENIZER_FILES for path in request.folder.rglob(pattern)):
+    if not any(path for pattern in SLOW_TOKENIZER_FILES for path in request.base.path.rglob(pattern)):
         raise ModelError(
-            f"{request.folder} holds no tokenizer: neither tokenizer.json nor {', '.join(SLOW_TOKENIZER_FILES)}."
+            f"{request.base.path} holds no tokenizer: neither tokenizer.json nor {', '.join(SLOW_TOKENIZER_FILES)}."
         )
     spec, result, log = (folder / name for name in ("spec.json", "result.json", "worker.log"))
     request.write(spec)
     ended = run_child(python_module("stsflow.tasks.tokens.worker", str(spec), str(result)), log)
     if ended.code != 0 or not result.is_file():
-        raise ModelError(f"The tokenizer in {request.folder} cannot be used: {last_lines(log, 3)}")
+        raise ModelError(f"The tokenizer in {request.base.path} cannot be used: {last_lines(log, 3)}")
     return TokenReport.load(result)
 
 
@@ -121,7 +103,7 @@ def measure(request: TokenRequest, counter: TokenCounter, folder: Path) -> Token
     sets = tuple(_measure_set(item, request, remembered, folder) for item in request.sets)
     return TokenReport(
         fingerprint=request.fingerprint, tokenizer=counter.name, vocabulary=counter.vocabulary,
-        max_seq_length=request.max_seq_length, sets=sets, findings=_findings(request, sets),
+        max_seq_length=request.base.max_seq_length, sets=sets, findings=_findings(request, sets),
     )  # fmt: skip
 
 
@@ -136,7 +118,7 @@ def _measure_set(data: PreparedSet, request: TokenRequest, remembered: Remembere
     statistics = {
         name: summarise(
             np.bincount(counted.lengths[:, number]), int(counted.unknown[number]),
-            int(pc.count_distinct(rows[name]).as_py()), request.max_seq_length, remembered.counter.special_tokens,
+            int(pc.count_distinct(rows[name]).as_py()), request.base.max_seq_length, remembered.counter.special_tokens,
         )
         for number, name in enumerate(data.roles.texts)
     }  # fmt: skip
@@ -144,7 +126,7 @@ def _measure_set(data: PreparedSet, request: TokenRequest, remembered: Remembere
     return SetTokens(
         name=data.name, role=data.role, columns=statistics, batch_size=batch_size,
         padding_share=expected_padding_share(
-            {name: item.histogram for name, item in statistics.items()}, batch_size, request.max_seq_length
+            {name: item.histogram for name, item in statistics.items()}, batch_size, request.base.max_seq_length
         ),
     )  # fmt: skip
 
@@ -212,7 +194,7 @@ def _findings(request: TokenRequest, sets: tuple[SetTokens, ...]) -> tuple[Findi
             code="tokens.truncated",
             subject=", ".join(dict.fromkeys(name.partition(".")[0] for name in cut)),
             message=(
-                f"Texts longer than max_seq_length {request.max_seq_length} are cut, the longest of {longest:,} "
+                f"Texts longer than max_seq_length {request.base.max_seq_length} are cut, the longest of {longest:,} "
                 f"tokens: {listed}."
             ),
             remedy=_longer(request, max(int(np.ceil(column.p99)) for column in cut.values())),
@@ -228,9 +210,9 @@ def _findings(request: TokenRequest, sets: tuple[SetTokens, ...]) -> tuple[Findi
 
 
 def _longer(request: TokenRequest, wanted: int) -> str:
-    limit = request.position_limit
+    limit = request.base.position_limit
     if limit is None or wanted <= limit:
         return f"Set model.max_seq_length: {wanted} to keep 99 % of each column whole, or accept the cut."
-    if request.max_seq_length < limit:
+    if request.base.max_seq_length < limit:
         return f"Set model.max_seq_length: {limit}, the most this model takes, split the texts, or use a longer model."
     return f"Split the texts, or use a base model that takes more than {limit} tokens."

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> None:
     """Read the request, count, write the report."""
     spec, result = map(Path, arguments)
     request = TokenRequest.load(spec)
-    measure(request, counter_of(request.folder), spec.parent).write(result)
+    measure(request, counter_of(request.base.path), spec.parent).write(result)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,15 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from datasets import Dataset, load_from_disk
 
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.leakage.near_duplicates import NearDuplicateIndex, bands_for
+from stsflow.tasks.leakage.overlap import Sentences
 from stsflow.tasks.leakage.policies import LeakageResult, check_leakage
+from stsflow.tasks.leakage.repeats import find_repeats
 from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.recipe.sections import LeakageConfig, RunConfig
@@ -392,3 +395,10 @@ def test_korsts_repeats_six_pairs_of_its_dev_set_in_its_test_set(
 def test_the_empty_queries_of_passages_that_nobody_asks_for_are_no_shared_sentence(tmp_path: Path) -> None:
     data = checked_suites(tmp_path, [("", "a", 0.0), ("q", "b", 1.0)], [("", "c", 0.0), ("r", "d", 1.0)])
     assert data.suite_overlaps == ()
+
+
+def test_each_of_several_negatives_may_contradict_a_positive() -> None:
+    texts = pa.array(list("abcdef"))
+    numbers = np.array([[0, 1, 2, 3], [3, 0, 4, 5], [4, 5, 1, 2]], np.int32)  # (a, d) is both; (e, f) is positive alone
+    repeats = find_repeats(Sentences(numbers, texts, None, negatives=2))
+    assert (repeats.conflicts.tolist(), repeats.conflicting_pairs) == ([True, True, False], 1)
