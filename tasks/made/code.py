@@ -29,7 +29,8 @@ from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import Section
 
 OURS = "stsflow"
-DOTTED = re.compile(r"\w+(\.\w+)+")
+DOTTED = re.compile(r"\w+(\.\w+)+(:\w+)?")
+"""A module, or `module:function`."""
 VALUES = "stsflow.tasks.recipe.sections"
 """What it holds is in the keys as values; what it imports is every kind of every family."""
 
@@ -37,8 +38,8 @@ VALUES = "stsflow.tasks.recipe.sections"
 def code_of(*makers: object) -> str:
     """SHA-256 over the meaning of all code that `makers` reach.
 
-    A maker is the name of a module, or part of a recipe: a section, its class, or several of them. Of a section count
-    its kind and the kinds in it: the modules that define them and the classes that they inherit from.
+    A maker is the name of a module, `module:function`, or part of a recipe: a section, its class, or several of them.
+    Of a section count its kind and the kinds in it: the modules that define them and what they inherit from.
     """
     return _code_of(tuple(sorted(set(_modules_of(makers)))))
 
@@ -91,7 +92,7 @@ def _code_of(modules: tuple[str, ...]) -> str:
 def _modules_of(makers: Iterable[object]) -> Iterator[str]:
     for maker in makers:
         if isinstance(maker, str):
-            yield maker
+            yield maker.partition(":")[0]
         else:
             for section in _sections_in(maker):
                 yield from (base.__module__ for base in _bases(section))
@@ -162,7 +163,7 @@ def _understood(text: bytes) -> _Said:
             inside = module if module.endswith(".") else f"{module}."
             names |= dict.fromkeys((module, *(inside + alias.name for alias in node.names)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and DOTTED.fullmatch(node.value):
-            names[node.value] = None
+            names[node.value.partition(":")[0]] = None
     return _Said(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), list(names))
 
 

@@ -79,7 +79,7 @@ class TrainingRequest(Record):
         section = self.training.model_dump(mode="json", exclude=set(NOT_IN_THE_WEIGHTS))
         choose: JsonValue = None
         if self.choose:
-            choose = [self.choose.suite, self.choose.data.digest, self.choose.metric, self.choose.batch_size]
+            choose = [*self.choose.model_dump(mode="json", exclude={"data"}).values(), self.choose.data.digest]
         return fingerprint(
             section,
             {name: loss.model_dump(mode="json") for name, loss in self.losses.items()},
@@ -87,7 +87,7 @@ class TrainingRequest(Record):
             [self.base.digest, self.base.max_seq_length, self.base.pooling, self.base.trust_remote_code],
             choose,
             {name: version for name, version in versions().items() if name in PACKAGES},
-            code_of(WORKER, self.losses, *([self.choose.scored_by.partition(":")[0]] if self.choose else [])),
+            code_of(WORKER, self.losses, self.choose.scored_by if self.choose else []),
             _hardware(self.training),
         )
 

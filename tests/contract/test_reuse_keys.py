@@ -116,10 +116,13 @@ def test_only_the_first_of_these_is_another_rate(copied: Path, line: str) -> Non
 
 def test_a_module_that_is_named_in_a_string_counts(copied: Path) -> None:
     """A child process is started by its module's name."""
-    (copied / "new.py").write_text('COMMAND = ["-m", "stsflow.tasks.newer"]\n')
+    (copied / "new.py").write_text('COMMAND = ["-m", "stsflow.tasks.newer"]\nCALL = "stsflow.tasks.called:it"\n')
     (copied / "newer.py").write_text("from . import newest\n")
     (copied / "newest.py").write_text("")
-    assert {"stsflow.tasks.newer", "stsflow.tasks.newest"} < set(reached_from("stsflow.tasks.new"))
+    (copied / "called.py").write_text("def it(): ...")
+    assert {"stsflow.tasks.newer", "stsflow.tasks.newest", "stsflow.tasks.called"} < set(
+        reached_from("stsflow.tasks.new")
+    )
 
 
 def test_a_module_that_is_not_there_is_an_error() -> None:

@@ -86,4 +86,4 @@ def test_a_training_depends_on_what_scores_its_choosing_suite(
     makers: list[object] = []
     monkeypatch.setattr(request, "code_of", lambda *given: makers.extend(given) or "")
     assert request_of().fingerprint and request_of(choose=False).fingerprint
-    assert makers.count("stsflow.tasks.statistics.similarity") == 1
+    assert makers.count("stsflow.tasks.statistics.similarity:sts_while_training") == 1
