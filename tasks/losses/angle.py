@@ -16,11 +16,9 @@ class AnglE(ScoreRanking):
     kind: Literal["angle"] = "angle"
 
     def build(self, model: nn.Module) -> nn.Module:
-        """The loss as a module over `model`."""
         from sentence_transformers.sentence_transformer.losses import AnglELoss
 
         return AnglELoss(model, scale=self.scale)  # type: ignore[no-any-return]
 
     def parameters(self) -> dict[str, object]:
-        """Its parameters as the library names them."""
         return {"scale": self.scale, "similarity_fct": "pairwise_angle_sim"}

@@ -21,27 +21,22 @@ class CachedMultipleNegativesRanking(InBatchRanking):
 
     @property
     def rows_at_a_time(self) -> int:
-        """Rows that it encodes at a time."""
         return self.mini_batch_size
 
     def build(self, model: nn.Module) -> nn.Module:
-        """The loss as a module over `model`."""
         from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
         arguments = self.arguments() | {"mini_batch_size": self.mini_batch_size}
         return CachedMultipleNegativesRankingLoss(model, **arguments)  # type: ignore[no-any-return]
 
     def limit_tokens(self, built: nn.Module, tokens: int) -> None:
-        """Fill its mini-batches up to `tokens` tokens."""
         loss: Any = built
         loss.mini_batch_num_tokens = tokens
 
     def lighter(self) -> Self | None:
-        """The same loss with half the mini-batch; None when that is one row already."""
         if self.mini_batch_size == 1:
             return None
         return self.model_copy(update={"mini_batch_size": self.mini_batch_size // 2})
 
     def parameters(self) -> dict[str, object]:
-        """Its parameters as the library names them."""
         return super().parameters() | {"mini_batch_size": self.mini_batch_size}

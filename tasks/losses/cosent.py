@@ -21,7 +21,6 @@ class ScoreRanking(PlainLoss):
     """Factor on the differences of cosines, or of angles."""
 
     def takes(self, roles: Roles) -> bool:
-        """Two texts with a score."""
         return len(roles.texts) == 2 and roles.score is not None
 
 
@@ -31,11 +30,9 @@ class CoSENT(ScoreRanking):
     kind: Literal["cosent"] = "cosent"
 
     def build(self, model: nn.Module) -> nn.Module:
-        """The loss as a module over `model`."""
         from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
         return CoSENTLoss(model, scale=self.scale)  # type: ignore[no-any-return]
 
     def parameters(self) -> dict[str, object]:
-        """Its parameters as the library names them."""
         return {"scale": self.scale, "similarity_fct": "pairwise_cos_sim"}

@@ -19,15 +19,12 @@ class CosineSimilarity(PlainLoss):
     is_of_embeddings_alone: ClassVar[bool] = True
 
     def takes(self, roles: Roles) -> bool:
-        """Two texts with a score."""
         return len(roles.texts) == 2 and roles.score is not None
 
     def build(self, model: nn.Module) -> nn.Module:
-        """The loss as a module over `model`."""
         from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
         return CosineSimilarityLoss(model)  # type: ignore[no-any-return]
 
     def parameters(self) -> dict[str, object]:
-        """Its parameters as the library names them."""
         return {"loss_fct": "torch.nn.modules.loss.MSELoss"}

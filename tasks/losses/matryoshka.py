@@ -41,12 +41,10 @@ class Matryoshka(Loss):
         return self
 
     def takes(self, roles: Roles) -> bool:
-        """What the inner loss takes."""
         return self.loss.takes(roles)
 
     @property
     def ranks_against_the_batch(self) -> bool:
-        """Whether the inner loss does."""
         return self.loss.ranks_against_the_batch
 
     @property
@@ -56,17 +54,14 @@ class Matryoshka(Loss):
 
     @property
     def rows_at_a_time(self) -> int | None:
-        """What the inner loss encodes at a time."""
         return self.loss.rows_at_a_time
 
     @property
     def memory_remedy(self) -> str:
-        """What the inner loss says."""
         return self.loss.memory_remedy
 
     @property
     def least_dimension(self) -> int:
-        """The largest size that it trains."""
         return max(*self.dimensions, self.loss.least_dimension)
 
     def negatives(self, rows: Any, texts: int) -> Any:
@@ -74,12 +69,10 @@ class Matryoshka(Loss):
         return self.loss.negatives(rows, texts)
 
     def lighter(self) -> Self | None:
-        """The same around the inner loss's lighter form; None when that has none."""
         inner = self.loss.lighter()
         return None if inner is None else self.model_copy(update={"loss": inner})
 
     def build(self, model: nn.Module) -> nn.Module:
-        """The loss as a module over `model`."""
         from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 
         weights = None if self.weights is None else list(self.weights)
@@ -88,12 +81,10 @@ class Matryoshka(Loss):
         return built
 
     def limit_tokens(self, built: nn.Module, tokens: int) -> None:
-        """Limit what the inner loss encodes at a time."""
         around: Any = built
         self.loss.limit_tokens(around.loss, tokens)
 
     def describe(self, built: nn.Module) -> dict[str, object]:
-        """Class `name`, `parameters` and `citation` (BibTeX, the inner loss's too) of what `build` made."""
         around: Any = built
         inner = self.loss.describe(around.loss)
         described = super().describe(built)

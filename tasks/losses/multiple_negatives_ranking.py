@@ -23,11 +23,9 @@ class InBatchRanking(PlainLoss):
     """Similarity of two embeddings."""
 
     def takes(self, roles: Roles) -> bool:
-        """An anchor, a positive, and any number of negatives."""
         return len(roles.texts) - roles.negatives == 2 and roles.score is None
 
     def parameters(self) -> dict[str, object]:
-        """Its parameters as the library names them."""
         return {"scale": self.scale, "similarity_fct": self._function_name}
 
     def arguments(self) -> dict[str, Any]:
@@ -53,7 +51,6 @@ class MultipleNegativesRanking(InBatchRanking):
     )
 
     def build(self, model: nn.Module) -> nn.Module:
-        """The loss as a module over `model`."""
         from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
         return MultipleNegativesRankingLoss(model, **self.arguments())  # type: ignore[no-any-return]

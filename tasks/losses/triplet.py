@@ -25,11 +25,9 @@ class TripletMargin(PlainLoss):
     """Distance of two embeddings."""
 
     def takes(self, roles: Roles) -> bool:
-        """An anchor, a positive and a negative."""
         return len(roles.texts) == 3 and roles.negatives == 1 and roles.score is None
 
     def build(self, model: nn.Module) -> nn.Module:
-        """The loss as a module over `model`."""
         from sentence_transformers.sentence_transformer.losses import TripletLoss
         from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
 
@@ -37,6 +35,5 @@ class TripletMargin(PlainLoss):
         return TripletLoss(model, distance_metric=distance, triplet_margin=self.margin)  # type: ignore[no-any-return]
 
     def parameters(self) -> dict[str, object]:
-        """Its parameters as the library names them."""
         metric = f"TripletDistanceMetric.{self.distance.upper()}"
         return {"distance_metric": metric, "triplet_margin": self.margin}

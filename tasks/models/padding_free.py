@@ -183,9 +183,9 @@ def _largest_difference(model: Encoder, device: str, precision: Precision) -> fl
     model.eval()
     try:
         with torch.inference_mode(), autocast(device, precision):
-            alone = torch.cat([_embed(model, [text]) for text in texts])
+            alone = torch.cat([unit_embeddings(model, [text]) for text in texts])
             _switch_on(model)
-            together = _embed(model, texts)
+            together = unit_embeddings(model, texts)
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         # Whatever an unusual architecture makes of a flattened batch: it is then not one that can be flattened.
         logger.warning("padding-free: the flattened batch failed: %s", error)
@@ -211,7 +211,8 @@ def _training_kernel_difference(model: Encoder, device: str, precision: Precisio
     return attention.difference_from_by_text(kernel, heads, head_size, dtype, device)
 
 
-def _embed(model: Encoder, texts: list[str]) -> torch.Tensor:
+def unit_embeddings(model: Encoder, texts: list[str]) -> torch.Tensor:
+    """Embeddings of the texts as one batch, brought to length one in float32."""
     features = {
         name: value.to(model.device) if isinstance(value, torch.Tensor) else value
         for name, value in model.preprocess(texts).items()

@@ -15,6 +15,7 @@ from sentence_transformers.sentence_transformer.modules.pooling import PoolingMo
 from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.loading import load_encoder, replace_pooling
+from stsflow.tasks.models.padding_free import unit_embeddings
 from stsflow.tasks.models.preflight import LOADED
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
@@ -137,7 +138,7 @@ def tokenizer_faults(ref: BaseModelRef, model: Encoder, sample: Sequence[str]) -
 
 def embedding_faults(ref: BaseModelRef, model: Encoder, texts: list[str]) -> Iterator[Finding]:
     """Numbers that are no numbers, all alike, or dependent on what else is in the batch."""
-    together = torch.cat([_unit(model, texts[start : start + 16]) for start in range(0, len(texts), 16)])
+    together = torch.cat([unit_embeddings(model, texts[start : start + 16]) for start in range(0, len(texts), 16)])
     numbers = min(together.shape[1], model.truncate_dim or together.shape[1])
     if numbers != ref.dimension:
         yield _error("model.dimension", ref, f"Embeddings have {numbers} numbers, its configuration says "
@@ -158,8 +159,8 @@ def embedding_faults(ref: BaseModelRef, model: Encoder, texts: list[str]) -> Ite
         message = f"{len(same)} pairs of different texts get one embedding, such as {first[:60]!r} and {second[:60]!r}."
         yield _finding("warning", "model.same_embedding", ref, message, "Compare it with the model's published scores.")
     few = texts[:8]
-    reversed_order = _unit(model, few[::-1]).flip(0)
-    alone = torch.cat([_unit(model, [text]) for text in few])
+    reversed_order = unit_embeddings(model, few[::-1]).flip(0)
+    alone = torch.cat([unit_embeddings(model, [text]) for text in few])
     for code, other, what in (("order", reversed_order, "the order of the batch"), ("padding", alone, "padding")):
         off = float((other - together[: len(few)]).norm(dim=1).max())
         if off > SAME:
@@ -169,7 +170,7 @@ def embedding_faults(ref: BaseModelRef, model: Encoder, texts: list[str]) -> Ite
     longest = " ".join(["water"] * LONGEST_PROBE)
     limit, model.max_seq_length = model.max_seq_length, min(model.max_seq_length or LONGEST_PROBE, LONGEST_PROBE)
     try:
-        if not bool(torch.isfinite(_unit(model, [longest])).all()):
+        if not bool(torch.isfinite(unit_embeddings(model, [longest])).all()):
             yield _error("model.long_text", ref, f"A text of {model.max_seq_length} tokens has no finite embedding.",
                          "Set model.max_seq_length to what the model was trained with.")  # fmt: skip
     finally:
@@ -182,7 +183,11 @@ def saving_faults(ref: BaseModelRef, model: Encoder, texts: list[str], folder: P
     try:
         ModelKind.named(ref.model_kind).save(model, copy)
         saved = ref.model_copy(update={"path": copy})
-        off = float((_unit(load_encoder(saved, device="cpu").eval(), texts) - _unit(model, texts)).norm(dim=1).max())
+        off = float(
+            (unit_embeddings(load_encoder(saved, device="cpu").eval(), texts) - unit_embeddings(model, texts))
+            .norm(dim=1)
+            .max()
+        )
     finally:
         shutil.rmtree(copy, ignore_errors=True)
     if not off <= SAME:
@@ -193,7 +198,7 @@ def saving_faults(ref: BaseModelRef, model: Encoder, texts: list[str], folder: P
 def loading_faults(ref: BaseModelRef, model: Encoder, texts: list[str]) -> Iterator[Finding]:
     """A model that is another one each time it is loaded: some of its numbers come from nowhere."""
     again = load_encoder(ref, device="cpu", pooling=ref.pooling).eval()
-    off = float((_unit(again, texts) - _unit(model, texts)).norm(dim=1).max())
+    off = float((unit_embeddings(again, texts) - unit_embeddings(model, texts)).norm(dim=1).max())
     if not off <= SAME:
         yield _error("model.loading", ref, f"Loaded twice, the model gives two embeddings for one text (apart by "
                      f"{off:.2g}).", f"Its code fills weights with random numbers. {NATIVE_REMEDY}",
@@ -225,11 +230,6 @@ def _fault_of(name: str, buffer: torch.Tensor) -> str | None:
     if name in ("cos_cached", "sin_cached") and float(values.abs().max()) > 100:
         return f"a rotary cosine or sine is {float(values.abs().max()):.3g}"
     return None
-
-
-def _unit(model: Encoder, texts: list[str]) -> torch.Tensor:
-    embeddings = model(model.preprocess(texts))["sentence_embedding"].float()
-    return torch.nn.functional.normalize(embeddings, dim=1)
 
 
 def _same_for_different_tokens(model: Encoder, texts: list[str], embeddings: torch.Tensor) -> list[tuple[str, str]]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from stsflow.tasks.ground.errors import LossNotFinite, OutOfMemory, PreconditionError, RecipeError, TrainingFailed
 from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
 from stsflow.tasks.models.hardware import choose_device, choose_precision, cuda_capabilities
@@ -93,9 +91,8 @@ def try_trainer(request: TrainingRequest, workspace: Workspace) -> None:
 
 def _reason(folder: TrainingFolder) -> str | None:
     """What the trainer process said, in one line; None where it said nothing."""
-    try:
-        said = Failure.load(failure_file(folder))
-    except (OSError, ValidationError):
+    said = Failure.load_or_none(failure_file(folder))
+    if said is None:
         return None
     line = " ".join(said.message.split())
     return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"

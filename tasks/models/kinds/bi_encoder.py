@@ -26,7 +26,6 @@ class BiEncoder(ModelKind):
     gives: ClassVar[str] = "embeddings"
 
     def load(self, path: Path, *, device: str, remote_code: bool) -> Encoder:
-        """The model in the folder, weights in float32, from the disk alone."""
         import torch
         from sentence_transformers import SentenceTransformer
 
@@ -37,11 +36,9 @@ class BiEncoder(ModelKind):
         )  # fmt: skip
 
     def save(self, model: Encoder, folder: Path) -> None:
-        """Write the model into `folder`, without a card."""
         model.save_pretrained(str(folder), create_model_card=False)
 
     def describe(self, model: Encoder) -> Described:
-        """What the model says of itself."""
         return Described(
             architecture=str(model),
             dimension=int(model.get_embedding_dimension() or 0),
@@ -50,25 +47,21 @@ class BiEncoder(ModelKind):
         )
 
     def flatten(self, model: Encoder, asked: Literal["auto", "on", "off"], device: str, precision: str) -> LeverState:
-        """Run the model's batches without padding where that is exact."""
         from stsflow.tasks.models.padding_free import enable_padding_free
 
         return enable_padding_free(model, asked, device, cast("Precision", precision))
 
     def trainer_class(self) -> type[Any]:
-        """The library's trainer of such models."""
         from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
 
         return SentenceTransformerTrainer  # type: ignore[no-any-return]
 
     def arguments_class(self) -> type[Any]:
-        """The library's arguments of that trainer."""
         from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
         return SentenceTransformerTrainingArguments  # type: ignore[no-any-return]
 
     def usage(self, model_id: str, texts: Sequence[str], dimension: int, *, remote_code: bool) -> str:
-        """Code that loads the model and prints shapes."""
         count, trust = len(texts), ", trust_remote_code=True" if remote_code else ""
         return "\n".join(
             (

@@ -19,11 +19,9 @@ class DirectoryModel(ModelSource):
 
     @property
     def own_folder(self) -> Path:
-        """The folder itself."""
         return self.path
 
     def locate(self, recipe_folder: Path, *, with_code: bool) -> Located:
-        """The folder itself; a relative path starts from `recipe_folder`."""
         del with_code
         path = (recipe_folder / self.path.expanduser()).absolute()
         return Located(self.name or path.name, path, "")

@@ -21,7 +21,6 @@ class HubModel(ModelSource):
 
     @property
     def hub_id(self) -> str:
-        """Its name on the hub."""
         return self.id
 
     @property
@@ -31,11 +30,9 @@ class HubModel(ModelSource):
 
     @property
     def pins_code(self) -> bool:
-        """Whether the revision is a full commit."""
         return FULL_COMMIT.fullmatch(self.revision) is not None
 
     def locate(self, recipe_folder: Path, *, with_code: bool) -> Located:
-        """The snapshot in the hub's cache, fetched where it is not there yet; `with_code` also takes Python files."""
         from stsflow.tasks.ground.hub import fetch_snapshot
 
         del recipe_folder

@@ -23,7 +23,6 @@ class PackageModel(ModelSource):
     """Name of the model for the card, such as `sentence-transformers/all-MiniLM-L6-v2`."""
 
     def locate(self, recipe_folder: Path, *, with_code: bool) -> Located:
-        """The folder inside the installed package, which is not imported."""
         from importlib import metadata
         from importlib.util import find_spec
 
