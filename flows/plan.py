@@ -10,7 +10,6 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.models.preflight import require_loadable, sample_texts
-from stsflow.tasks.plan.disk import check_disk
 from stsflow.tasks.plan.exposure import plan_exposure
 from stsflow.tasks.plan.findings import merge_findings
 from stsflow.tasks.plan.probe import probe_forecast
@@ -20,6 +19,7 @@ from stsflow.tasks.records.plan import Forecast, PlanReport
 from stsflow.tasks.suites import require_suites
 from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.statistics import measure_tokens
+from stsflow.tasks.training.disk import check_disk
 from stsflow.tasks.training.request import training_request
 from stsflow.tasks.training.trial import check_hardware, try_trainer
 

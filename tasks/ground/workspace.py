@@ -22,8 +22,19 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stsflow.tasks.ground.errors import DiskFull, PreconditionError
+
+
+class Below:
+    """A path below the `root` of the class whose attribute this is."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __get__(self, owner: Any, _: type) -> Path:
+        return Path(owner.root, self.path)
 
 
 @dataclass(frozen=True)
@@ -62,10 +73,8 @@ class Workspace:
             raise PreconditionError(f"the workspace {self.root} cannot be written; {remedy}")
         return self
 
-    @property
-    def downloads(self) -> Path:
-        """Files fetched by URL and hub snapshots."""
-        return self.root / "downloads"
+    downloads = Below("downloads")
+    """Files fetched by URL and hub snapshots."""
 
     def made(self, kind: str, key: str) -> Path:
         """Folder of what is found again by `key`: of the kinds above that are named by their key."""
@@ -75,10 +84,8 @@ class Workspace:
         """Folder of the training with this fingerprint."""
         return TrainingFolder(self.made("trainings", fingerprint))
 
-    @property
-    def runs(self) -> Path:
-        """Folder of all runs."""
-        return self.root / "runs"
+    runs = Below("runs")
+    """Folder of all runs."""
 
     def run(self, name: str) -> RunFolder:
         """Folder of the run called `name`."""
@@ -88,30 +95,16 @@ class Workspace:
         """Lock file for `key`."""
         return self.root / "leases" / f"{key}.lock"
 
-    @property
-    def flow_runs(self) -> Path:
-        """Notes of the flow runs that a process is at work on."""
-        return self.root / "flow-runs"
-
-    @property
-    def mlflow_database(self) -> Path:
-        """SQLite file of the embedded MLflow store."""
-        return self.root / "mlflow.db"
-
-    @property
-    def mlflow_artifacts(self) -> Path:
-        """Artifact folder of the embedded MLflow store."""
-        return self.root / "mlartifacts"
-
-    @property
-    def prefect_home(self) -> Path:
-        """Home of the embedded Prefect server."""
-        return self.root / "prefect"
-
-    @property
-    def services(self) -> Path:
-        """Logs, sockets and pids of `stsflow up`."""
-        return self.root / "services"
+    flow_runs = Below("flow-runs")
+    """Notes of the flow runs that a process is at work on."""
+    mlflow_database = Below("mlflow.db")
+    """SQLite file of the embedded MLflow store."""
+    mlflow_artifacts = Below("mlartifacts")
+    """Artifact folder of the embedded MLflow store."""
+    prefect_home = Below("prefect")
+    """Home of the embedded Prefect server."""
+    services = Below("services")
+    """Logs, sockets and pids of `stsflow up`."""
 
 
 @dataclass(frozen=True)
@@ -120,35 +113,18 @@ class TrainingFolder:
 
     root: Path
 
-    @property
-    def spec(self) -> Path:
-        """What the worker was asked to do."""
-        return self.root / "spec.json"
-
-    @property
-    def events(self) -> Path:
-        """Append-only log of the worker, one JSON object a line."""
-        return self.root / "events.jsonl"
-
-    @property
-    def log(self) -> Path:
-        """Standard output and error of the worker."""
-        return self.root / "worker.log"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of checkpoints."""
-        return self.root / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        """The finished model; it appears whole or not at all."""
-        return self.root / "model"
-
-    @property
-    def result(self) -> Path:
-        """Record of the finished training; its presence says that the training is done."""
-        return self.root / "result.json"
+    spec = Below("spec.json")
+    """What the worker was asked to do."""
+    events = Below("events.jsonl")
+    """Append-only log of the worker, one JSON object a line."""
+    log = Below("worker.log")
+    """Standard output and error of the worker."""
+    checkpoints = Below("checkpoints")
+    """Folder of checkpoints."""
+    model = Below("model")
+    """The finished model; it appears whole or not at all."""
+    result = Below("result.json")
+    """Record of the finished training; its presence says that the training is done."""
 
 
 @dataclass(frozen=True)
@@ -157,89 +133,43 @@ class RunFolder:
 
     root: Path
 
-    @property
-    def state(self) -> Path:
-        """RunState record: who runs it, where it is tracked, how it ended."""
-        return self.root / "run.json"
-
-    @property
-    def journal(self) -> Path:
-        """What is to be recorded in MLflow, one entry a line; see tasks/tracking/journal.py."""
-        return self.root / "tracking" / "journal.jsonl"
-
-    @property
-    def recipe(self) -> Path:
-        """The recipe, resolved and locked: revisions and hashes filled in."""
-        return self.root / "recipe.yaml"
-
-    @property
-    def data(self) -> Path:
-        """Records of the prepared data."""
-        return self.root / "data"
-
-    @property
-    def prepared(self) -> Path:
-        """Record of the prepared data."""
-        return self.data / "prepared.json"
-
-    @property
-    def base_model(self) -> Path:
-        """Record of the base model."""
-        return self.data / "base-model.json"
-
-    @property
-    def tokens(self) -> Path:
-        """Token report and histogram."""
-        return self.root / "tokens"
-
-    @property
-    def token_report(self) -> Path:
-        """The token report."""
-        return self.tokens / "tokens.json"
-
-    @property
-    def plan(self) -> Path:
-        """Plan report."""
-        return self.root / "plan"
-
-    @property
-    def plan_report(self) -> Path:
-        """The plan report."""
-        return self.plan / "plan.json"
-
-    @property
-    def training(self) -> Path:
-        """Events, result and log of the training."""
-        return self.root / "training"
-
-    @property
-    def result(self) -> Path:
-        """Record of the finished training."""
-        return self.training / "result.json"
-
-    @property
-    def model(self) -> Path:
-        """The tuned model."""
-        return self.root / "model"
-
-    @property
-    def evaluation(self) -> Path:
-        """Scores, pairs and plots of base and tuned model."""
-        return self.root / "evaluation"
+    state = Below("run.json")
+    """RunState record: who runs it, where it is tracked, how it ended."""
+    journal = Below("tracking/journal.jsonl")
+    """What is to be recorded in MLflow, one entry a line; see tasks/tracking/journal.py."""
+    recipe = Below("recipe.yaml")
+    """The recipe, resolved and locked: revisions and hashes filled in."""
+    data = Below("data")
+    """Records of the prepared data."""
+    prepared = Below("data/prepared.json")
+    """Record of the prepared data."""
+    base_model = Below("data/base-model.json")
+    """Record of the base model."""
+    tokens = Below("tokens")
+    """Token report and histogram."""
+    token_report = Below("tokens/tokens.json")
+    """The token report."""
+    plan = Below("plan")
+    """Plan report."""
+    plan_report = Below("plan/plan.json")
+    """The plan report."""
+    training = Below("training")
+    """Events, result and log of the training."""
+    result = Below("training/result.json")
+    """Record of the finished training."""
+    model = Below("model")
+    """The tuned model."""
+    evaluation = Below("evaluation")
+    """Scores, pairs and plots of base and tuned model."""
 
     def report(self, model: str) -> Path:
         """Scores of the `base` or `tuned` model."""
         return self.evaluation / model / "report.json"
 
-    @property
-    def differences(self) -> Path:
-        """Paired differences of the two. A suite's file has a name without a dot, so no suite is in the way."""
-        return self.evaluation / "differences.base-tuned.json"
-
-    @property
-    def card(self) -> Path:
-        """The model card and its figures."""
-        return self.root / "card"
+    differences = Below("evaluation/differences.base-tuned.json")
+    """Paired differences of the two. A suite's file has a name without a dot, so no suite is in the way."""
+    card = Below("card")
+    """The model card and its figures."""
 
 
 def _not_in_an_address(path: str) -> str:

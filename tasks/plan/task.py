@@ -11,7 +11,6 @@ from prefect.cache_policies import NO_CACHE
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
-from stsflow.tasks.plan.disk import check_disk
 from stsflow.tasks.plan.exposure import plan_exposure
 from stsflow.tasks.plan.findings import merge_findings
 from stsflow.tasks.plan.probe import probe_forecast
@@ -23,6 +22,7 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.tokens.lengths import stored_lengths
+from stsflow.tasks.training.disk import check_disk
 from stsflow.tasks.training.request import TrainingRequest
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,9 @@ one waits, until a person changes something.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from stsflow.tasks.ground.errors import PreconditionError, RecordRefused
 
@@ -16,6 +17,11 @@ PASSING = frozenset({408, 425, 429, 499})
 """Statuses from 400 to 499 that say "not now": timeout, too early, too many requests, given up by the client."""
 NO_ACCESS = frozenset({401, 403})
 """The user may do nothing at all: that is not about the one request."""
+
+NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST",)
+NO_SUCH_THING = (*NO_SUCH_RUN, "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+"""How MLflow answers for a registered model, an alias or a version that it does not have."""
+Result = TypeVar("Result")
 
 
 def status_of(error: BaseException) -> int | None:
@@ -46,6 +52,18 @@ def is_no_access(error: BaseException) -> bool:
 def in_short(error: BaseException) -> str:
     """The first line of what the error says, for a log and a message."""
     return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def unless_missing(ask: Callable[[], Result], missing: Sequence[str] = NO_SUCH_THING) -> Result | None:
+    """What `ask` gives; None when MLflow answers with one of the codes that say: there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code in missing:
+            return None
+        raise
 
 
 @contextmanager

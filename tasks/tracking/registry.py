@@ -15,15 +15,13 @@ from stsflow.tasks.ground.names import MODEL, WORD
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking.journal import Model
-from stsflow.tasks.tracking.refusals import in_short, refused_before_work
+from stsflow.tasks.tracking.refusals import in_short, refused_before_work, unless_missing
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 DIGEST_TAG = "stsflow.model_digest"
 """Tag of a logged model and of a version: digest of the weights."""
-NO_SUCH_THING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
-"""How MLflow answers for a registered model, an alias or a version that it does not have."""
 
 
 class RegisteredModel(Record):
@@ -47,14 +45,7 @@ class Registry:
 
     def alias(self, name: str, alias: str) -> Any | None:
         """The model version that `alias` of registered model `name` points to, or None."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self.client.get_model_version_by_alias(name, alias)
-        except MlflowException as error:
-            if error.error_code in NO_SUCH_THING:
-                return None
-            raise
+        return unless_missing(lambda: self.client.get_model_version_by_alias(name, alias))
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point `alias` of registered model `name` at `version`; raises PreconditionError when MLflow refuses.
@@ -76,26 +67,12 @@ class Registry:
 
     def notes(self, name: str) -> dict[str, str]:
         """The tags of registered model `name`; none when there is no such model."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return dict(self.client.get_registered_model(name).tags)
-        except MlflowException as error:
-            if error.error_code in NO_SUCH_THING:
-                return {}
-            raise
+        return unless_missing(lambda: dict(self.client.get_registered_model(name).tags)) or {}
 
     def weights_of(self, name: str, version: str) -> str | None:
         """Digest of the version's weights, `version N` where it carries none; None when there is no such version."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            tags = self.client.get_model_version(name, version).tags
-        except MlflowException as error:
-            if error.error_code in NO_SUCH_THING:
-                return None
-            raise
-        return tags.get(DIGEST_TAG) or f"version {version}"
+        tags = unless_missing(lambda: self.client.get_model_version(name, version).tags)
+        return None if tags is None else tags.get(DIGEST_TAG) or f"version {version}"
 
     def model_version(self, name: str, version: str) -> Any:
         """Details of a version; raises PreconditionError when there is no such version."""

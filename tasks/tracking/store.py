@@ -18,7 +18,7 @@ from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.sqlite import require_usable
 from stsflow.tasks.ground.workspace import Workspace
-from stsflow.tasks.tracking.refusals import refused_before_work
+from stsflow.tasks.tracking.refusals import NO_SUCH_RUN, refused_before_work, unless_missing
 from stsflow.tasks.tracking.registry import Registry
 from stsflow.tasks.tracking.store_address import check_addresses, tracking_uri
 
@@ -122,17 +122,11 @@ class Store:
 
     def reopen_run(self, run_id: str) -> bool:
         """Set the run to RUNNING again, without the reason why it had ended; False when the store does not know it."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self.client.update_run(run_id, status="RUNNING")
-            for tag in (REASON, LOG_LINES):
-                if tag in self.client.get_run(run_id).data.tags:
-                    self.client.delete_tag(run_id, tag)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
-            raise
+        if not self.knows_run(run_id):
+            return False
+        self.client.update_run(run_id, status="RUNNING")
+        for tag in {REASON, LOG_LINES} & self.run(run_id).data.tags.keys():
+            self.client.delete_tag(run_id, tag)
         return True
 
     def run(self, run_id: str) -> Run:
@@ -148,15 +142,7 @@ class Store:
 
     def knows_run(self, run_id: str) -> bool:
         """Whether this store has the run."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self.client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
-            raise
-        return True
+        return unless_missing(lambda: self.client.get_run(run_id), NO_SUCH_RUN) is not None
 
     def download_record(self, run_id: str, target: Path) -> Path | None:
         """What the run recorded of itself, below `target` as in a run's folder; None when this store has no such run

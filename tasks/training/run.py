@@ -7,16 +7,16 @@ one goes on from its last whole checkpoint.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
 
 from stsflow.tasks.ground.child import Ended, python_module, run_child
-from stsflow.tasks.ground.errors import OutOfMemory, PreconditionError, Refused, RunFailed
+from stsflow.tasks.ground.errors import OutOfMemory, Refused, RunFailed
 from stsflow.tasks.ground.fingerprint import sha256_of_model
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.training.checkpoints import steps_of
+from stsflow.tasks.training.disk import check_disk
 from stsflow.tasks.training.events import Event, EventLog, EventReader, read_events
 from stsflow.tasks.training.failed import why_it_failed
 from stsflow.tasks.training.memory import what_changes, with_less_memory
@@ -27,8 +27,6 @@ from stsflow.tasks.training.worker import Failure, failure_file
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
-BYTES_OF_STATE = 12
-"""Of a checkpoint, for each parameter: a float32 weight and AdamW's two moments."""
 
 
 def train_in_child(
@@ -53,7 +51,7 @@ def train_in_child(
     if finished is not None:
         watch.relay()
         return finished
-    check_room(request, folder)
+    check_disk(request.base, request.training, folder.root, len(steps_of(folder.checkpoints)))
     spec = first_spec(request, folder)
     while True:
         watch.relay()
@@ -79,22 +77,6 @@ def finished_training(request: TrainingRequest, folder: TrainingFolder) -> Train
         logger.warning("the model in %s is trained again: it is not what was recorded", folder.root)
         return None
     return result.model_copy(update={"reused": True, "folder": folder.root, "model": folder.model})
-
-
-def check_room(request: TrainingRequest, folder: TrainingFolder) -> None:
-    """Refuse (PreconditionError) when the disk cannot hold the checkpoints and the model."""
-    parameters, keep = request.base.parameters, request.training.keep_checkpoints
-    one = BYTES_OF_STATE * parameters
-    there = len(steps_of(folder.checkpoints))
-    needed = max(keep + 2 - there, 1) * one + 4 * parameters
-    folder.root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder.root).free
-    if free < needed:
-        raise PreconditionError(
-            f"The disk of {folder.root} has {free / 2**30:.2f} GiB free; {keep + 2} checkpoints of "
-            f"{one / 2**30:.2f} GiB (training.keep_checkpoints: {keep}, the best one, and the one being written) and "
-            f"the model need {needed / 2**30:.2f} GiB."
-        )
 
 
 def first_spec(request: TrainingRequest, folder: TrainingFolder) -> WorkerSpec:

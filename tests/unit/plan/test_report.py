@@ -6,13 +6,13 @@ import pytest
 from rich.console import Console
 
 from stsflow.tasks.ground.errors import PreconditionError
-from stsflow.tasks.plan.disk import check_disk, checkpoint_room
 from stsflow.tasks.plan.findings import merge_findings, one_a_cause
 from stsflow.tasks.plan.report import duration, exposure_table, forecast_rows, plan_markdown, print_plan
 from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import Exposure, Forecast, PlanReport
+from stsflow.tasks.training.disk import check_disk, checkpoint_room
 
 
 def finding(severity: str, code: str) -> Finding:

@@ -14,19 +14,20 @@ _STATE_BYTES = 12
 """Of a checkpoint for each weight: the weight and AdamW's two moments, all float32."""
 
 
-def checkpoint_room(base: BaseModelRef, training: TrainingConfig) -> int:
-    """Bytes that a training may take at its fullest.
+def checkpoint_room(base: BaseModelRef, training: TrainingConfig, there: int = 0) -> int:
+    """Bytes that a training may still take at its fullest, when `there` checkpoints are there.
 
     `keep_checkpoints` checkpoints, the best one, the one being written, and the finished model.
     """
-    return base.parameters * (_STATE_BYTES * (training.keep_checkpoints + 2) + _WEIGHT_BYTES)
+    checkpoints = max(training.keep_checkpoints + 2 - there, 1)
+    return base.parameters * (_STATE_BYTES * checkpoints + _WEIGHT_BYTES)
 
 
-def check_disk(base: BaseModelRef, training: TrainingConfig, folder: Path) -> None:
+def check_disk(base: BaseModelRef, training: TrainingConfig, folder: Path, there: int = 0) -> None:
     """Raise PreconditionError, with both numbers, when the disk of `folder` has less free than `checkpoint_room`."""
-    needed = checkpoint_room(base, training)
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    needed = checkpoint_room(base, training, there)
+    on_disk = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(on_disk).free
     if free < needed:
         raise PreconditionError(
             f"The disk of {folder} has {free / 2**30:.2f} GiB free; {training.keep_checkpoints + 2} checkpoints "
