@@ -57,8 +57,7 @@ def main() -> None:
         workspace = Workspace(Path(name))
         base = fetch_base_model(recipe.model, workspace)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
-        sizes = {one: recipe.training.batch_sizes.get(one, recipe.training.batch_size) for one in recipe.data.train}
-        tokens = measure_tokens(data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=1.0)
+        tokens = measure_tokens(data, base, recipe.batch_sizes, workspace, recipe.tokens, maximum_truncated_share=1.0)
         lengths = stored_lengths(tokens, workspace)
         plan = plan_exposure(recipe, data, 1, base, lengths)
         request = training_request(recipe, data, base, lengths)

@@ -68,9 +68,6 @@ def finetune(
     started = datetime.now(UTC)
     workspace = Workspace.here()
     sha256 = recipe_sha256(recipe)
-    batch_sizes = {
-        name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train
-    }
 
     recipe_lease = workspace.lease(f"recipe-{sha256[:24]}")
     with truthful_in_prefect(workspace, flow_run.id or ""), lease(recipe_lease, on_wait=_say_who_runs):
@@ -83,7 +80,7 @@ def finetune(
         require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
         checked = check_model(base, data, workspace)
         tokens = profile_tokens(
-            data, base, batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh,
+            data, base, recipe.batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh,
             recipe.prompts,
         )  # fmt: skip
         plan = plan_run(recipe, base, data, tokens, checked, workspace)

@@ -40,10 +40,9 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     check_suites_apart(recipe, data)
     require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
     checked = require_loadable(base, sample_texts(data), workspace)
-    sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
     tokens = measure_tokens(
-        data, base, sizes, workspace, recipe.tokens, maximum_truncated_share=recipe.plan.maximum_truncated_share,
-        prompts=recipe.prompts,
+        data, base, recipe.batch_sizes, workspace, recipe.tokens,
+        maximum_truncated_share=recipe.plan.maximum_truncated_share, prompts=recipe.prompts,
     )  # fmt: skip
     lengths = stored_lengths(tokens, workspace)
     plan = plan_exposure(recipe, data, recipe.training.processes, base, lengths)

@@ -146,11 +146,11 @@ class _Places:
 
     def measure_tokens(self, recipe: RunConfig, data: PreparedData, base: BaseModelRef) -> TokenReport:
         """Token counts with the settings of the recipe."""
-        sizes = {name: recipe.training.batch_sizes.get(name, recipe.training.batch_size) for name in recipe.data.train}
         share = recipe.plan.maximum_truncated_share
         return measure_tokens(
-            data, base, sizes, self.scratch, recipe.tokens, maximum_truncated_share=share, prompts=recipe.prompts
-        )
+            data, base, recipe.batch_sizes, self.scratch, recipe.tokens, maximum_truncated_share=share,
+            prompts=recipe.prompts,
+        )  # fmt: skip
 
     def _reading(self, shipped: RunConfig) -> tuple[RunConfig, bool]:
         """The recipe that says where rows are, and whether it is the person's own: given, or of the run's record.
