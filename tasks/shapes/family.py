@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -47,10 +46,14 @@ class Shape(Kind):
     """Whether each row that comes out is one that was read."""
 
     @property
-    @abstractmethod
     def reads(self) -> tuple[str, ...]:
-        """Columns that it needs of the source."""
+        """Columns that it needs of the source: here, those that the fields named like the roles' columns name."""
+        return tuple(getattr(self, column) for column in self.roles.columns)
 
-    @abstractmethod
     def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
-        """The rows in their final columns; raises DataError with file and line."""
+        """The rows in their final columns: here, rows that already are what they become. Raises DataError with file
+        and line.
+        """
+        from stsflow.tasks.shapes.shaped import shape_texts
+
+        return shape_texts(reading, self, subject, allow_empty)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from stsflow.tasks.shapes.family import Roles, Shape
-
-if TYPE_CHECKING:
-    from stsflow.tasks.reading.rows import Reading
-    from stsflow.tasks.shapes.shaped import Shaped
 
 
 class Pairs(Shape):
@@ -21,14 +17,3 @@ class Pairs(Shape):
     """Column of the anchor."""
     positive: str = "positive"
     """Column of the positive."""
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Columns that it needs of the source."""
-        return (self.anchor, self.positive)
-
-    def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
-        """The rows in their final columns; raises DataError with file and line."""
-        from stsflow.tasks.shapes.shaped import shape_texts
-
-        return shape_texts(reading, self, subject, allow_empty)

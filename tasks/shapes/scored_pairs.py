@@ -47,7 +47,7 @@ class ScoredPairs(Shape):
     @property
     def reads(self) -> tuple[str, ...]:
         """Columns that it needs of the source."""
-        return (self.sentence1, self.sentence2, self.score, *self.keep)
+        return (*super().reads, *self.keep)
 
     def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
         """sentence1, sentence2, score (brought linearly from `score_range` to 0..1) and the kept columns.

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from stsflow.tasks.shapes.family import Roles, Shape
-
-if TYPE_CHECKING:
-    from stsflow.tasks.reading.rows import Reading
-    from stsflow.tasks.shapes.shaped import Shaped
 
 
 class Triplets(Shape):
@@ -23,14 +19,3 @@ class Triplets(Shape):
     """Column of the positive."""
     negative: str = "negative"
     """Column of the negative."""
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Columns that it needs of the source."""
-        return (self.anchor, self.positive, self.negative)
-
-    def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
-        """The rows in their final columns; raises DataError with file and line."""
-        from stsflow.tasks.shapes.shaped import shape_texts
-
-        return shape_texts(reading, self, subject, allow_empty)
