@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.reading.rows import Reading, and_more
 from stsflow.tasks.records.findings import Finding
-from stsflow.tasks.shapes.family import Shape
+
+if TYPE_CHECKING:
+    from stsflow.tasks.shapes.family import Shape
 
 
 @dataclass(frozen=True)
