@@ -101,7 +101,7 @@ def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
     return fingerprint(
         sets,
         leakage,
-        code_of(__name__, [one.section for one in wanted]),
+        code_of(__name__),
         {n: v for n, v in versions().items() if n in LIBRARIES},
         pa.__version__,
     )

@@ -48,32 +48,18 @@ class ModelUnderTest:
 
 
 def evaluate_model(
-    name: str,
-    model_path: Path,
-    model_digest: str,
-    suites: Mapping[str, Suite],
-    data: PreparedData,
-    config: EvaluationConfig,
-    folder: Path,
-    *,
-    base: BaseModelRef | None = None,
-    workspace: Workspace | None = None,
-) -> EvaluationReport:
+    name: str, model_path: Path, model_digest: str, suites: Mapping[str, Suite], data: PreparedData,
+    config: EvaluationConfig, folder: Path, *, base: BaseModelRef | None = None, workspace: Workspace | None = None,
+) -> EvaluationReport:  # fmt: skip
     """One model on `suites`; see `evaluate_models`."""
     model = ModelUnderTest(name, model_path, model_digest, base)
     return evaluate_models([model], suites, data, config, folder, workspace=workspace)[0]
 
 
 def evaluate_models(
-    models: Sequence[ModelUnderTest],
-    suites: Mapping[str, Suite],
-    data: PreparedData,
-    config: EvaluationConfig,
-    folder: Path,
-    *,
-    device: AskedDevice = "auto",
-    workspace: Workspace | None = None,
-) -> list[EvaluationReport]:
+    models: Sequence[ModelUnderTest], suites: Mapping[str, Suite], data: PreparedData, config: EvaluationConfig,
+    folder: Path, *, device: AskedDevice = "auto", workspace: Workspace | None = None,
+) -> list[EvaluationReport]:  # fmt: skip
     """Reports of `models` on `suites`, in order, all scored by the same code in one child process.
 
     Leaves `<folder>/<model>/` with `report.json` and for each suite its scores (`.json`), its per-row scores
@@ -135,7 +121,7 @@ def scores_fingerprint(
     settings = config.model_dump(include={"resamples", "confidence", "seed"}, mode="json")
     asked = (suite, config.suites[suite].model_dump(mode="json"))
     found = {name: version for name, version in versions().items() if name in LIBRARIES}
-    code = code_of(WORKER, config.suites[suite])
+    code = code_of(WORKER, type(config.suites[suite]).__module__)
     return fingerprint(model.digest, loading, rows, asked, settings, code, found, device)
 
 
@@ -150,15 +136,9 @@ def _lacking(keys: Mapping[str, Mapping[str, str]], missing: Iterable[str]) -> d
 
 
 def _scored_by_a_child(
-    models: Sequence[ModelUnderTest],
-    lacking: Mapping[str, Sequence[str]],
-    keys: Mapping[str, Mapping[str, str]],
-    folders: Mapping[str, Path],
-    config: EvaluationConfig,
-    data: tuple[PreparedSet, ...],
-    folder: Path,
-    device: Device,
-) -> dict[str, EvaluationReport]:
+    models: Sequence[ModelUnderTest], lacking: Mapping[str, Sequence[str]], keys: Mapping[str, Mapping[str, str]],
+    folders: Mapping[str, Path], config: EvaluationConfig, data: tuple[PreparedSet, ...], folder: Path, device: Device,
+) -> dict[str, EvaluationReport]:  # fmt: skip
     """The report of each model on each suite that it lacks, by key; all are scored in one child."""
     folder.mkdir(parents=True, exist_ok=True)
     worker_log = folder / "worker.log"
@@ -176,11 +156,8 @@ def _scored_by_a_child(
                     )
                 )  # fmt: skip
         spec = EvaluationSpec(models=tuple(specs), config=config, data=data, device=device)
-        ended = run_child(
-            python_module(WORKER, str(spec.write(Path(scratch) / "spec.json"))),
-            worker_log,
-            environment=_environment(config),
-        )
+        command = python_module(WORKER, str(spec.write(Path(scratch) / "spec.json")))
+        ended = run_child(command, worker_log, environment=_environment(config))
         if ended.code == Refused.exit_code:
             raise ModelError(last_lines(worker_log, 1))
         if ended.code != 0:

@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable
 from functools import cache
 from importlib.util import cache_from_source, resolve_name
 from pathlib import Path
@@ -26,7 +26,6 @@ from typing import NamedTuple
 from stsflow.tasks.ground.family import Kind, kinds_of_other_packages
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.fingerprint import fingerprint
-from stsflow.tasks.ground.schema import Section
 
 OURS = "stsflow"
 DOTTED = re.compile(r"\w+(\.\w+)+(:\w+)?")
@@ -35,13 +34,15 @@ VALUES = "stsflow.tasks.recipe.sections"
 """What it holds is in the keys as values; what it imports is every kind of every family."""
 
 
-def code_of(*makers: object) -> str:
-    """SHA-256 over the meaning of all code that `makers` reach.
-
-    A maker is the name of a module, `module:function`, or part of a recipe: a section, its class, or several of them.
-    Of a section count its kind and the kinds in it: the modules that define them and what they inherit from.
-    """
-    return _code_of(tuple(sorted(set(_modules_of(makers)))))
+@cache  # what this process runs was read when it started
+def code_of(*modules: str) -> str:
+    """SHA-256 over the meaning of all code that `modules` reach; each is a module's name or `module:function`."""
+    known = len(_known())
+    found = reached_from(*(module.partition(":")[0] for module in modules))
+    meanings = {name: _read(path).meaning for name, path in found.items()}
+    if len(_known()) > known:
+        _remember()
+    return fingerprint(meanings)
 
 
 def reached_from(*modules: str) -> dict[str, Path]:
@@ -72,43 +73,9 @@ def _of_families_in(found: Collection[str], kinds: Iterable[type[Kind]]) -> list
     return [
         kind.__module__
         for kind in kinds
-        if kind.__module__ not in found and any(base.__module__ in found for base in _bases(kind))
+        if kind.__module__ not in found
+        and any(base.__module__ in found for base in kind.__mro__ if issubclass(base, Kind) and base is not Kind)
     ]
-
-
-def _bases(section: type) -> list[type]:
-    return [base for base in section.__mro__ if issubclass(base, Section) and base not in (Section, Kind)]
-
-
-@cache  # what this process runs was read when it started
-def _code_of(modules: tuple[str, ...]) -> str:
-    known = len(_known())
-    meanings = {name: _read(path).meaning for name, path in reached_from(*modules).items()}
-    if len(_known()) > known:
-        _remember()
-    return fingerprint(meanings)
-
-
-def _modules_of(makers: Iterable[object]) -> Iterator[str]:
-    for maker in makers:
-        if isinstance(maker, str):
-            yield maker.partition(":")[0]
-        else:
-            for section in _sections_in(maker):
-                yield from (base.__module__ for base in _bases(section))
-
-
-def _sections_in(value: object) -> Iterator[type[Section]]:
-    if isinstance(value, type):
-        yield value
-    elif isinstance(value, Section):
-        yield type(value)
-        yield from _sections_in([getattr(value, name) for name in type(value).model_fields])
-    elif isinstance(value, Mapping):
-        yield from _sections_in(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _sections_in(part)
 
 
 def _file_of(name: str) -> Path | None:

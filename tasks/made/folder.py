@@ -30,36 +30,25 @@ SEAL = "seal.json"
 
 
 def find_or_make(
-    workspace: Workspace,
-    kind: str,
-    key: str,
-    record: type[R],
-    make: Callable[[Path], R],
-    *,
-    what: str,
+    workspace: Workspace, kind: str, key: str, record: type[R], make: Callable[[Path], R], *, what: str,
     fresh: bool = False,
-) -> R:
+) -> R:  # fmt: skip
     """The record of the folder `workspace.made(kind, key)`, which `make` fills when it is not there whole.
 
     `make` gets an empty folder and returns the record, whose paths inside of that folder become those of the final
     place. What it raises leaves nothing behind. `fresh` makes again what is there. While another process makes the
     same, this one waits for it. `what` is made, for people: "the prepared data".
     """
-    return find_or_make_all(
+    found = find_or_make_all(
         workspace, kind, [key], record, lambda folders: {key: make(folders[key])}, what=what, fresh=fresh
-    )[key]
+    )
+    return found[key]
 
 
 def find_or_make_all(
-    workspace: Workspace,
-    kind: str,
-    keys: Iterable[str],
-    record: type[R],
-    make: Callable[[Mapping[str, Path]], Mapping[str, R]],
-    *,
-    what: str,
-    fresh: bool = False,
-) -> dict[str, R]:
+    workspace: Workspace, kind: str, keys: Iterable[str], record: type[R],
+    make: Callable[[Mapping[str, Path]], Mapping[str, R]], *, what: str, fresh: bool = False,
+) -> dict[str, R]:  # fmt: skip
     """`find_or_make` for several keys; `make` gets the folders of all that are missing, by key, and fills them at once.
 
     All appear, or none.

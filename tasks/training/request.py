@@ -87,7 +87,7 @@ class TrainingRequest(Record):
             [self.base.digest, self.base.max_seq_length, self.base.pooling, self.base.trust_remote_code],
             choose,
             {name: version for name, version in versions().items() if name in PACKAGES},
-            code_of(WORKER, self.losses, self.choose.scored_by if self.choose else []),
+            code_of(WORKER, *([self.choose.scored_by] if self.choose else [])),
             _hardware(self.training),
         )
 

@@ -17,7 +17,6 @@ import stsflow
 from stsflow.tasks.made import code
 from stsflow.tasks.made.code import VALUES, code_of, reached_from
 from stsflow.tasks.recipe import sections
-from stsflow.tasks.suites import StsSuite
 
 TASKS = Path(__file__).resolve().parents[2] / "tasks"
 # Stage: where its work begins; modules without which it cannot make what it makes; some that it has nothing to do with.
@@ -38,9 +37,9 @@ STAGES = {
         "training.task evaluation.run",
     ),
     "evaluation": (
-        "evaluation.worker",
-        "evaluation.scoring models.encode models.loading statistics.bootstrap",
-        "training.trainer card.render rules reading.download evaluation.task",
+        "evaluation.worker suites.retrieval",
+        "evaluation.scoring suites.retrieval models.encode models.loading statistics.bootstrap",
+        "training.trainer card.render rules evaluation.task",
     ),
     "comparisons": (
         "evaluation.resampled",
@@ -56,14 +55,18 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copytree(TASKS, tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(stsflow, "__path__", [str(tmp_path)])
     monkeypatch.setattr(code, "_remember", lambda: None)
-    code._code_of.cache_clear()
+    code_of.cache_clear()
     yield tmp_path / "tasks"
-    code._code_of.cache_clear()
+    code_of.cache_clear()
+
+
+def modules(names: str) -> list[str]:
+    return [f"stsflow.tasks.{name}" for name in names.split()]
 
 
 def key(start: str) -> str:
-    code._code_of.cache_clear()
-    return code_of(f"stsflow.tasks.{start}")
+    code_of.cache_clear()
+    return code_of(*modules(start))
 
 
 def with_other_words(source: str) -> str:
@@ -84,17 +87,17 @@ def with_other_words(source: str) -> str:
 @pytest.mark.parametrize(("start", "needed", "apart"), STAGES.values(), ids=STAGES)
 def test_code_that_matters_changes_the_key_and_words_do_not(copied: Path, start: str, needed: str, apart: str) -> None:
     before = key(start)
-    reached = reached_from(f"stsflow.tasks.{start}")
+    reached = reached_from(*modules(start))
     for path in reached.values():
         path.write_text(with_other_words(path.read_text()))
     assert key(start) == before
-    for name in needed.split():
-        path = reached[f"stsflow.tasks.{name}"]
+    for name in modules(needed):
+        path = reached[name]
         source = path.read_text()
         path.write_text(source + "\nCHANGED = True\n")
         assert key(start) != before, name
         path.write_text(source)
-    assert not {f"stsflow.tasks.{name}" for name in apart.split()} & set(reached)
+    assert not set(modules(apart)) & set(reached)
     for name in apart.split():
         place = copied / Path(*name.split("."))
         path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
@@ -174,10 +177,3 @@ def test_kinds_of_other_packages_count_where_their_family_is_reached(tmp_path: P
     training, preflight = keys()
     (tmp_path / "elsewhere" / "scale.py").write_text("SCALE = 2")
     assert keys()[0] != training and keys()[1] == preflight
-
-
-def test_a_kind_counts_with_its_own_module_and_those_it_inherits_from() -> None:
-    start = "stsflow.tasks.evaluation.worker"
-    suite = StsSuite.model_validate({"kind": "sts", "source": {"kind": "synthetic", "task": "sts", "split": "test"}})
-    assert code_of(start, suite) == code_of(start, {"a": [suite]}) != code_of(start)
-    assert StsSuite.__module__ in reached_from(start, *code._modules_of([suite]))
