@@ -94,6 +94,8 @@ def _plain_part(path: Path) -> str:
 
 def _glob(pattern: Path) -> list[Path]:
     plain = Path(_plain_part(pattern))
+    if any("**" in part and part != "**" for part in pattern.parts):  # Python 3.13 would read it as one `*`
+        raise ValueError("** stands for folders and is a whole part of a path")
     return list(plain.glob(str(pattern.relative_to(plain))))
 
 

@@ -106,7 +106,7 @@ def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
     code = f"{leave}; from stsflow.flows.__main__ import main; main()"
     clean = {name: value for name, value in environment(tmp_path).items() if name != "STSFLOW_WORKSPACE"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "gone", env=clean, capture_output=True, text=True
+        [sys.executable, "-P", "-c", code], cwd=tmp_path / "gone", env=clean, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (2, "stsflow: the current folder is gone; change to one that is there\n")
 

@@ -57,9 +57,7 @@ def test_the_encodings_of_text_files_are_read(tmp_path: Path, encoding: str) -> 
 
 def test_utf_16_without_a_byte_order_mark_is_refused_with_the_way_out(tmp_path: Path) -> None:
     message = refusal(tmp_path, "a.tsv", (HEADER + "가\t나\t1\n").encode("utf-16-le"), encoding="utf-16")
-    assert message == (
-        "a.tsv: the bytes are not utf-16 text (UTF-16 stream does not start with BOM); name the file's own `encoding`."
-    )
+    assert message.startswith("a.tsv") and "the bytes are not utf-16 text" in message and "`encoding`." in message
 
 
 @pytest.mark.parametrize("packed", [False, True])
