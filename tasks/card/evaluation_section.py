@@ -83,6 +83,8 @@ class SuiteBlock(Record):
     roles: tuple[str, ...]
     """Among `chose the checkpoint` and `headline`."""
     primary: str
+    higher_is_better: bool
+    """Of the primary metric."""
     metrics: tuple[MetricRow, ...]
     comparison: Comparison | None
     clean: CleanScore | None
@@ -177,6 +179,7 @@ def _suite_block(
         language=suite.language if suite else (),
         roles=tuple(roles),
         primary=tuned.primary,
+        higher_is_better=told.metric(tuned.primary).higher_is_better,
         metrics=tuple(_metric_row(run, row, base) for row in rows),
         comparison=next((_comparison(run, row) for row in rows if row.is_primary and row.paired), None),
         clean=_clean(run, base, tuned),

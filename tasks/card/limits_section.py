@@ -154,9 +154,10 @@ def _worse_than_base(evaluation: EvaluationSection) -> list[Sentence]:
     found = []
     for block in evaluation.suites:
         change = block.primary_row.change
-        if change is not None and (change.number or 0.0) < 0:
+        rise, side = (change and change.number) or 0.0, "below" if block.higher_is_better else "above"
+        if change is not None and (rise < 0 if block.higher_is_better else rise > 0):
             found.append(
-                sentence(f"On {block.title} the tuned model is below its base model: {block.primary} ", change, ".")
+                sentence(f"On {block.title} the tuned model is {side} its base model: {block.primary} ", change, ".")
             )
     return found
 
