@@ -50,7 +50,12 @@ def release_model(
     workspace: Workspace,
 ) -> Release:
     """What happens to the tuned model: registered where the recipe names a model, promoted where the rules say so."""
-    result = _release(recipe, run, relay, data, reports, workspace)
+    name = recipe.release.register_as
+    version, why_not = _registered_version(name, run, relay, reports[1].model_digest)
+    if name is None or version is None:
+        result = Release(registered_as=name, reason=f"not registered: {why_not}")
+    else:
+        result = _decide(relay.store, name, version, run.mlflow_run_id, recipe, data, reports, run.folder, workspace)
     result.write(run.folder / "release" / "decision.json")
     for entry in [*release_entries(result), Artifacts(path="release", folder="release")]:
         relay.journal.append_once(entry)
@@ -59,31 +64,22 @@ def release_model(
     return result
 
 
-def _release(
-    recipe: RunConfig,
-    run: RunRef,
-    relay: Relay,
-    data: PreparedData,
-    reports: list[EvaluationReport],
-    workspace: Workspace,
-) -> Release:
-    name = recipe.release.register_as
+def _registered_version(name: str | None, run: RunRef, relay: Relay, digest: str) -> tuple[str | None, str]:
+    """The version of `name` with the run's weights, or None and why there is none; sends what MLflow lacks first."""
     if name is None:
-        return Release(reason="not registered: the recipe names no registered model (release.register_as)")
+        return None, "the recipe names no registered model (release.register_as)"
     if not relay.finish(patience_seconds=PATIENCE_SECONDS) and not relay.refused:
         later = f"when it is back: stsflow sync {run.name}, then stsflow promote {quote(name)}"
         what = "refuses this user" if relay.no_access else "is away"
-        return Release(registered_as=name, reason=f"not registered: MLflow {what} ({relay.last_error}); {later}")
-    version = relay.store.registry.version_with(name, reports[1].model_digest)
+        return None, f"MLflow {what} ({relay.last_error}); {later}"
+    version = relay.store.registry.version_with(name, digest)
     if version is None and relay.refused:
-        return Release(
-            registered_as=name, reason=f"not registered: MLflow refuses ({'; '.join(relay.refused.values())})"
-        )
+        return None, f"MLflow refuses ({'; '.join(relay.refused.values())})"
     if version is None:
         raise PreconditionError(
             f"MLflow at {relay.store.shown_uri} holds no version of {name!r} with the weights of {run.name}"
         )
-    return _decide(relay.store, name, version, run.mlflow_run_id, recipe, data, reports, run.folder, workspace)
+    return version, ""
 
 
 def _decide(

@@ -46,6 +46,8 @@ def run(
     start_embedded_server()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
     with without_collection():
+        import matplotlib.backends.backend_agg  # noqa: F401  (the card needs it, and now there is time)
+
         from stsflow.flows.finetune import finetune
         from stsflow.flows.ops.truthful_flow_runs import cancelled_when_stopped
         from stsflow.flows.seeds import finetune_with_seeds
