@@ -68,7 +68,6 @@ def finetune(
     started = datetime.now(UTC)
     workspace = Workspace.here()
     sha256 = recipe_sha256(recipe)
-
     recipe_lease = workspace.lease(f"recipe-{sha256[:24]}")
     with truthful_in_prefect(workspace, flow_run.id or ""), lease(recipe_lease, on_wait=_say_who_runs):
         check_hardware(recipe.training)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from finished_card import Finished, finish
 
-from stsflow.flows.verify_card import _Places
+from stsflow.flows.card_places import Places
 from stsflow.tasks.card.content import content_of
 from stsflow.tasks.card.evidence import CardFacts
 from stsflow.tasks.card.run_record import recorded
@@ -56,9 +56,9 @@ def data(tmp_path: Path) -> Path:
     return root
 
 
-def places(tmp_path: Path, data: Path | None = None, recipe: RunConfig | None = None) -> _Places:
+def places(tmp_path: Path, data: Path | None = None, recipe: RunConfig | None = None) -> Places:
     workspace = Workspace(tmp_path / "workspace")
-    return _Places(tmp_path / "model", workspace, tmp_path / "temporary", data, recipe)
+    return Places(tmp_path / "model", workspace, tmp_path / "temporary", data, recipe)
 
 
 HERE = {"train": ["train.tsv"], "test": ["test.tsv"]}
@@ -129,7 +129,7 @@ def test_the_record_of_a_run_made_elsewhere_comes_from_mlflow_and_names_no_place
         store.client.log_artifacts(run_id, str(made.run.root / name), name)
     store.client.log_artifact(run_id, str(made.run.recipe), "recipe")
     (tmp_path / "temporary").mkdir()
-    looking = _Places(made.model, workspace, tmp_path / "temporary", None, None)
+    looking = Places(made.model, workspace, tmp_path / "temporary", None, None)
     shipped = CardFacts.load(made.model / "facts.json").evidence
     run = shipped.run.model_copy(update={"mlflow_run_id": run_id})
     record = looking.find_record(shipped.model_copy(update={"run": run}))
