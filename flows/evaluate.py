@@ -139,7 +139,4 @@ def _evaluate(
     require_defined(data, headline=headline)
     require_sound(found, sample_texts(data), workspace)
     with tempfile.TemporaryDirectory(prefix="evaluate-", dir=workspace.root) as scratch:
-        (report,) = evaluate_models(
-            [under_test], config.suites, data, config, Path(scratch), device=device, workspace=workspace
-        )
-    return report
+        return evaluate_models([under_test], config, data, Path(scratch), device=device, workspace=workspace)[0]

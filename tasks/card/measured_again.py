@@ -12,7 +12,7 @@ from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.samples import read_samples
 from stsflow.tasks.card.usage import read_modules
 from stsflow.tasks.evaluation.compare import compare
-from stsflow.tasks.evaluation.run import evaluate_model
+from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
 from stsflow.tasks.ground.errors import StsflowError
 from stsflow.tasks.ground.fingerprint import sha256_of_file, sha256_of_model
 from stsflow.tasks.models.admission import admit
@@ -22,7 +22,7 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.tokens import TokenReport
-from stsflow.tasks.suites import Suite, suites_of_rows
+from stsflow.tasks.suites import suites_of_rows
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Tools:
     """Finds the base model on this machine."""
     measure_tokens: Callable[[RunConfig, PreparedData, BaseModelRef], TokenReport]
     """Counts the tokens of all sets with the tokenizer at the record's path."""
-    evaluate: Callable[..., EvaluationReport] = evaluate_model
+    evaluate: Callable[..., list[EvaluationReport]] = evaluate_models
     compare: Callable[[EvaluationReport, EvaluationReport, EvaluationConfig], tuple[Difference, ...]] = compare
 
 
@@ -186,17 +186,21 @@ class MeasuredAgain:
     def _scores(self, data: PreparedData, base: BaseModelRef | None) -> None:
         """Both models on the suites whose rows are at hand."""
         config = self.shipped.recipe.evaluation
-        at_hand = {item.name for item in data.evaluation}
-        suites = {name: suite for name, suite in config.suites.items() if name in at_hand}
+        names = {item.name for item in data.evaluation}
+        suites = {name: suite for name, suite in config.suites.items() if name in names}
+        at_hand = config.model_copy(update={"suites": suites})
         left_out = [name for name in config.suites if name not in suites_of_rows(config.suites)]
         if left_out:
             self.not_compared.append(f"Scores on {', '.join(left_out)}: such a task fetches its own data.")
         if not suites or not self.is_admitted:
             return
         try:
-            tuned = self._evaluated("tuned", self.model, suites, data, config, None)
-            before = self._evaluated("base", base.path, suites, data, config, base) if base else None
-            differences = self.tools.compare(before, tuned, config) if before else ()
+            models = [ModelUnderTest("tuned", self.model, sha256_of_model(self.model))]
+            if base is not None:
+                models.append(ModelUnderTest("base", base.path, sha256_of_model(base.path), base))
+            tuned, *others = self.tools.evaluate(models, at_hand, data, self.scratch)
+            before = others[0] if others else None
+            differences = self.tools.compare(before, tuned, at_hand) if before else ()
         except StsflowError as error:
             self._problem("evaluation", f"The model cannot be measured any more: {error}")
             return
@@ -208,18 +212,6 @@ class MeasuredAgain:
                 "differences": differences if before else self.shipped.differences,
             }
         )
-
-    def _evaluated(
-        self,
-        name: str,
-        folder: Path,
-        suites: Mapping[str, Suite],
-        data: PreparedData,
-        config: EvaluationConfig,
-        base: BaseModelRef | None,
-    ) -> EvaluationReport:
-        digest = sha256_of_model(folder)
-        return self.tools.evaluate(name, folder, digest, suites, data, config, self.scratch, base=base)
 
     def _problem(self, place: str, message: str) -> None:
         self.problems.append(Problem(place=place, message=message))

@@ -25,7 +25,7 @@ from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.suites import Suite, suites_of_rows
+from stsflow.tasks.suites import suites_of_rows
 
 log = logging.getLogger(__name__)
 
@@ -47,20 +47,11 @@ class ModelUnderTest:
     """For a base model: how the recipe wants it loaded (length, pooling)."""
 
 
-def evaluate_model(
-    name: str, model_path: Path, model_digest: str, suites: Mapping[str, Suite], data: PreparedData,
-    config: EvaluationConfig, folder: Path, *, base: BaseModelRef | None = None, workspace: Workspace | None = None,
-) -> EvaluationReport:  # fmt: skip
-    """One model on `suites`; see `evaluate_models`."""
-    model = ModelUnderTest(name, model_path, model_digest, base)
-    return evaluate_models([model], suites, data, config, folder, workspace=workspace)[0]
-
-
 def evaluate_models(
-    models: Sequence[ModelUnderTest], suites: Mapping[str, Suite], data: PreparedData, config: EvaluationConfig,
-    folder: Path, *, device: AskedDevice = "auto", workspace: Workspace | None = None,
+    models: Sequence[ModelUnderTest], config: EvaluationConfig, data: PreparedData, folder: Path, *,
+    device: AskedDevice = "auto", workspace: Workspace | None = None,
 ) -> list[EvaluationReport]:  # fmt: skip
-    """Reports of `models` on `suites`, in order, all scored by the same code in one child process.
+    """Reports of `models` on the suites of `config`, in order, all scored by the same code in one child process.
 
     Leaves `<folder>/<model>/` with `report.json` and for each suite its scores (`.json`), its per-row scores
     (`.parquet`) and figure (`.png`), and `<folder>/<suite>.json` with the scores of every model in the folder. With a
@@ -69,7 +60,7 @@ def evaluate_models(
     PreconditionError for a `device` that is not there, ModelError when a model does not load as its files say,
     EvaluationFailed with the last lines of the child's log for whatever else ends it.
     """
-    config = config.model_copy(update={"suites": dict(suites)})
+    suites = config.suites
     prepared = tuple(item for item in data.evaluation if item.name in suites)
     chosen = cast("Device", choose_device(device).chosen)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -38,9 +38,7 @@ def evaluate(
     device: AskedDevice = "auto",
 ) -> list[EvaluationReport]:
     """Every model on every suite, by the same code, in one child process. `names` is for the run's name alone."""
-    return evaluate_models(
-        models, config.suites, data, config, folder, device=device, workspace=None if fresh else workspace
-    )
+    return evaluate_models(models, config, data, folder, device=device, workspace=None if fresh else workspace)
 
 
 @task(name="compare scores", task_run_name="compare {before.model} and {after.model}")

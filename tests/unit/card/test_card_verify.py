@@ -107,7 +107,7 @@ def test_a_damaged_record_is_said_and_not_believed(finished: Finished) -> None:
 
 
 def test_small_noise_of_another_machine_is_no_problem(finished: Finished) -> None:
-    exact = finished.evaluate
+    exact = finished.scored
 
     def noisy(*arguments: Any, **keywords: Any) -> EvaluationReport:
         report = exact(*arguments, **keywords)
@@ -117,7 +117,7 @@ def test_small_noise_of_another_machine_is_no_problem(finished: Finished) -> Non
         }
         return report.model_copy(update={"suites": suites})
 
-    finished.evaluate = noisy  # type: ignore[method-assign]  # another machine
+    finished.scored = noisy  # type: ignore[method-assign]  # another machine
     assert finished.verify().holds
     assert not finished.verify(tolerance=1e-5).holds
 
