@@ -125,7 +125,7 @@ def main() -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             # The start makes the tables and registers blocks. Of two that do so at once in a new home, one would end
             # with "table already exists" or find the database locked.
-            with lease(_home() / START_LOCK, poll_seconds=0.2):
+            with lease(_home() / START_LOCK):
                 await super().startup(sockets)
 
     config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on")

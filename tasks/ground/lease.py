@@ -15,35 +15,23 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.1
 
 
 @contextmanager
-def lease(
-    path: Path, *, on_wait: Callable[[str], None] = lambda _: None, poll_seconds: float = POLL_SECONDS
-) -> Iterator[None]:
+def lease(path: Path, *, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """Hold the lock file `path` inside the block.
 
     While another process holds it, wait; `on_wait` is told once who that is (process id and since when).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    told = False
-    while True:
+    with one_of([path], on_wait=on_wait):
+        note = _note(path)
         try:
-            lock.acquire(timeout=poll_seconds if told else 0)
-            break
-        except Timeout:
-            if not told:
-                on_wait(_holder(path))
-                told = True
-    note = _note(path)
-    try:
-        note.write_text(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}), encoding="utf-8")
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            note.write_text(json.dumps({"pid": os.getpid(), "since": since}), encoding="utf-8")
+            yield
+        finally:
+            note.unlink(missing_ok=True)
 
 
 @contextmanager
