@@ -5,6 +5,7 @@ Every user of Prefect has folders called `flows` and `tasks`, many have one call
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from live_services import free_port
 from patience import patience
 from small_recipe import CHECKOUT, environment, result_of, write_small_recipe
 
-BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "prefect.yaml", "flows", "tasks", "infra/package")
 POISONOUS = ("flows", "tasks", "mlflow", "prefect", "torch", "typer")
 # The smallest run that goes through every process that is started.
 SHORT = ("--set", "training.max_steps=2", "--set", "training.eval_steps=2", "--set", "evaluation.resamples=100")
@@ -56,12 +56,18 @@ def done(command: Sequence[str], folder: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+def built_from() -> list[str]:
+    """What the image copies to build the package from: all that it takes."""
+    stage = (CHECKOUT / "infra" / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")[1]
+    return [name for line in re.findall(r"^COPY (.+) \S+$", stage, re.MULTILINE) for name in line.split()]
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Installed:
     """The wheel of the source distribution of this checkout, installed beside the libraries of this environment."""
     place = tmp_path_factory.mktemp("installed")
     source, built, folder = place / "source", place / "built", place / "home" / "project"
-    for name in BUILT_FROM:
+    for name in built_from():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         if (CHECKOUT / name).is_dir():
             shutil.copytree(
