@@ -110,8 +110,9 @@ def _metric(recipe: RunConfig) -> tuple[str, str]:
 
 
 def _best(recipe: RunConfig, runs: dict[int, RunSummary]) -> int:
-    name = "tuned/{}/{}".format(*_metric(recipe))
-    scores = {seed: run.metrics[name] for seed, run in runs.items()}
+    suite, metric = _metric(recipe)
+    gain = recipe.evaluation.suites[suite].metric(metric).gain
+    scores = {seed: gain(run.metrics[f"tuned/{suite}/{metric}"]) for seed, run in runs.items()}
     return max(runs, key=lambda seed: (-math.inf if math.isnan(scores[seed]) else scores[seed], -seed))
 
 

@@ -36,7 +36,7 @@ class Metric:
     """How two models are compared by it on the same rows; None: it does not follow from values of single rows."""
 
     def gain(self, difference: float) -> float:
-        """The difference of two models with the sign that says which is better: above 0, the second one."""
+        """A score, or the difference of two, with the sign that makes more of it better."""
         return difference if self.higher_is_better else -difference
 
 
