@@ -96,7 +96,7 @@ def build_batches(sets: Sequence[SetForBatching], training: TrainingConfig, worl
 
 
 def _source(item: SetForBatching, number: int, training: TrainingConfig, drop_last: bool) -> BatchSource:
-    batch_size = training.batch_size_of(item.name)
+    batch_size = training.batch_sizes.get(item.name, training.batch_size)
     base: RandomBatches | TokenBudgetBatches
     if training.batch_tokens is not None and item.row_tokens is not None:
         base = TokenBudgetBatches(item.row_tokens, training.batch_tokens, batch_size, seed=training.seed, stream=number)

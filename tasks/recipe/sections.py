@@ -223,10 +223,6 @@ class TrainingConfig(Section):
     arguments: dict[str, JsonValue] = {}
     """Any other argument of SentenceTransformerTrainingArguments, checked by name and type before work begins."""
 
-    def batch_size_of(self, name: str) -> int:
-        """Rows in a batch of training set `name`."""
-        return self.batch_sizes.get(name, self.batch_size)
-
 
 class EvaluationConfig(Section):
     """What base and tuned model are measured on."""
@@ -346,7 +342,7 @@ class RunConfig(Section):
     @property
     def batch_sizes(self) -> dict[str, int]:
         """Rows in a batch of each training set."""
-        return {name: self.training.batch_size_of(name) for name in self.data.train}
+        return {name: self.training.batch_sizes.get(name, self.training.batch_size) for name in self.data.train}
 
     @property
     def prompts(self) -> dict[str, dict[str, str]]:

@@ -32,7 +32,7 @@ def with_less_memory(spec: WorkerSpec, name: str | None) -> WorkerSpec | None:
 def micro_batch(spec: WorkerSpec, name: str) -> int:
     """Rows of set `name` that go through the model at a time."""
     config = spec.request.training
-    return max(config.batch_size_of(name) // spec.parts.get(name, 1), 1)
+    return max(config.batch_sizes.get(name, config.batch_size) // spec.parts.get(name, 1), 1)
 
 
 def memory_remedy(spec: WorkerSpec, name: str | None) -> str:
