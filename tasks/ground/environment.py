@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import subprocess
@@ -50,6 +51,14 @@ def code_revision() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return described.stdout.strip()
+
+
+def user_name() -> str:
+    """Who runs this process; a container's user without a name is a number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _processor() -> str:

@@ -7,15 +7,14 @@ another version number.
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from stsflow.tasks.ground.environment import user_name
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.tracking.registry import Registry
@@ -58,7 +57,7 @@ def leave_step(
 ) -> None:  # fmt: skip
     """Add a step to the trail of the registered model; `who` is the person at work where nothing else is said."""
     now = datetime.now(UTC)
-    step = {"what": what, "from": old, "to": new, "who": who or _who(), "when": now.isoformat(timespec="seconds")}
+    step = {"what": what, "from": old, "to": new, "who": who or user_name(), "when": now.isoformat(timespec="seconds")}
     while len(text := json.dumps({**step, "why": why, "weights": weights}, ensure_ascii=False)) > LONGEST:
         why = why[: len(why) * 3 // 4] + " …"
     registry.note(name, f"{PREFIX}{now:%Y%m%dT%H%M%S%f}", text)
@@ -127,10 +126,3 @@ def _unsaid(registry: Registry, name: str, steps: Iterable[Step]) -> list[Step]:
             }
         )
     ]  # fmt: skip
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stsflow.tasks.ground.addresses import without_credentials
+from stsflow.tasks.ground.environment import user_name
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.sqlite import require_usable
@@ -116,7 +117,9 @@ class Store:
                 return found[0].info.run_id, experiment_id
         run = self.client.create_run(
             experiment_id, start_time=int(started.timestamp() * 1000), run_name=name,
-            tags={**tags, "mlflow.note.content": description, "mlflow.source.name": "stsflow", "mlflow.user": _user()},
+            tags={
+                **tags, "mlflow.note.content": description, "mlflow.source.name": "stsflow", "mlflow.user": user_name(),
+            },
         )  # fmt: skip
         return run.info.run_id, experiment_id
 
@@ -193,12 +196,3 @@ class Store:
             if found is None:
                 raise
             return str(found.experiment_id)
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())
