@@ -15,21 +15,15 @@ from stsflow.tasks.card.facts import Fact, FactSource
 from stsflow.tasks.card.header import card_header
 from stsflow.tasks.card.licences import LicenceConclusion, LicensedPart, conclude_licence
 from stsflow.tasks.card.limits_section import LimitsSection, limits_section
-from stsflow.tasks.card.samples import SetSamples, read_samples
+from stsflow.tasks.card.samples import SetSamples
 from stsflow.tasks.card.training_section import TrainingSection, training_section
-from stsflow.tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
-from stsflow.tasks.ground.fingerprint import sha256_of_file
+from stsflow.tasks.card.usage import ModelModules, sentence_transformers_code, transformers_code
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.sources import ModelSource
-from stsflow.tasks.recipe.lock import lock_recipe
 from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.records.data import PreparedData
-from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary
 from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
-from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
 
 _SIMILARITIES = {
@@ -111,48 +105,13 @@ class CardContent(Record):
     """Where the pictures that other stages drew lie on this machine, by their names in figures/."""
 
 
-def gather_content(
-    recipe: RunConfig,
-    run: RunRef,
-    data: PreparedData,
-    base: BaseModelRef,
-    tokens: TokenReport,
-    plan: PlanReport | None,
-    trained: TrainedModel,
-    base_scores: EvaluationReport,
-    tuned_scores: EvaluationReport,
-    differences: tuple[Difference, ...],
-    *,
-    samples: Mapping[str, SetSamples] | None = None,
-    modules: ModelModules | None = None,
-    histogram: Path | None = None,
-    seeds: SeedSummary | None = None,
-) -> CardContent:
-    """The card's content from the records of a run.
-
-    `samples` (by training set) and `modules` are read from the Arrow folders and the model folder when they are not
-    given. `histogram` is the picture of token lengths, shown when it is there. `seeds` says that the model is one of
-    several that differ in the seed. Nothing else is read, and nothing is written.
-    """
-    evidence = Evidence(
-        recipe=lock_recipe(recipe, base, data),
-        run=run,
-        data=data,
-        base=base,
-        tokens=tokens,
-        plan=plan,
-        trained=trained,
-        base_scores=base_scores,
-        tuned_scores=tuned_scores,
-        differences=differences,
-        samples=dict(samples) if samples is not None else {item.name: read_samples(item) for item in data.train},
-        modules=modules if modules is not None else read_modules(trained.model),
-        histogram=histogram is not None,
-        seeds=seeds,
-        pairs=_digests_of_pairs(base_scores, tuned_scores),
-    )
+def gather_content(evidence: Evidence, histogram: Path | None = None) -> CardContent:
+    """The content of a run's card, with the pictures that other stages drew: the suites' own, and the `histogram` of
+    token lengths where there is one."""
     pictures = {
-        gold_picture(name): scores.plot for name, scores in tuned_scores.suites.items() if scores.plot is not None
+        gold_picture(name): scores.plot
+        for name, scores in evidence.tuned_scores.suites.items()
+        if scores.plot is not None
     }
     if histogram is not None:
         pictures[HISTOGRAM] = histogram
@@ -201,15 +160,6 @@ def content_of(evidence: Evidence) -> CardContent:
 def gold_picture(suite: str) -> str:
     """Name in figures/ of the picture of gold against predicted scores."""
     return f"gold-vs-predicted-{suite}.png"
-
-
-def _digests_of_pairs(*reports: EvaluationReport) -> dict[str, str]:
-    return {
-        f"{report.model}/{name}": sha256_of_file(scores.pairs)
-        for report in reports
-        for name, scores in report.suites.items()
-        if scores.pairs is not None and scores.pairs.is_file()
-    }
 
 
 def _details(run: RunRef, base: BaseModelRef, trained: TrainedModel, language: tuple[str, ...]) -> ModelDetails:

@@ -12,6 +12,7 @@ from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.samples import SetSamples
 from stsflow.tasks.card.usage import ModelModules
 from stsflow.tasks.ground.addresses import is_url, without_credentials
+from stsflow.tasks.ground.fingerprint import sha256_of_file
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.recipe.lock import recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
@@ -78,6 +79,16 @@ class CardFacts(Record):
     """SHA-256 by file name."""
     facts: tuple[PlacedFact, ...]
     evidence: Evidence
+
+
+def digests_of_pairs(*reports: EvaluationReport) -> dict[str, str]:
+    """SHA-256 of the files of per-row scores that the reports name, by `<model>/<suite>`."""
+    return {
+        f"{report.model}/{name}": sha256_of_file(scores.pairs)
+        for report in reports
+        for name, scores in report.suites.items()
+        if scores.pairs is not None and scores.pairs.is_file()
+    }
 
 
 def portable(evidence: Evidence) -> Evidence:

@@ -6,9 +6,13 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from stsflow.tasks.card.content import gather_content
+from stsflow.tasks.card.evidence import Evidence, digests_of_pairs
 from stsflow.tasks.card.render import write_card
+from stsflow.tasks.card.samples import read_samples
+from stsflow.tasks.card.usage import read_modules
 from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import RunFolder
+from stsflow.tasks.recipe.lock import lock_recipe
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.data import PreparedData
@@ -31,10 +35,13 @@ def write_model_card(
     folder = RunFolder(run.folder)
     histogram = draw_histogram(tokens, folder.tokens / "token-lengths.png")
     before, after = reports
-    content = gather_content(
-        recipe, run, data, base, tokens, plan, trained, before, after, differences, histogram=histogram, seeds=seeds
-    )
-    card = write_card(content, folder.card, folder.model)
+    evidence = Evidence(
+        recipe=lock_recipe(recipe, base, data), run=run, data=data, base=base, tokens=tokens, plan=plan,
+        trained=trained, base_scores=before, tuned_scores=after, differences=differences,
+        samples={item.name: read_samples(item) for item in data.train}, modules=read_modules(trained.model),
+        histogram=histogram is not None, seeds=seeds, pairs=digests_of_pairs(before, after),
+    )  # fmt: skip
+    card = write_card(gather_content(evidence, histogram), folder.card, folder.model)
     publish_artifact(
         create_markdown_artifact, key="model-card", markdown=card.body(), description=f"Model card of {run.name}"
     )

@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from stsflow.tasks.card.content import CardContent, gather_content
+from stsflow.tasks.card.evidence import Evidence, digests_of_pairs
 from stsflow.tasks.card.samples import ScoreStatistics, SetSamples
 from stsflow.tasks.card.usage import ModelModules
 from stsflow.tasks.ground.speed_lever import LeverState
+from stsflow.tasks.recipe.lock import lock_recipe
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import Overlap, OverlapCounts, PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SeedSummary, SuiteScores
@@ -62,11 +64,11 @@ class Records:
 
     def content(self) -> CardContent:
         """The card's content of these records."""
-        return gather_content(
-            self.recipe, self.run, self.data, self.base, self.tokens, self.plan, self.trained, self.base_scores,
-            self.tuned_scores, self.differences, samples=self.samples, modules=self.modules, histogram=self.histogram,
-            seeds=self.seeds,
-        )  # fmt: skip
+        made = {
+            "recipe": lock_recipe(self.recipe, self.base, self.data), "histogram": self.histogram is not None,
+            "pairs": digests_of_pairs(self.base_scores, self.tuned_scores),
+        }  # fmt: skip
+        return gather_content(Evidence(**vars(self) | made), self.histogram)
 
     def but(self, **changes: object) -> Records:
         """The same records with some replaced."""
