@@ -25,11 +25,6 @@ class Examination(Record):
     healthy: bool
     """Nothing is wrong."""
 
-    @property
-    def exit_code(self) -> int:
-        """0 when nothing is wrong, else 3: a check that was asked for says no."""
-        return 0 if self.healthy else 3
-
 
 def examine(workspace: Workspace | None = None, *, hub: str | None = None, timeout_seconds: float = 5.0) -> Examination:
     """Look at versions, servers, database, disk, GPU and hub. Starts nothing and changes nothing.
