@@ -47,10 +47,9 @@ def code_of(*modules: str) -> str:
 
 def reached_from(*modules: str) -> dict[str, Path]:
     """The file of each module that these modules reach, themselves included, by the module's name."""
-    kinds_of_other_packages()
-    others = (kind for kind in Kind.members() if not kind.__module__.startswith(f"{OURS}."))
-    kinds = [kind for kind in others if _file_of(kind.__module__)]  # one of a prompt has none
-    roots = {OURS, *(module.partition(".")[0] for module in (*modules, *(kind.__module__ for kind in kinds)))}
+    others = {module.partition(".")[0] for module in kinds_of_other_packages()}
+    kinds = [kind for kind in Kind.members() if kind.__module__.partition(".")[0] in others]
+    roots = {OURS, *others, *(module.partition(".")[0] for module in modules)}
     found: dict[str, Path] = {}
     todo = list(modules)
     while todo or (todo := _of_families_in(found, kinds)):

@@ -275,7 +275,7 @@ def test_the_plan_is_made_without_the_training_stack() -> None:
     import sys
 
     code = (
-        "import sys; from stsflow.tasks.plan import disk, exposure, probe, report;"
+        "import sys; from stsflow.tasks.plan import exposure, probe, report;"
         "print(sorted({'torch', 'transformers', 'sentence_transformers', 'datasets', 'prefect'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
