@@ -32,7 +32,7 @@ from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.models.hardware import cpu_flags
 from stsflow.tasks.models.process_environment import SETTINGS
 from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.sources.scenes.rows import generate
+from stsflow.tasks.scenes.rows import generate
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest, training_request
 from stsflow.tasks.training.run import train_in_child

@@ -23,7 +23,7 @@ TASKS = Path(__file__).resolve().parents[2] / "tasks"
 STAGES = {
     "data": (
         "data.build",
-        "reading.delimited reading.quoting sources.scenes.wording sources.hub shapes.shaped shapes.nli_triplets "
+        "reading.delimited reading.quoting scenes.wording sources.hub shapes.shaped shapes.nli_triplets "
         "leakage.near_duplicates",
         "training.trainer batching.build card.render plan.forecast",
     ),

@@ -8,7 +8,7 @@ import pytest
 from misbehaving_server import MisbehavingServer
 from small_recipe import result_of, stsflow, write_small_recipe
 
-from stsflow.tasks.sources.scenes.rows import generate
+from stsflow.tasks.scenes.rows import generate
 
 SECRET = "PLANTED4d1f"
 

@@ -23,8 +23,8 @@ from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.recipe.sections import LeakageConfig, RunConfig
 from stsflow.tasks.records.data import OverlapCounts, PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.scenes.rows import generate
 from stsflow.tasks.sets.content_digest import content_digest
-from stsflow.tasks.sources.scenes.rows import generate
 
 SCORED = ("sentence1", "sentence2", "score")
 TRIPLETS = ("anchor", "positive", "negative")

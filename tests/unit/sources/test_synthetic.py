@@ -11,8 +11,9 @@ from itertools import combinations
 
 import pytest
 
-from stsflow.tasks.sources.scenes.rows import PENALTIES, generate, score_of
-from stsflow.tasks.sources.scenes.wording import adnominal, has_final_consonant, with_article, with_particle
+from stsflow.tasks.made.code import reached_from
+from stsflow.tasks.scenes.rows import PENALTIES, generate, score_of
+from stsflow.tasks.scenes.wording import adnominal, has_final_consonant, with_article, with_particle
 
 BOTH = ("ko", "en")
 SPLITS = ("train", "dev", "test")
@@ -43,6 +44,13 @@ def content_words(text: str) -> set[str]:
     return words
 
 
+def test_the_rows_are_known_by_the_code_that_writes_them_and_by_no_other() -> None:
+    assert set(reached_from("stsflow.tasks.scenes.rows")) == {
+        "stsflow", "stsflow.tasks", "stsflow.tasks.scenes",
+        *(f"stsflow.tasks.scenes.{name}" for name in ("rows", "lexicon", "wording")),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(("first", "second"), list(combinations(SPLITS, 2)))
 def test_splits_share_no_content_word(first: str, second: str) -> None:
     words = {
@@ -61,7 +69,7 @@ def test_splits_share_no_sentence() -> None:
 
 def test_same_arguments_give_the_same_bytes_whatever_the_hash_seed() -> None:
     script = (
-        "import json, hashlib; from stsflow.tasks.sources.scenes.rows import generate;"
+        "import json, hashlib; from stsflow.tasks.scenes.rows import generate;"
         "rows = [generate(t, s, 200, ('ko', 'en'), 0) for t in ('nli', 'sts') for s in ('train', 'dev', 'test')];"
         "print(hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest())"
     )

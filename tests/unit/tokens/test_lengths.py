@@ -21,7 +21,7 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.records.tokens import TokenReport
-from stsflow.tasks.sources.scenes.rows import generate
+from stsflow.tasks.scenes.rows import generate
 from stsflow.tasks.tokens import lengths
 from stsflow.tasks.tokens.counting import FastCounter
 from stsflow.tasks.tokens.histogram import draw_histogram

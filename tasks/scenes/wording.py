@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stsflow.tasks.sources.scenes.lexicon import Setting, Verb, Word
+from stsflow.tasks.scenes.lexicon import Setting, Verb, Word
 
 SOMEONE = Word(("누군가",), ("someone",))
 SOMETHING = Word(("무언가",), ("something",))

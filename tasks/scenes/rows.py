@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from stsflow.tasks.sources.scenes.lexicon import LEXICONS, Lexicon
-from stsflow.tasks.sources.scenes.wording import SOMEONE, SOMETHING, Scene, frames_of, write_sentence
+from stsflow.tasks.scenes.lexicon import LEXICONS, Lexicon
+from stsflow.tasks.scenes.wording import SOMEONE, SOMETHING, Scene, frames_of, write_sentence
 
 MAXIMUM_SCORE = 5.0
 
