@@ -139,7 +139,8 @@ def _build_set(wanted: _Wanted, folder: Path, findings: list[Finding]) -> Prepar
     if not isinstance(section, TrainingSet):
         findings += describe_gold(wanted.name, section, table)
     return PreparedSet(
-        name=wanted.name, role=wanted.role, shape=section.shape.kind, title=section.title or wanted.name, path=folder,
+        name=wanted.name, role=wanted.role, shape=section.shape.kind, roles=section.shape.roles,
+        title=section.title or wanted.name, path=folder,
         columns=tuple(table.column_names), digest=write_rows(table, folder), rows=table.num_rows,
         counts=RowCounts(read=reading.rows, dropped=shaped.dropped, kept=table.num_rows, notes=notes),
         source=wanted.source, split=getattr(section, "split", ""), language=section.language, license=section.license,

@@ -55,9 +55,19 @@ class Kind(Section):
         return {member.kind_name(): member for member in cls.members()}[kind]
 
     @classmethod
+    def named(cls, kind: str) -> Self:
+        """The kind with this name, as it is where a recipe says nothing more; raises KeyError when there is none."""
+        return cls.of(kind).model_validate({})
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of the family's kinds."""
+        return tuple(member.kind_name() for member in cls.members())
+
+    @classmethod
     def known(cls, kind: str) -> str:
         """`kind`, which a record holds; raises ValueError when the family has no kind of this name."""
-        if kind not in (names := [member.kind_name() for member in cls.members()]):
+        if kind not in (names := cls.names()):
             raise ValueError(f"found {kind!r}; allowed: {', '.join(names)}")
         return kind
 

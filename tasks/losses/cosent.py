@@ -21,7 +21,7 @@ class ScoreRanking(PlainLoss):
     """Factor on the differences of cosines, or of angles."""
 
     def takes(self, roles: Roles) -> bool:
-        return len(roles.texts) == 2 and roles.score is not None
+        return len(roles.texts) == 2 and roles.scored
 
 
 class CoSENT(ScoreRanking):

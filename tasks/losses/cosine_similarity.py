@@ -19,7 +19,7 @@ class CosineSimilarity(PlainLoss):
     is_of_embeddings_alone: ClassVar[bool] = True
 
     def takes(self, roles: Roles) -> bool:
-        return len(roles.texts) == 2 and roles.score is not None
+        return len(roles.texts) == 2 and roles.scored
 
     def build(self, model: nn.Module) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss

@@ -22,7 +22,7 @@ class Loss(Kind):
     @property
     def learns_from(self) -> tuple[str, ...]:
         """The shapes of data that it can learn from."""
-        return tuple(shape.kind_name() for shape in Shape.members() if self.takes(shape.roles))
+        return tuple(name for name in Shape.names() if self.takes(Shape.named(name).roles))
 
     @property
     def ranks_against_the_batch(self) -> bool:

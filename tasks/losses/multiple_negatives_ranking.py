@@ -23,7 +23,7 @@ class InBatchRanking(PlainLoss):
     """Similarity of two embeddings."""
 
     def takes(self, roles: Roles) -> bool:
-        return len(roles.texts) - roles.negatives == 2 and roles.score is None
+        return len(roles.texts) - roles.negatives == 2 and roles.unlabelled
 
     def parameters(self) -> dict[str, object]:
         return {"scale": self.scale, "similarity_fct": self._function_name}

@@ -25,7 +25,7 @@ class TripletMargin(PlainLoss):
     """Distance of two embeddings."""
 
     def takes(self, roles: Roles) -> bool:
-        return len(roles.texts) == 3 and roles.negatives == 1 and roles.score is None
+        return len(roles.texts) == 3 and roles.negatives == 1 and roles.unlabelled
 
     def build(self, model: nn.Module) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import TripletLoss

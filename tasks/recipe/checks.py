@@ -23,12 +23,12 @@ def check_parts_fit(recipe: RunConfig) -> None:
     _check_names("training.batch_sizes", recipe.training.batch_sizes, recipe.data.train, "training set")
     _check_names("training.batch_samplers", recipe.training.batch_samplers, recipe.data.train, "training set")
     for name, training_set in recipe.data.train.items():
-        loss = recipe.loss_of(name)
-        shape = training_set.shape
-        if not loss.takes(shape.roles):
+        loss, roles = recipe.loss_of(name), recipe.roles_of(name)
+        if not loss.takes(roles):
             raise RecipeError(
-                f"training.losses.{name}: the loss {loss.kind!r} cannot learn from {shape.kind!r} "
-                f"(columns {', '.join(shape.roles.columns)}); it needs one of: {', '.join(loss.learns_from)}"
+                f"training.losses.{name}: the loss {loss.kind!r} cannot learn from "
+                f"{training_set.shape.kind!r} (columns {', '.join(roles.columns)}); it needs one of: "
+                + ", ".join(loss.learns_from)
             )
     suites = recipe.evaluation.suites
     _check_names("evaluation.explained_overlap", recipe.evaluation.explained_overlap, suites, "suite")
@@ -72,7 +72,7 @@ def check_parts_fit(recipe: RunConfig) -> None:
     _check_remote_code(recipe)
     _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
     check_arguments(recipe.training.arguments)
-    texts = {name: item.shape.roles.texts for name, item in recipe.data.train.items()}
+    texts = {name: recipe.roles_of(name).texts for name in recipe.data.train}
     check_prompts(recipe.training.arguments, texts)
     compiled = [name for name in COMPILES if recipe.training.arguments.get(name)]
     if compiled and {recipe.training.padding_free, recipe.training.word_dropout} != {"off"}:

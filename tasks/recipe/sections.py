@@ -23,7 +23,7 @@ from stsflow.tasks.ground.schema import LARGEST_SEED, MOST_ROWS, Section, Slug
 from stsflow.tasks.losses import Loss
 from stsflow.tasks.models.sources import ModelSource
 from stsflow.tasks.rules import Rule
-from stsflow.tasks.shapes import Shape
+from stsflow.tasks.shapes import Roles, Shape
 from stsflow.tasks.sources import Source
 from stsflow.tasks.suites import Suite
 
@@ -333,6 +333,10 @@ class RunConfig(Section):
         check_parts_fit(self)
         return self
 
+    def roles_of(self, name: str) -> Roles:
+        """What each column of training set `name` is for when training begins."""
+        return self.data.train[name].shape.roles
+
     def loss_of(self, name: str) -> Loss:
         """The loss of training set `name`: the recipe's, or the default for its shape."""
         if name in self.training.losses:
@@ -349,10 +353,7 @@ class RunConfig(Section):
         """What the trainer puts before the texts of each column, by training set and column: recipe/prompts.py."""
         from stsflow.tasks.recipe.prompts import prompts_of
 
-        found = {
-            name: prompts_of(self.training.arguments, name, item.shape.roles.texts)
-            for name, item in self.data.train.items()
-        }
+        found = {name: prompts_of(self.training.arguments, name, self.roles_of(name).texts) for name in self.data.train}
         return {name: texts for name, texts in found.items() if texts}
 
     @property

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.findings import Finding
@@ -48,18 +48,23 @@ class PreparedSet(Record):
     split: str = ""
     language: tuple[str, ...] = ()
     license: str = ""
+    roles: Roles
+    """The columns that a loss or a suite takes, by what they are for."""
     clean_rows: Path | None = None
     """Evaluation sets: JSON list of the rows (numbers from 0) that share nothing with any training set."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_its_shape_says(cls, value: Any) -> Any:
+        """A record without roles has those of its shape."""
+        if isinstance(value, dict) and "roles" not in value and value.get("shape") in Shape.names():
+            return {**value, "roles": Shape.named(value["shape"]).roles}
+        return value
 
     @field_validator("shape")
     @classmethod
     def _is_a_shape(cls, value: str) -> str:
         return Shape.known(value)
-
-    @property
-    def roles(self) -> Roles:
-        """The columns that a loss or a suite takes, by what they are for."""
-        return Shape.of(self.shape).roles
 
 
 class OverlapLevels(Record):

@@ -49,6 +49,6 @@ class BaseModelRef(Record):
     @classmethod
     def _is_a_kind(cls, value: str, field: ValidationInfo) -> str:
         family: type[Kind] = ModelSource if field.field_name == "kind" else ModelKind
-        if value not in (known := [member.kind_name() for member in family.members()]):
+        if value not in (known := family.names()):
             raise ValueError(f"found {value!r}; allowed: {', '.join(known)}")
         return value

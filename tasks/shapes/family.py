@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from stsflow.tasks.ground.family import Kind
 
@@ -23,11 +24,27 @@ class Roles:
     score: str | None = None
     """Column of the number, 0 to 1, that says how much the texts belong together; None where all but the negatives do.
     """
+    of_two_values: bool = False
+    """Whether the score is 0 or 1 and nothing between: together or not."""
+    taught: str | None = None
+    """Column of what a teacher says: a list of numbers a row. None where there is none."""
+    teaches: Literal["scores", "embedding"] = "scores"
+    """What the numbers are: a score for each text beside the anchor, or the embedding of the row's text."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All of them, in order."""
-        return self.texts if self.score is None else (*self.texts, self.score)
+        """All of them, in order: texts first, as the trainer wants them."""
+        return (*self.texts, *(name for name in (self.score, self.taught) if name is not None))
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether rows are texts alone."""
+        return self.score is None and self.taught is None
+
+    @property
+    def scored(self) -> bool:
+        """Whether rows carry a score and nothing else beside their texts."""
+        return self.score is not None and self.taught is None
 
     @property
     def anchor(self) -> str:
@@ -36,14 +53,17 @@ class Roles:
 
 
 class Shape(Kind):
-    """What the rows of a source become. A prepared set names its shape; `Shape.of(name)` knows the traits."""
+    """What the rows of a source become. A prepared set names its shape and keeps its roles."""
 
-    roles: ClassVar[Roles]
-    """The columns that come out; on disk, further ones may follow."""
     default_loss: ClassVar[str]
     """Kind of the loss of a training set of this shape for which the recipe names none."""
     row_for_row: ClassVar[bool] = True
     """Whether each row that comes out is one that was read."""
+
+    @property
+    @abstractmethod
+    def roles(self) -> Roles:
+        """The columns that come out; on disk, further ones may follow."""
 
     @property
     def reads(self) -> tuple[str, ...]:

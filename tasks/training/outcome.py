@@ -164,10 +164,9 @@ def widgets(request: TrainingRequest) -> tuple[tuple[str, ...], ...]:
         prepared = request.sets[number % len(request.sets)]
         rows = training_rows(prepared)
         first = len(rows) * number // WIDGETS
-        texts = [column for column in rows.column_names if column != "score"]
         sentences: list[str] = []
         for row in range(first, min(first + WIDGET_SENTENCES, len(rows))):
-            sentences += [rows[row][column] for column in texts if rows[row][column] not in sentences]
+            sentences += [rows[row][column] for column in prepared.roles.texts if rows[row][column] not in sentences]
         if len(sentences) > 1:
             chosen.append(tuple(sentences[:WIDGET_SENTENCES]))
     return tuple(chosen)

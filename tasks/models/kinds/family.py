@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.ground.speed_lever import LeverState
@@ -32,11 +32,6 @@ class ModelKind(Kind):
     """Class of sentence-transformers that people load it with."""
     gives: ClassVar[str]
     """What it makes of texts; a loss says by `learns_through` what it needs."""
-
-    @classmethod
-    def named(cls, kind: str) -> Self:
-        """The kind with this name; raises KeyError when there is none."""
-        return cls.of(kind).model_validate({})
 
     def load(self, path: Path, *, device: str, remote_code: bool) -> Any:
         """The model in the folder, weights in float32, from the disk alone. What it loads has been admitted."""
