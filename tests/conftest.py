@@ -82,6 +82,16 @@ def kornlu() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def parakqc(kornlu: Path) -> list[tuple[int, str]]:
+    """The 10,000 sentences of paraKQC with the number of their group of ten paraphrases, or skip with the reason."""
+    file = kornlu.parent / "paraKQC" / "paraKQC_v1.txt"
+    if not file.is_file():
+        pytest.skip("paraKQC was not found: git clone https://github.com/warnikchow/paraKQC beside KorNLUDatasets")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [(number // 10, line.split("\t")[2].strip()) for number, line in enumerate(lines)]
+
+
 @pytest.fixture
 def http_server() -> Iterator[MisbehavingServer]:
     """A server on loopback that serves what it is given, and misbehaves when told to."""

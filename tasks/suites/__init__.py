@@ -5,7 +5,7 @@
 | `sts` | pairs with a gold score | Pearson and Spearman of five similarities |
 | `matryoshka` | the same | the two of the cosine, with embeddings cut to several sizes |
 | `triplets` | anchor, positive, negative | share of rows whose positive is closer than the negative |
-| `retrieval` | judged query and passage pairs | nDCG@10, MRR@10, recall |
+| `retrieval` | judged query and passage pairs | nDCG, MRR, MAP, recall, precision of the first k |
 | `mteb` | a task of the package `mteb`, by name | that task's main score |
 
 The family is in `family.py`; each kind has a file of its own, whose top imports nothing heavy.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from stsflow.tasks.ground.errors import DataError, EvaluationFailed
 from stsflow.tasks.shapes import JudgedPairs
@@ -11,14 +12,14 @@ from stsflow.tasks.suites.family import Metric, SuiteOfRows
 from stsflow.tasks.suites.paired import MeanOfRows
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
     from stsflow.tasks.evaluation.embedded import Embeddings
     from stsflow.tasks.evaluation.scoring import Scoring
     from stsflow.tasks.records.evaluation import SuiteScores
+    from stsflow.tasks.statistics.ranking import Numbers
 
-RECALL_AT = (1, 10, 100)
+Depths = tuple[Annotated[int, Field(ge=1, le=1_000)], ...]
 # Similarities of this many queries with the whole corpus are held at a time.
 QUERIES_AT_A_TIME = 256
 
@@ -28,7 +29,8 @@ class RetrievalSuite(SuiteOfRows):
 
     The corpus is every distinct passage of the source; passages that nobody asks for go in as rows of relevance 0 or
     without a query. A pair that is not in the source counts as not relevant. Passages are ranked by the similarity
-    that the model is made for (cosine unless it says otherwise), the whole corpus for every query.
+    that the model is made for (cosine unless it says otherwise), the whole corpus for every query, equal ones in the
+    order of the corpus. Metrics are those of trec_eval, means over the queries that have a relevant passage.
     """
 
     kind: Literal["retrieval"] = "retrieval"
@@ -36,6 +38,17 @@ class RetrievalSuite(SuiteOfRows):
     task_type: ClassVar[str] = "information-retrieval"
     shape: JudgedPairs = JudgedPairs()
     """Which columns hold query (`sentence1`), passage (`sentence2`) and relevance (`score`)."""
+    ndcg_at: Depths = Field(default=(10,), min_length=1)
+    """nDCG of the first k, for each of these k; 10, where it is among them, gives the primary metric, else the first.
+    """
+    mrr_at: Depths = (10,)
+    """Mean reciprocal rank of the first relevant passage, among the first k."""
+    map_at: Depths = (100,)
+    """Mean average precision of the first k; a query's precisions are averaged over all of its relevant passages."""
+    recall_at: Depths = (1, 10, 100)
+    """Share of the relevant passages that are among the first k."""
+    precision_at: Depths = ()
+    """Share of the first k that are relevant."""
     query_prompt: str | None = None
     """Text put before every query, in place of the model's own; empty: none. Default: what the model says."""
     passage_prompt: str | None = None
@@ -43,13 +56,14 @@ class RetrievalSuite(SuiteOfRows):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Means over the queries that have a relevant passage."""
-        return ("ndcg_at_10", "mrr_at_10", *(f"recall_at_{k}" for k in RECALL_AT))
+        """Each measure at each of its depths."""
+        at = {name: getattr(self, f"{name}_at") for name in ("ndcg", "mrr", "map", "recall", "precision")}
+        return tuple(dict.fromkeys(f"{name}_at_{k}" for name, depths in at.items() for k in depths))
 
     @property
     def primary(self) -> str:
         """nDCG of the first ten."""
-        return "ndcg_at_10"
+        return f"ndcg_at_{10 if 10 in self.ndcg_at else self.ndcg_at[0]}"
 
     @classmethod
     def metric(cls, name: str) -> Metric:
@@ -74,42 +88,37 @@ class RetrievalSuite(SuiteOfRows):
         """
         import numpy as np
 
-        from stsflow.tasks.evaluation.scoring import read_columns, write_parquet
+        from stsflow.tasks.evaluation.scoring import clean_rows, write_parquet
+        from stsflow.tasks.sets.rows import read_rows
+        from stsflow.tasks.sets.texts import numbered_texts
+        from stsflow.tasks.statistics.ranking import Judgements, depth_of
 
-        columns = read_columns(scoring.data)
-        relevance = judgements(columns["sentence1"], columns["sentence2"], columns["score"])
-        if not relevance:
+        rows = read_rows(scoring.data)
+        (asked, queries), (given, passages) = (numbered_texts(rows, [name]) for name in ("sentence1", "sentence2"))
+        judged = Judgements.of(asked[:, 0].astype(np.int64), given[:, 0].astype(np.int64), rows["score"].to_numpy())
+        if not len(judged.asked):
             raise EvaluationFailed(f"the suite {scoring.suite} has no query with a relevant passage (score above 0)")
-        queries = list(relevance)
-        corpus = list(dict.fromkeys(columns["sentence2"]))
-        (asked,) = scoring.embedder.embed(queries, side="query", prompt=self.query_prompt)
-        (passages,) = scoring.embedder.embed(corpus, side="document", prompt=self.passage_prompt)
-        ranked = rank(asked, passages, max(RECALL_AT), scoring.model.similarity_fn_name)
-        found = [
-            query_metrics([corpus[i] for i in order], relevance[query])
-            for query, order in zip(queries, ranked, strict=True)
-        ]
-        values = {name: np.array([row[name] for row in found]) for name in self.metrics}
-        write_parquet(scoring.pairs_file, {"row": list(range(len(queries))), "query": queries, **values})
+        texts = queries.take(judged.asked).to_pylist()
+        (near,) = scoring.embedder.embed(texts, side="query", prompt=self.query_prompt)
+        (corpus,) = scoring.embedder.embed(passages.to_pylist(), side="document", prompt=self.passage_prompt)
+        ranked = rank(near, corpus, max(map(depth_of, self.metrics)), scoring.model.similarity_fn_name)
+        values = judged.measures(ranked, self.metrics)
+        write_parquet(scoring.pairs_file, {"row": list(range(len(texts))), "query": texts, **values})
+        clean = clean_rows(scoring.data)
+        if clean is not None:  # a query is clean when all of its relevant pairs are
+            shared = (rows["score"].to_numpy() > 0) & ~np.isin(np.arange(rows.num_rows), clean)
+            clean = np.flatnonzero(~np.isin(judged.asked, asked[shared, 0])).tolist()
         return scoring.scores(
             self,
-            rows=len(queries),
+            rows=len(texts),
             metrics={name: float(column.mean()) for name, column in values.items()},
             intervals=scoring.mean_intervals(values),
+            clean={} if not clean else {name: float(column[clean].mean()) for name, column in values.items()},
+            clean_rows=None if clean is None else len(clean),
         )
 
 
-def judgements(queries: Sequence[str], passages: Sequence[str], scores: Sequence[float]) -> dict[str, dict[str, float]]:
-    """Relevance of each relevant passage by query; queries without one are left out. The highest of several counts."""
-    found: dict[str, dict[str, float]] = {}
-    for query, passage, score in zip(queries, passages, scores, strict=True):
-        if score > 0:
-            known = found.setdefault(query, {})
-            known[passage] = max(score, known.get(passage, 0.0))
-    return found
-
-
-def rank(queries: Embeddings, corpus: Embeddings, depth: int, similarity: str = "cosine") -> list[np.ndarray[Any, Any]]:
+def rank(queries: Embeddings, corpus: Embeddings, depth: int, similarity: str = "cosine") -> Numbers:
     """For each query the numbers of its `depth` nearest passages by `similarity`, nearest first; ties in corpus order.
 
     `similarity` is one that a sentence-transformers model may have: cosine, dot, euclidean or manhattan.
@@ -118,25 +127,8 @@ def rank(queries: Embeddings, corpus: Embeddings, depth: int, similarity: str = 
 
     from stsflow.tasks.statistics.similarity import all_similarities
 
-    ranked: list[np.ndarray[Any, Any]] = []
+    ranked = []
     for start in range(0, len(queries), QUERIES_AT_A_TIME):
         similarities = all_similarities(queries[start : start + QUERIES_AT_A_TIME], corpus, similarity)
-        ranked.extend(np.argsort(-similarities, axis=1, kind="stable")[:, :depth])
-    return ranked
-
-
-def query_metrics(ranked: Sequence[str], relevance: Mapping[str, float]) -> dict[str, float]:
-    """nDCG@10 (gain = relevance, discount log2(rank + 1)), MRR@10 and recall of one query's ranking."""
-    gains = [relevance.get(passage, 0.0) for passage in ranked]
-    hits = [rank for rank, gain in enumerate(gains, start=1) if gain > 0]
-    return {
-        "ndcg_at_10": _discounted(gains[:10]) / _discounted(sorted(relevance.values(), reverse=True)[:10]),
-        "mrr_at_10": 1.0 / hits[0] if hits and hits[0] <= 10 else 0.0,
-        **{f"recall_at_{k}": sum(hit <= k for hit in hits) / len(relevance) for k in RECALL_AT},
-    }
-
-
-def _discounted(gains: Sequence[float]) -> float:
-    import numpy as np
-
-    return float(sum(gain / np.log2(rank + 1) for rank, gain in enumerate(gains, start=1)))
+        ranked.append(np.argsort(-similarities, axis=1, kind="stable")[:, :depth])
+    return np.concatenate(ranked)

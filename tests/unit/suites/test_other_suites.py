@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.sources import FilesSource
 from stsflow.tasks.suites import MatryoshkaSuite, RetrievalSuite, Suite, TripletSuite
-from stsflow.tasks.suites.retrieval import judgements, query_metrics, rank
+from stsflow.tasks.suites.retrieval import rank
 
 SOURCE = FilesSource(paths=("rows.tsv",))
 Prepare = Callable[..., PreparedSet]
@@ -52,25 +51,6 @@ def test_a_tie_counts_as_wrong(prepare: Prepare, spec: Spec) -> None:
     columns = {"anchor": [SENTENCES[0]], "positive": [SENTENCES[1]], "negative": [SENTENCES[1]]}
     made = spec({"tie": TripletSuite(source=SOURCE)}, prepare("tie", columns))
     assert evaluate(made, made.models[0]).suites["tie"].metrics["accuracy_cosine"] == 0
-
-
-def test_metrics_of_one_ranking_worked_by_hand() -> None:
-    # Relevant: b (1.0) and d (0.5). Ranked a, b, c, d: gains 0, 1, 0, .5 at discounts log2 of 2, 3, 4, 5.
-    found = query_metrics(["a", "b", "c", "d"], {"b": 1.0, "d": 0.5})
-    ideal = 1 / math.log2(2) + 0.5 / math.log2(3)
-    assert found["ndcg_at_10"] == pytest.approx((1 / math.log2(3) + 0.5 / math.log2(5)) / ideal)
-    assert found["mrr_at_10"] == 1 / 2
-    assert (found["recall_at_1"], found["recall_at_10"]) == (0.0, 1.0)
-
-
-def test_relevant_passage_beyond_rank_ten_counts_for_recall_at_100_alone() -> None:
-    found = query_metrics([f"p{n}" for n in range(50)], {"p10": 1.0})
-    assert found == {"ndcg_at_10": 0, "mrr_at_10": 0, "recall_at_1": 0, "recall_at_10": 0, "recall_at_100": 1}
-
-
-def test_queries_without_a_relevant_passage_are_left_out_and_the_highest_judgement_counts() -> None:
-    found = judgements(["q", "q", "r"], ["a", "a", "a"], [0.5, 1.0, 0.0])
-    assert found == {"q": {"a": 1.0}}
 
 
 def test_ranking_is_by_cosine_not_by_length() -> None:
@@ -107,6 +87,36 @@ def test_retrieval_equals_sentence_transformers_evaluator(
         ("recall_at_1", "cosine_recall@1"),
     ):
         assert scores.metrics[mine] == pytest.approx(expected[theirs]), mine
+
+
+def test_a_query_is_clean_when_all_of_its_relevant_pairs_are(prepare: Prepare, spec: Spec) -> None:
+    first, second, third, *corpus = SENTENCES[:8]
+    judged = [(first, 0, 1.0), (first, 1, 1.0), (second, 2, 1.0), (second, 0, 0.0), (third, 3, 1.0), ("", 4, 0.0)]
+    columns: dict[str, list[Any]] = {
+        "sentence1": [query for query, _, _ in judged], "sentence2": [corpus[number] for _, number, _ in judged],
+        "score": [score for _, _, score in judged],
+    }  # fmt: skip
+    # Shared with training are a relevant pair of the first query and a pair of the second that is not relevant.
+    made = spec({"search": RetrievalSuite(source=SOURCE)}, prepare("search", columns, clean=[0, 2, 4, 5]))
+    scores = evaluate(made, made.models[0]).suites["search"]
+    assert (scores.rows, scores.clean_rows, scores.pairs is None) == (3, 2, False)
+    rows = pq.read_table(scores.pairs)
+    assert rows["query"].to_pylist() == [first, second, third]
+    assert scores.clean == {name: np.mean(rows[name].to_pylist()[1:]) for name in scores.metrics}
+
+
+def test_depths_name_the_metrics_and_ten_leads(prepare: Prepare, spec: Spec) -> None:
+    suite = RetrievalSuite(source=SOURCE, ndcg_at=(5, 10), mrr_at=(), map_at=(3,), recall_at=(), precision_at=(2,))
+    assert (suite.metrics, suite.primary) == (("ndcg_at_5", "ndcg_at_10", "map_at_3", "precision_at_2"), "ndcg_at_10")
+    assert RetrievalSuite(source=SOURCE, ndcg_at=(5, 3)).primary == "ndcg_at_5"
+    assert RetrievalSuite(source=SOURCE).metrics == (
+        "ndcg_at_10", "mrr_at_10", "map_at_100", "recall_at_1", "recall_at_10", "recall_at_100",
+    )  # fmt: skip
+    columns = {"sentence1": [SENTENCES[0]], "sentence2": [SENTENCES[1]], "score": [1.0]}
+    made = spec({"search": suite}, prepare("search", columns))
+    scores = evaluate(made, made.models[0]).suites["search"]
+    assert scores.metrics == {"ndcg_at_5": 1, "ndcg_at_10": 1, "map_at_3": 1, "precision_at_2": 0.5}
+    assert set(scores.intervals) == set(suite.metrics)
 
 
 def test_retrieval_without_a_relevant_passage_says_so(prepare: Prepare, spec: Spec) -> None:
