@@ -11,19 +11,16 @@ from pydantic import JsonValue
 from stsflow.tasks.card.escape import clean, shorten
 from stsflow.tasks.card.evaluation_section import EvaluationSection, evaluation_section
 from stsflow.tasks.card.evidence import Evidence, portable, portable_yaml
-from stsflow.tasks.card.facts import Fact, FactSource
+from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.header import card_header
 from stsflow.tasks.card.licences import LicenceConclusion, LicensedPart, conclude_licence
 from stsflow.tasks.card.limits_section import LimitsSection, limits_section
 from stsflow.tasks.card.samples import SetSamples
 from stsflow.tasks.card.training_section import TrainingSection, training_section
-from stsflow.tasks.card.usage import ModelModules, sentence_transformers_code, transformers_code
+from stsflow.tasks.card.usage import sentence_transformers_code, transformers_code
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.sources import ModelSource
-from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
 
 _SIMILARITIES = {
@@ -38,24 +35,18 @@ HISTOGRAM = "token-lengths.png"
 class ModelDetails(Record):
     """Base and tuned model."""
 
-    base_name: str
     base_link: str
     """http(s) address, or empty."""
-    base_origin: str
-    """`hub`, `directory` or `package`."""
     base_revision: Fact
     base_weights: Fact
     weights: Fact
     """SHA-256 of the tuned model's weights."""
     digest: Fact
     """SHA-256 over the tuned model's folder, without its card."""
-    architecture_name: str
     parameters: Fact
     max_seq_length: Fact
     dimension: Fact
     similarity: str
-    architecture: str
-    """`print(model)`."""
     language: tuple[str, ...]
 
 
@@ -66,25 +57,21 @@ class Usage(Record):
     sentence_transformers: str
     transformers: str | None
     """None when the model has modules that transformers alone does not have."""
-    other_modules: tuple[str, ...]
     prompts: str
     """JSON of the model's prompts; empty when it has none."""
     training_prompts: str
     """JSON of what the trainer put before the texts, by training set and column; empty when there was nothing."""
-    command: str
     recipe: str
     """The locked recipe (YAML), folders of the machine left out."""
     recipe_digest: Fact
     run: Fact
     """MLflow run id."""
-    recipe_name: str
 
 
 class CardContent(Record):
     """The card, before it is laid out."""
 
     title: str
-    description: str
     header: dict[str, JsonValue]
     """The YAML header."""
     details: ModelDetails
@@ -93,14 +80,8 @@ class CardContent(Record):
     evaluation: EvaluationSection
     limits: LimitsSection
     training: TrainingSection
-    out_of_scope: str
-    risks: str
-    recommendations: str
-    authors: tuple[str, ...]
-    contact: str
-    histogram: bool = False
-    """Whether there is a picture of token lengths."""
     evidence: Evidence
+    """For its texts: what the recipe says in `card`, names of the base model."""
     pictures: dict[str, Path] = {}
     """Where the pictures that other stages drew lie on this machine, by their names in figures/."""
 
@@ -120,39 +101,25 @@ def gather_content(evidence: Evidence, histogram: Path | None = None) -> CardCon
 
 def content_of(evidence: Evidence) -> CardContent:
     """The content of the card that these records make: the same whoever asks, on any machine."""
-    recipe, run, data, base = evidence.recipe, evidence.run, evidence.data, evidence.base
-    tokens, plan, trained = evidence.tokens, evidence.plan, evidence.trained
-    evaluation = evaluation_section(
-        recipe, run, data, trained, evidence.base_scores, evidence.tuned_scores, evidence.differences
-    )
-    training = training_section(run, data, tokens, plan, trained, evidence.samples)
-    findings = (*data.findings, *tokens.findings, *(plan.findings if plan else ()), *trained.findings)
+    said, data, base = evidence.recipe.card, evidence.data, evidence.base
+    evaluation, training = evaluation_section(evidence), training_section(evidence)
     licence = conclude_licence(
         LicensedPart(what=base.name, license=base.license),
-        [LicensedPart(what=item.title or item.name, license=item.license) for item in data.train],
-        recipe.card.license,
+        [LicensedPart(what=item.title, license=item.license) for item in data.train],
+        said.license,
     )
-    title = clean(recipe.card.model_name) or f"{ModelKind.of(base.model_kind).library_class} based on {base.name}"
-    language = recipe.card.language or tuple(dict.fromkeys(code for item in data.train for code in item.language))
-    widget = _widget(trained, evidence.samples)
+    title = clean(said.model_name) or f"{ModelKind.of(base.model_kind).library_class} based on {base.name}"
+    language = said.language or tuple(dict.fromkeys(code for item in data.train for code in item.language))
+    widget = _widget(evidence.trained, evidence.samples)
     return CardContent(
         title=title,
-        description=recipe.card.description,
-        header=card_header(title, language, licence.license, base, data, training, evaluation, widget),
-        details=_details(run, base, trained, language),
+        header=card_header(title, language, licence.license, evidence, training, evaluation, widget),
+        details=_details(evidence, language),
         licence=licence,
-        usage=_usage(recipe, run, base, trained, widget, evidence.modules),
+        usage=_usage(evidence, widget),
         evaluation=evaluation,
-        limits=limits_section(
-            run, data, base, tokens, trained, findings, evaluation, training, recipe.headline_suite, evidence.seeds
-        ),
+        limits=limits_section(evidence, evaluation, training),
         training=training,
-        out_of_scope=recipe.card.out_of_scope,
-        risks=recipe.card.risks,
-        recommendations=recipe.card.recommendations,
-        authors=recipe.card.authors,
-        contact=recipe.card.contact,
-        histogram=evidence.histogram,
         evidence=evidence,
     )
 
@@ -162,23 +129,19 @@ def gold_picture(suite: str) -> str:
     return f"gold-vs-predicted-{suite}.png"
 
 
-def _details(run: RunRef, base: BaseModelRef, trained: TrainedModel, language: tuple[str, ...]) -> ModelDetails:
-    before = FactSource(record="BaseModelRef", mlflow_run_id=run.mlflow_run_id, model_digest=base.digest)
-    after = FactSource(record="TrainedModel", mlflow_run_id=run.mlflow_run_id, model_digest=trained.model_digest)
+def _details(evidence: Evidence, language: tuple[str, ...]) -> ModelDetails:
+    base, trained, after = evidence.base, evidence.trained, evidence.training_source
+    before = evidence.source("BaseModelRef", model_digest=base.digest)
     return ModelDetails(
-        base_name=base.name,
         base_link=ModelSource.of(base.kind).page(base.name, base.revision),
-        base_origin=base.kind,
         base_revision=before.fact("base.revision", base.revision),
         base_weights=before.fact("base.weights_sha256", base.weights_sha256),
         weights=after.fact("model.weights_sha256", trained.weights_sha256),
         digest=after.fact("model.digest", trained.model_digest),
-        architecture_name=base.architecture,
         parameters=before.fact("model.parameters", base.parameters, "count"),
         max_seq_length=after.fact("model.max_seq_length", trained.max_seq_length or base.max_seq_length, "count"),
         dimension=after.fact("model.dimension", trained.dimension or base.dimension, "count"),
         similarity=_SIMILARITIES.get(trained.similarity, trained.similarity),
-        architecture=trained.architecture,
         language=language,
     )
 
@@ -192,30 +155,21 @@ def _widget(trained: TrainedModel, samples: Mapping[str, SetSamples]) -> tuple[t
     return tuple(row for row in shortened if len(row) > 1)
 
 
-def _usage(
-    recipe: RunConfig,
-    run: RunRef,
-    base: BaseModelRef,
-    trained: TrainedModel,
-    widget: tuple[tuple[str, ...], ...],
-    modules: ModelModules,
-) -> Usage:
+def _usage(evidence: Evidence, widget: tuple[tuple[str, ...], ...]) -> Usage:
+    recipe, base, trained, modules = evidence.recipe, evidence.base, evidence.trained, evidence.modules
     model_id = recipe.card.model_id or "."  # a name that nobody gave would load nothing, or a folder that is in the way
     texts = (widget[0] if widget else ("The weather is lovely today.", "It is sunny outside.", "He drove away."))[:3]
     length, remote = trained.max_seq_length or base.max_seq_length, base.trust_remote_code
-    source = FactSource(record="RunRef", mlflow_run_id=run.mlflow_run_id)
+    source = evidence.source("RunRef")
     return Usage(
         model_id=model_id,
         sentence_transformers=sentence_transformers_code(
             ModelKind.named(base.model_kind), model_id, texts, trained.dimension or base.dimension, remote
         ),
         transformers=transformers_code(model_id, texts, length, modules, remote),
-        other_modules=modules.others,
         prompts=json.dumps(modules.prompts, ensure_ascii=False, indent=2) if any(modules.prompts.values()) else "",
         training_prompts=json.dumps(recipe.prompts, ensure_ascii=False, indent=2) if recipe.prompts else "",
-        command="stsflow run recipe.yaml",
         recipe=portable_yaml(recipe),
-        recipe_digest=source.fact("run.recipe_sha256", run.recipe_sha256),
-        run=source.fact("run.mlflow_run_id", run.mlflow_run_id),
-        recipe_name=recipe.name,
+        recipe_digest=source.fact("run.recipe_sha256", evidence.run.recipe_sha256),
+        run=source.fact("run.mlflow_run_id", evidence.run.mlflow_run_id),
     )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-from stsflow.tasks.card.facts import Fact, FactSource, Sentence, sentence
+from stsflow.tasks.card.evidence import Evidence
+from stsflow.tasks.card.facts import Fact, FactSource, Form, Sentence, sentence
 from stsflow.tasks.evaluation.side_by_side import Beside, side_by_side
 from stsflow.tasks.ground.schema import Record
-from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.records.data import PreparedData, PreparedSet
-from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
-from stsflow.tasks.records.run import RunRef
-from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.records.evaluation import Interval, SuiteScores
 from stsflow.tasks.suites import Suite
+
+Ends = tuple[Fact, Fact]
+"""Lower and upper end of an interval."""
 
 
 class MetricRow(Record):
@@ -23,24 +22,20 @@ class MetricRow(Record):
     is_primary: bool
     base: Fact | None
     tuned: Fact
-    low: Fact | None = None
-    """Lower end of the tuned model's interval."""
-    high: Fact | None = None
-    base_low: Fact | None = None
-    base_high: Fact | None = None
-    change: Fact | None = None
+    interval: Ends | None
+    """Of the tuned model."""
+    base_interval: Ends | None
+    change: Fact | None
     """Tuned minus base."""
 
 
 class Comparison(Record):
     """Base and tuned model on the same rows, by the suite's primary metric."""
 
-    metric: str
     change: Fact
-    low: Fact | None = None
-    high: Fact | None = None
-    p_value: Fact | None = None
-    rows_needed: Fact | None = None
+    interval: Ends | None
+    p_value: Fact | None
+    rows_needed: Fact | None
     verdict: str
     """`better`, `worse`, `not told apart` or `no interval`."""
 
@@ -89,7 +84,7 @@ class SuiteBlock(Record):
     comparison: Comparison | None
     clean: CleanScore | None
     groups: tuple[GroupRow, ...]
-    plot: Path | None = None
+    has_plot: bool
 
     @property
     def primary_row(self) -> MetricRow:
@@ -107,138 +102,97 @@ class EvaluationSection(Record):
     intervals: Sentence
     """How intervals were made, or that there are none."""
 
-    def suite(self, name: str) -> SuiteBlock:
-        """The block of suite `name`."""
-        return next(block for block in self.suites if block.name == name)
 
-
-def evaluation_section(
-    recipe: RunConfig,
-    run: RunRef,
-    data: PreparedData,
-    trained: TrainedModel,
-    base_scores: EvaluationReport,
-    tuned_scores: EvaluationReport,
-    differences: Sequence[Difference],
-) -> EvaluationSection:
+def evaluation_section(evidence: Evidence) -> EvaluationSection:
     """The section from the two reports. Suites keep the recipe's order; only paired differences of `base` and `tuned`
     count, and a metric without one shows the plain difference of the two scores."""
-    blocks = suite_blocks(recipe, run, data.evaluation, base_scores, tuned_scores, differences)
-    headline = next((block for block in blocks if block.name == recipe.headline_suite), blocks[-1])
+    rows = side_by_side(evidence.base_scores, evidence.tuned_scores, evidence.differences)
+    blocks = tuple(
+        _suite_block(evidence, [row for row in rows if row.suite is scores])
+        for scores in evidence.tuned_scores.suites.values()
+    )
     return EvaluationSection(
         suites=blocks,
-        headline=_headline(headline),
-        choice=_choice(recipe, run, trained, blocks, _shared_with_choosing(recipe, run, data, blocks)),
-        intervals=_intervals(recipe, run),
+        headline=_headline(headline_block(evidence, blocks)),
+        choice=_choice(evidence, blocks),
+        intervals=_intervals(evidence),
     )
 
 
-def suite_blocks(
-    recipe: RunConfig,
-    run: RunRef,
-    data: Sequence[PreparedSet],
-    base_scores: EvaluationReport | None,
-    tuned_scores: EvaluationReport,
-    differences: Sequence[Difference],
-) -> tuple[SuiteBlock, ...]:
-    """The block of each suite that the tuned model was measured on; facts of the base model only where it was."""
-    sets = {item.name: item for item in data}
-    before = base_scores.suites if base_scores else {}
-    rows = side_by_side(base_scores, tuned_scores, differences)
-    return tuple(
-        _suite_block(recipe, run, sets.get(name), before.get(name), [row for row in rows if row.suite is scores])
-        for name, scores in tuned_scores.suites.items()
-    )
+def headline_block(evidence: Evidence, blocks: Sequence[SuiteBlock]) -> SuiteBlock:
+    """The block of the suite that the recipe is judged by; the last one where that was not measured."""
+    return next((block for block in blocks if block.name == evidence.recipe.headline_suite), blocks[-1])
 
 
-def _suite_block(
-    recipe: RunConfig,
-    run: RunRef,
-    prepared: PreparedSet | None,
-    base: SuiteScores | None,
-    rows: Sequence[Beside],
-) -> SuiteBlock:
-    roles, tuned = [], rows[0].suite
-    if tuned.suite == recipe.choosing_suite:
-        roles.append("chose the checkpoint")
-    if tuned.suite == recipe.headline_suite:
-        roles.append("headline")
-    source, suite = _source(run, "SuiteScores", tuned), recipe.evaluation.suites.get(tuned.suite)
-    told = Suite.of(tuned.kind)
+def _suite_block(evidence: Evidence, rows: Sequence[Beside]) -> SuiteBlock:
+    recipe, tuned = evidence.recipe, rows[0].suite
+    base = evidence.base_scores.suites.get(tuned.suite)
+    prepared = next((item for item in evidence.data.evaluation if item.name == tuned.suite), None)
+    section, told = recipe.evaluation.suites.get(tuned.suite), Suite.of(tuned.kind)
+    roles = {"chose the checkpoint": recipe.choosing_suite, "headline": recipe.headline_suite}
+    source = _source(evidence, "SuiteScores", tuned)
     return SuiteBlock(
         name=tuned.suite,
-        title=tuned.title or (prepared.title if prepared else "") or tuned.suite,
+        title=tuned.title,
         task_type=told.task_type,
         measured_as=told.measured_as,
         heading=told.heading,
-        split=tuned.split or (prepared.split if prepared else "") or tuned.suite,
+        split=tuned.split,
         rows=source.fact(f"suite.{tuned.suite}.rows", tuned.rows, "count"),
         data_digest=source.fact(f"suite.{tuned.suite}.data_digest", tuned.data_digest),
         source=(prepared.source.uri or prepared.source.name) if prepared else told.brings,
-        license=suite.license if suite else "",
-        language=suite.language if suite else (),
-        roles=tuple(roles),
+        license=section.license if section else "",
+        language=section.language if section else (),
+        roles=tuple(role for role, suite in roles.items() if suite == tuned.suite),
         primary=tuned.primary,
         higher_is_better=told.metric(tuned.primary).higher_is_better,
-        metrics=tuple(_metric_row(run, row, base) for row in rows),
-        comparison=next((_comparison(run, row) for row in rows if row.is_primary and row.paired), None),
-        clean=_clean(run, base, tuned),
-        groups=(*_slices(run, base, tuned), *_subsets(run, base, tuned)),
-        plot=tuned.plot,
+        metrics=tuple(_metric_row(evidence, row, base) for row in rows),
+        comparison=next((_comparison(evidence, row) for row in rows if row.is_primary and row.paired), None),
+        clean=_clean(evidence, base, tuned),
+        groups=tuple(_groups(evidence, base, tuned)),
+        has_plot=tuned.plot is not None,
     )
 
 
-def _metric_row(run: RunRef, row: Beside, base: SuiteScores | None) -> MetricRow:
+def _metric_row(evidence: Evidence, row: Beside, base: SuiteScores | None) -> MetricRow:
     tuned, name = row.suite, row.metric
-    source = _source(run, "SuiteScores.metrics", tuned)
-    low, high = _bounds(run, "tuned", tuned, name)
-    base_low, base_high = _bounds(run, "base", base, name)
+    source, place = _source(evidence, "SuiteScores.metrics", tuned), f"{tuned.suite}.{name}"
+    before = _source(evidence, "SuiteScores.metrics", base) if base else source
     return MetricRow(
         name=name,
         is_primary=row.is_primary,
-        base=_base_fact(run, base, name),
-        tuned=source.fact(f"tuned.{tuned.suite}.{name}", row.after, "score"),
-        low=low,
-        high=high,
-        base_low=base_low,
-        base_high=base_high,
-        change=source.fact(f"change.{tuned.suite}.{name}", row.change, "change") if row.change is not None else None,
+        base=before.known(f"base.{place}", row.before, "score"),
+        tuned=source.fact(f"tuned.{place}", row.after, "score"),
+        interval=_interval(evidence, "tuned", tuned, name),
+        base_interval=_interval(evidence, "base", base, name) if base else None,
+        change=source.known(f"change.{place}", row.change, "change"),
     )
 
 
-def _bounds(run: RunRef, model: str, scores: SuiteScores | None, metric: str) -> tuple[Fact | None, Fact | None]:
-    interval = scores.intervals.get(metric) if scores else None
-    if scores is None or interval is None:
-        return None, None
-    source, name = _source(run, "SuiteScores.intervals", scores), f"{model}.{scores.suite}.{metric}"
-    return source.fact(f"{name}.low", interval.low, "score"), source.fact(f"{name}.high", interval.high, "score")
+def _interval(evidence: Evidence, model: str, scores: SuiteScores, metric: str) -> Ends | None:
+    source = _source(evidence, "SuiteScores.intervals", scores)
+    return _ends(source, f"{model}.{scores.suite}.{metric}", scores.intervals.get(metric), "score")
 
 
-def _base_fact(run: RunRef, base: SuiteScores | None, metric: str) -> Fact | None:
-    if base is None or metric not in base.metrics:
+def _ends(source: FactSource, name: str, interval: Interval | None, form: Form) -> Ends | None:
+    if interval is None:
         return None
-    return _source(run, "SuiteScores.metrics", base).fact(f"base.{base.suite}.{metric}", base.metrics[metric], "score")
+    return source.fact(f"{name}.low", interval.low, form), source.fact(f"{name}.high", interval.high, form)
 
 
-def _comparison(run: RunRef, row: Beside) -> Comparison | None:
-    difference = row.paired
-    if difference is None:
+def _comparison(evidence: Evidence, row: Beside) -> Comparison | None:
+    found = row.paired
+    if found is None:
         return None
-    source = FactSource(
-        record="Difference", mlflow_run_id=run.mlflow_run_id, suite=difference.suite, rows=difference.rows
+    source, name = (
+        evidence.source("Difference", suite=found.suite, rows=found.rows),
+        f"difference.{found.suite}.{found.metric}",
     )
-    name, interval = f"difference.{difference.suite}.{difference.metric}", difference.interval
     return Comparison(
-        metric=difference.metric,
-        change=source.fact(name, difference.difference, "change"),
-        low=source.fact(f"{name}.low", interval.low, "change") if interval else None,
-        high=source.fact(f"{name}.high", interval.high, "change") if interval else None,
-        p_value=source.fact(f"{name}.p_value", difference.p_value, "p_value")
-        if difference.p_value is not None
-        else None,
-        rows_needed=source.fact(f"{name}.rows_needed", difference.rows_needed, "count")
-        if difference.rows_needed is not None
-        else None,
+        change=source.fact(name, found.difference, "change"),
+        interval=_ends(source, name, found.interval, "change"),
+        p_value=source.known(f"{name}.p_value", found.p_value, "p_value"),
+        rows_needed=source.known(f"{name}.rows_needed", found.rows_needed, "count"),
         verdict=_verdict(row),
     )
 
@@ -253,132 +207,102 @@ def _verdict(row: Beside) -> str:
     return "worse" if max(ends) < 0 else "not told apart"
 
 
-def _clean(run: RunRef, base: SuiteScores | None, tuned: SuiteScores) -> CleanScore | None:
+def _clean(evidence: Evidence, base: SuiteScores | None, tuned: SuiteScores) -> CleanScore | None:
     if tuned.clean_rows is None or tuned.primary not in tuned.clean:
         return None
-    source = _source(run, "SuiteScores.clean", tuned).model_copy(update={"rows": tuned.clean_rows})
+    source = _source(evidence, "SuiteScores.clean", tuned, rows=tuned.clean_rows)
     name, value = f"{tuned.suite}.{tuned.primary}", tuned.clean[tuned.primary]
     before = base.clean.get(tuned.primary) if base else None
     return CleanScore(
         rows=source.fact(f"clean.{tuned.suite}.rows", tuned.clean_rows, "count"),
-        base=source.fact(f"clean.base.{name}", before, "score") if before is not None else None,
+        base=source.known(f"clean.base.{name}", before, "score"),
         tuned=source.fact(f"clean.tuned.{name}", value, "score"),
-        change=source.fact(f"clean.change.{name}", value - before, "change") if before is not None else None,
+        change=source.known(f"clean.change.{name}", None if before is None else value - before, "change"),
     )
 
 
-def _slices(run: RunRef, base: SuiteScores | None, tuned: SuiteScores) -> list[GroupRow]:
-    source = _source(run, "SuiteScores.slices", tuned)
-    before = base.slices if base else {}
-    return _groups(source, "slice", tuned.slices, before, tuned)
-
-
-def _subsets(run: RunRef, base: SuiteScores | None, tuned: SuiteScores) -> list[GroupRow]:
-    source = _source(run, "SuiteScores.subsets", tuned)
-    before = base.subsets if base else {}
-    return _groups(source, "subset", tuned.subsets, before, tuned)
-
-
-def _groups(
-    source: FactSource,
-    what: str,
-    after: Mapping[str, Mapping[str, float]],
-    before: Mapping[str, Mapping[str, float]],
-    tuned: SuiteScores,
-) -> list[GroupRow]:
-    rows = []
-    for number, (group, scores) in enumerate(after.items()):
-        if tuned.primary not in scores:
-            continue
-        name = f"{what}.{tuned.suite}.{number}"
-        here = source.model_copy(update={"rows": int(scores.get("rows", 0)), "data_set": f"{tuned.suite}[{group}]"})
-        old = before.get(group, {}).get(tuned.primary)
-        rows.append(
-            GroupRow(
-                name=group if what == "slice" else f"subset:{group}",
-                rows=here.fact(f"{name}.rows", int(scores.get("rows", 0)), "count"),
-                base=here.fact(f"{name}.base", old, "score") if old is not None else None,
-                tuned=here.fact(f"{name}.tuned", scores[tuned.primary], "score"),
+def _groups(evidence: Evidence, base: SuiteScores | None, tuned: SuiteScores) -> Iterator[GroupRow]:
+    for field, what, prefix in (("slices", "slice", ""), ("subsets", "subset", "subset:")):
+        before = getattr(base, field) if base else {}
+        for number, (group, scores) in enumerate(getattr(tuned, field).items()):
+            if tuned.primary not in scores:
+                continue
+            name, rows = f"{what}.{tuned.suite}.{number}", int(scores.get("rows", 0))
+            source = _source(evidence, f"SuiteScores.{field}", tuned, rows=rows, data_set=f"{tuned.suite}[{group}]")
+            yield GroupRow(
+                name=f"{prefix}{group}",
+                rows=source.fact(f"{name}.rows", rows, "count"),
+                base=source.known(f"{name}.base", before.get(group, {}).get(tuned.primary), "score"),
+                tuned=source.fact(f"{name}.tuned", scores[tuned.primary], "score"),
             )
-        )
-    return rows
+
+
+_VERDICTS = {
+    "better": ": the tuned model is better",
+    "worse": ": the tuned model is worse",
+    "not told apart": ": these rows do not tell the two models apart",
+}
 
 
 def _headline(block: SuiteBlock) -> Sentence:
-    row = block.primary_row
+    row, found = block.primary_row, block.comparison
     parts: list[Fact | str] = [f"On {block.title} (split {block.split}, ", block.rows, " rows) the tuned model scores "]
     parts += [row.tuned, f" by {row.name}"]
-    if row.low and row.high:
-        parts += [" (interval ", row.low, " to ", row.high, ")"]
+    if row.interval:
+        parts += [" (interval ", row.interval[0], " to ", row.interval[1], ")"]
     if row.base:
         parts += ["; the base model scores ", row.base, " on the same rows"]
-    if block.comparison and block.comparison.low and block.comparison.high:
-        found = block.comparison
-        parts += [". The paired difference is ", found.change, " (", found.low or "", " to ", found.high or "", ")"]
-        parts.append(
-            {
-                "better": ": the tuned model is better",
-                "worse": ": the tuned model is worse",
-                "not told apart": ": these rows do not tell the two models apart",
-            }[found.verdict]
-        )
+    if found and found.interval:
+        parts += [". The paired difference is ", found.change, " (", found.interval[0], " to ", found.interval[1], ")"]
+        parts.append(_VERDICTS[found.verdict])
     return sentence(*parts, ".")
 
 
-def _choice(
-    recipe: RunConfig, run: RunRef, trained: TrainedModel, blocks: Sequence[SuiteBlock], shared: Mapping[str, Sentence]
-) -> tuple[Sentence, ...]:
-    source = FactSource(record="TrainedModel", mlflow_run_id=run.mlflow_run_id, model_digest=trained.model_digest)
+def _choice(evidence: Evidence, blocks: Sequence[SuiteBlock]) -> tuple[Sentence, ...]:
+    recipe, trained, source = evidence.recipe, evidence.trained, evidence.training_source
     steps = source.fact("training.steps", trained.steps, "count")
     chooser = next((block for block in blocks if block.name == recipe.choosing_suite), None)
     if trained.best_step is None or chooser is None:
         return (sentence("No checkpoint was chosen: the weights after the last step, ", steps, ", were kept."),)
     metric = trained.choose_metric or recipe.evaluation.choose_metric
-    found = [
-        sentence(
-            "Of the evaluated checkpoints, step ", source.fact("training.best_step", trained.best_step, "count"),
-            " of ", steps, f" was kept: it has the highest {metric} (",
-            source.fact("training.best_metric", trained.best_metric, "score"), f") on {chooser.title}, split "
-            f"{chooser.split}.",
-        )
-    ]  # fmt: skip
+    shared = _shared_with_choosing(evidence, blocks)
+    found = sentence(
+        "Of the evaluated checkpoints, step ", source.fact("training.best_step", trained.best_step, "count"),
+        " of ", steps, f" was kept: it has the highest {metric} (",
+        source.fact("training.best_metric", trained.best_metric, "score"), f") on {chooser.title}, split "
+        f"{chooser.split}.",
+    )  # fmt: skip
     if chooser.name == recipe.headline_suite:
-        found.append(sentence("The headline score comes from the same rows, so it is optimistic."))
+        told = "The headline score comes from the same rows, so it is optimistic."
     elif recipe.headline_suite in shared:
-        found.append(sentence(f"Scores on {chooser.title} are therefore optimistic."))
+        told = f"Scores on {chooser.title} are therefore optimistic."
     else:
-        found.append(sentence(f"Scores on {chooser.title} are therefore optimistic; the headline suite chose nothing."))
-    return (*found, *shared.values())
+        told = f"Scores on {chooser.title} are therefore optimistic; the headline suite chose nothing."
+    return (found, sentence(told), *shared.values())
 
 
-def _shared_with_choosing(
-    recipe: RunConfig, run: RunRef, data: PreparedData, blocks: Sequence[SuiteBlock]
-) -> dict[str, Sentence]:
+def _shared_with_choosing(evidence: Evidence, blocks: Sequence[SuiteBlock]) -> dict[str, Sentence]:
     """By suite: what it shares with the one that chose the checkpoint, and why the recipe accepts it."""
-    titles = {block.name: block.title for block in blocks}
-    found = {}
-    for overlap in data.suite_overlaps:
+    recipe, titles, found = evidence.recipe, {block.name: block.title for block in blocks}, {}
+    for overlap in evidence.data.suite_overlaps:
         if overlap.first != recipe.choosing_suite or not overlap.equal.pairs or overlap.second not in titles:
             continue
-        source = FactSource(
-            record="SuiteOverlap", mlflow_run_id=run.mlflow_run_id, data_set=overlap.first, suite=overlap.second,
-            rows=overlap.equal.of_rows,
-        )  # fmt: skip
+        source = evidence.source(
+            "SuiteOverlap", data_set=overlap.first, suite=overlap.second, rows=overlap.equal.of_rows
+        )
         name = f"overlap.{overlap.first}.{overlap.second}.chosen"
-        why = recipe.evaluation.explained_overlap.get(overlap.second, "")
         parts: list[Fact | str] = [
             f"{titles[overlap.second]} holds ", source.fact(f"{name}.pairs", overlap.equal.pairs, "count"),
-            f" pairs of {titles.get(overlap.first, overlap.first)} too, so that the choice has seen them",
+            f" pairs of {titles[overlap.first]} too, so that the choice has seen them",
         ]  # fmt: skip
-        if why:
+        if why := recipe.evaluation.explained_overlap.get(overlap.second):
             parts += ["; the recipe says: ", source.fact(f"{name}.why", why, "text")]
         found[overlap.second] = sentence(*parts, ".")
     return found
 
 
-def _intervals(recipe: RunConfig, run: RunRef) -> Sentence:
-    settings = recipe.evaluation
-    source = FactSource(record="RunConfig.evaluation", mlflow_run_id=run.mlflow_run_id)
+def _intervals(evidence: Evidence) -> Sentence:
+    settings, source = evidence.recipe.evaluation, evidence.source("RunConfig.evaluation")
     if settings.resamples == 0:
         return sentence("The recipe asks for no bootstrap, so scores carry no intervals.")
     return sentence(
@@ -389,13 +313,7 @@ def _intervals(recipe: RunConfig, run: RunRef) -> Sentence:
     )  # fmt: skip
 
 
-def _source(run: RunRef, record: str, scores: SuiteScores) -> FactSource:
-    return FactSource(
-        record=record,
-        mlflow_run_id=run.mlflow_run_id,
-        suite=scores.suite,
-        split=scores.split,
-        rows=scores.rows,
-        data_digest=scores.data_digest,
-        model_digest=scores.model_digest,
-    )
+def _source(evidence: Evidence, record: str, scores: SuiteScores, **other: object) -> FactSource:
+    """Of what was measured on the suite's rows; `other` fields where only on some of them."""
+    own = {"suite", "split", "rows", "data_digest", "model_digest"}
+    return evidence.source(record, **{**scores.model_dump(include=own), **other})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import field_validator
 
-from stsflow.tasks.card.facts import Fact
+from stsflow.tasks.card.facts import Fact, FactSource
 from stsflow.tasks.card.samples import SetSamples
 from stsflow.tasks.card.usage import ModelModules
 from stsflow.tasks.ground.addresses import is_url, without_credentials
@@ -57,6 +57,15 @@ class Evidence(Record):
         for item in (*value.train, *value.evaluation):
             Source.known(item.source.kind)
         return value
+
+    def source(self, record: str, **fields: Any) -> FactSource:
+        """Where facts of this run's `record` come from; `fields` are those of FactSource that apply."""
+        return FactSource(record=record, mlflow_run_id=self.run.mlflow_run_id, **fields)
+
+    @property
+    def training_source(self) -> FactSource:
+        """Where facts of the training come from."""
+        return self.source("TrainedModel", model_digest=self.trained.model_digest)
 
 
 class PlacedFact(Record):

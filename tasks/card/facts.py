@@ -36,8 +36,12 @@ class FactSource(Record):
 
     def fact(self, identity: str, value: JsonValue, form: Form = "text") -> Fact:
         """The fact `identity` with this source; the text follows from value and form."""
-        kept = value if _is_finite(value) else None
+        kept = None if isinstance(value, float) and not math.isfinite(value) else value
         return Fact(id=identity, value=kept, form=form, text=shown(value, form), source=self)
+
+    def known(self, identity: str, value: JsonValue, form: Form = "text") -> Fact | None:
+        """The fact; None where there is no value."""
+        return None if value is None else self.fact(identity, value, form)
 
 
 class Fact(Record):
@@ -129,10 +133,6 @@ def _walk(value: object) -> Iterator[Fact]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _walk(item)
-
-
-def _is_finite(value: JsonValue) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _duration(seconds: float) -> str:

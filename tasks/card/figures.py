@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stsflow.tasks.card.evaluation_section import EvaluationSection
+from stsflow.tasks.card.evaluation_section import Ends, EvaluationSection
 from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.training_section import TrainingSection
 from stsflow.tasks.ground.files import write_bytes_atomically
@@ -63,8 +63,8 @@ def draw_comparison(evaluation: EvaluationSection, path: Path) -> Path:
         row = block.primary_row
         label = not labelled and row.base is not None and row.base.number is not None
         labelled = labelled or label
-        _draw_model(axes, height + 0.14, row.base, (row.base_low, row.base_high), _BASE, "base" if label else None)
-        _draw_model(axes, height - 0.14, row.tuned, (row.low, row.high), _TUNED, "tuned" if label else None)
+        _draw_model(axes, height + 0.14, row.base, row.base_interval, _BASE, "base" if label else None)
+        _draw_model(axes, height - 0.14, row.tuned, row.interval, _TUNED, "tuned" if label else None)
     axes.set_yticks(
         range(len(blocks)),
         [f"{block.name}\n{block.primary}, n={block.rows.text}" for block in reversed(blocks)],
@@ -81,20 +81,20 @@ def _draw_model(
     axes: Axes,
     height: float,
     score: Fact | None,
-    bounds: tuple[Fact | None, Fact | None],
+    interval: Ends | None,
     colour: str,
     label: str | None,
 ) -> None:
     if score is None or score.number is None:
         return
-    value, (low, high) = score.number, (fact.number if fact else None for fact in bounds)
+    value, (low, high) = score.number, (end.number for end in interval) if interval else (None, None)
     spread = None if low is None or high is None else [[max(value - low, 0.0)], [max(high - value, 0.0)]]
     axes.errorbar([value], [height], xerr=spread, fmt="o", color=colour, capsize=4, label=label)
     axes.annotate(score.text, (value, height), xytext=(0, 6), textcoords="offset points", ha="center", color=colour)
 
 
 def _has_intervals(evaluation: EvaluationSection) -> bool:
-    return any(block.primary_row.low is not None for block in evaluation.suites)
+    return any(block.primary_row.interval for block in evaluation.suites)
 
 
 def _points(training: TrainingSection, field: str) -> list[tuple[float, float]]:

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from pydantic import JsonValue
 
 from stsflow.tasks.card.escape import clean
 from stsflow.tasks.card.evaluation_section import EvaluationSection, SuiteBlock
-from stsflow.tasks.card.facts import Fact
+from stsflow.tasks.card.evidence import Evidence
 from stsflow.tasks.card.training_section import TrainingSection
-from stsflow.tasks.records.data import PreparedData
-from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.sources import Source
 
 
 def card_header(
-    title: str,
-    language: Sequence[str],
-    license: str,
-    base: BaseModelRef,
-    data: PreparedData,
-    training: TrainingSection,
-    evaluation: EvaluationSection,
-    widget: Sequence[Sequence[str]],
-) -> dict[str, JsonValue]:
+    title: str, language: Sequence[str], license: str, evidence: Evidence, training: TrainingSection,
+    evaluation: EvaluationSection, widget: Sequence[Sequence[str]],
+) -> dict[str, JsonValue]:  # fmt: skip
     """The header's keys in the order of the hub's own cards. Keys without a value are left out.
 
     `datasets` names the data sets that the hub knows, by id: it takes any other name for an id of its own. Scores are
     those of the tuned model, in full precision; a score that is not a number has no place in a model-index and is left
     out there.
     """
-    rows = sum(item.rows for item in data.train)
-    ids = [Source.of(item.source.kind).hub_id(item.source) for item in data.train]
+    rows = sum(item.rows for item in evidence.data.train)
+    ids = [Source.of(item.source.kind).hub_id(item.source) for item in evidence.data.train]
     metrics: dict[str, None] = {row.name: None for block in evaluation.suites for row in block.metrics}
     header: dict[str, JsonValue] = {
-        "base_model": base.name,
+        "base_model": evidence.base.name,
         "base_model_relation": "finetune",
         "datasets": list(dict.fromkeys(filter(None, ids))),
         "language": list(language),
@@ -66,10 +57,6 @@ def _result(block: SuiteBlock) -> JsonValue:
         "metrics": [
             {"type": row.name, "value": row.tuned.value, "name": row.name.replace("_", " ").title()}
             for row in block.metrics
-            if _is_defined(row.tuned)
+            if row.tuned.number is not None
         ],
     }
-
-
-def _is_defined(fact: Fact) -> bool:
-    return fact.number is not None and math.isfinite(fact.number)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from statistics import NormalDist
 
-from stsflow.tasks.card.evaluation_section import EvaluationSection, GroupRow, SuiteBlock
-from stsflow.tasks.card.facts import Fact, FactSource, Sentence, sentence
+from stsflow.tasks.card.evaluation_section import EvaluationSection, GroupRow, SuiteBlock, headline_block
+from stsflow.tasks.card.evidence import Evidence
+from stsflow.tasks.card.facts import Fact, Sentence, sentence
 from stsflow.tasks.card.training_section import TableRow, TrainingSection
 from stsflow.tasks.ground.schema import Record
-from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.findings import Finding
-from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.records.run import RunRef
-from stsflow.tasks.records.tokens import TokenReport
-from stsflow.tasks.records.training import TrainedModel
 
 
 class LimitsSection(Record):
@@ -30,25 +26,12 @@ class LimitsSection(Record):
     seeds: Sentence | None
 
 
-def limits_section(
-    run: RunRef,
-    data: PreparedData,
-    base: BaseModelRef,
-    tokens: TokenReport,
-    trained: TrainedModel,
-    findings: Sequence[Finding],
-    evaluation: EvaluationSection,
-    training: TrainingSection,
-    headline: str,
-    seeds: SeedSummary | None,
-) -> LimitsSection:
+def limits_section(evidence: Evidence, evaluation: EvaluationSection, training: TrainingSection) -> LimitsSection:
     """Limits from lengths, languages, exposure, slices, overlap and intervals."""
-    block = (
-        evaluation.suite(headline) if headline in {item.name for item in evaluation.suites} else evaluation.suites[-1]
-    )
+    block, seeds = headline_block(evidence, evaluation.suites), evidence.seeds
     limits = [
-        *_length(run, tokens, trained),
-        _languages(data, base),
+        *_length(evidence),
+        _languages(evidence),
         *_unseen(training),
         *_weakest(block),
         *_worse_than_base(evaluation),
@@ -56,32 +39,32 @@ def limits_section(
     ]
     return LimitsSection(
         limits=tuple(limits),
-        recommendations=tuple(_recommendations(evaluation, block, data)),
-        overlaps=tuple(_overlaps(run, data)),
-        findings=tuple(_findings(run, findings)),
-        seeds=_seed_note(run, seeds) if seeds and len(seeds.scores) > 1 else None,
+        recommendations=tuple(_recommendations(evidence, evaluation, block)),
+        overlaps=tuple(_overlaps(evidence)),
+        findings=tuple(_findings(evidence)),
+        seeds=_seed_note(evidence, seeds) if seeds and len(seeds.scores) > 1 else None,
     )
 
 
-def _length(run: RunRef, tokens: TokenReport, trained: TrainedModel) -> list[Sentence]:
-    longest = trained.max_seq_length or tokens.max_seq_length
-    source = FactSource(record="TokenReport", mlflow_run_id=run.mlflow_run_id)
+def _length(evidence: Evidence) -> list[Sentence]:
+    tokens, source = evidence.tokens, evidence.source("TokenReport")
+    longest = evidence.trained.max_seq_length or tokens.max_seq_length
     limit = source.fact("model.max_seq_length", longest, "count")
     found = [sentence("Texts longer than ", limit, " tokens are cut; what is cut does not reach the embedding.")]
     columns = [column for item in tokens.sets if item.role == "train" for column in item.columns.values()]
     if columns:
+        p99 = max(column.p99 for column in columns)
+        highest = source.fact("tokens.highest_p99", p99, "decimal")
         found.append(
             sentence(
-                "Across the columns of the training sets the 99th percentile is at most ",
-                source.fact("tokens.highest_p99", max(column.p99 for column in columns), "decimal"),
+                "Across the columns of the training sets the 99th percentile is at most ", highest,
                 " tokens and the longest text has ",
                 source.fact("tokens.longest", max(column.maximum for column in columns), "count"),
                 " tokens; behaviour on longer input was neither trained nor measured."
             )
-            if max(column.p99 for column in columns) < longest
+            if p99 < longest
             else sentence(
-                "Training texts reach the limit: the highest 99th percentile of a column is ",
-                source.fact("tokens.highest_p99", max(column.p99 for column in columns), "decimal"), " tokens.",
+                "Training texts reach the limit: the highest 99th percentile of a column is ", highest, " tokens."
             )
         )  # fmt: skip
         cut, rows = sum(column.truncated_rows for column in columns), sum(column.rows for column in columns)
@@ -96,32 +79,32 @@ def _length(run: RunRef, tokens: TokenReport, trained: TrainedModel) -> list[Sen
     return found
 
 
-def _languages(data: PreparedData, base: BaseModelRef) -> Sentence:
-    trained = sorted({code for item in data.train for code in item.language})
-    measured = sorted({code for item in data.evaluation for code in item.language})
-    titles = ", ".join(dict.fromkeys(item.title or item.name for item in data.train))
-    if not trained:
-        text = "The recipe does not state the languages of the training data, so nothing is claimed for any language."
-    else:
-        text = f"Fine-tuning saw these languages: {', '.join(trained)}."
-    text += (
-        f" Scores were measured on: {', '.join(measured)}."
-        if measured
-        else (" The recipe does not state the languages of the evaluation data.")
-    )
+def _languages(evidence: Evidence) -> Sentence:
+    data, base = evidence.data, evidence.base
+    trained = ", ".join(sorted({code for item in data.train for code in item.language}))
+    measured = ", ".join(sorted({code for item in data.evaluation for code in item.language}))
+    unstated = "The recipe does not state the languages of the "
+    told = [
+        f"Fine-tuning saw these languages: {trained}."
+        if trained
+        else f"{unstated}training data, so nothing is claimed for any language.",
+        f"Scores were measured on: {measured}." if measured else f"{unstated}evaluation data.",
+    ]
     if base.language:
-        text += f" The base model covers {', '.join(base.language)}; what tuning did to the others was not measured."
-    return sentence(f"{text} The domain is that of {titles}; other domains were not measured.")
+        covered = ", ".join(base.language)
+        told.append(f"The base model covers {covered}; what tuning did to the others was not measured.")
+    titles = ", ".join(dict.fromkeys(item.title for item in data.train))
+    return sentence(f"{' '.join(told)} The domain is that of {titles}; other domains were not measured.")
 
 
 def _unseen(training: TrainingSection) -> list[Sentence]:
     return [
         sentence(
-            f"Of {row.title} the model saw ", row.seen, " of ", row.rows, " rows (", row.seen_share, "); the rest "
-            "of it had no part in the training.",
+            f"Of {row.title} the model saw ", row.counted["unique_rows_seen"], " of ", row.counted["rows"], " rows (",
+            row.counted["seen_share"], "); the rest of it had no part in the training.",
         )
         for row in training.exposure
-        if isinstance(row.seen_share.value, int | float) and row.seen_share.value < 0.999
+        if (share := row.counted["seen_share"].number) is not None and share < 0.999
     ]  # fmt: skip
 
 
@@ -165,8 +148,8 @@ def _worse_than_base(evaluation: EvaluationSection) -> list[Sentence]:
 def _sample_size(block: SuiteBlock) -> Sentence:
     row, compared = block.primary_row, block.comparison
     parts: list[Fact | str] = ["The headline rests on ", block.rows, " rows"]
-    if row.low and row.high:
-        parts += [": its interval runs from ", row.low, " to ", row.high]
+    if row.interval:
+        parts += [": its interval runs from ", row.interval[0], " to ", row.interval[1]]
     if compared and compared.rows_needed:
         parts += [
             "; to tell a difference of the size found from zero with a power of four in five takes about ",
@@ -176,7 +159,7 @@ def _sample_size(block: SuiteBlock) -> Sentence:
     return sentence(*parts, ".")
 
 
-def _recommendations(evaluation: EvaluationSection, block: SuiteBlock, data: PreparedData) -> list[Sentence]:
+def _recommendations(evidence: Evidence, evaluation: EvaluationSection, block: SuiteBlock) -> list[Sentence]:
     found = [
         sentence(
             "Measure the model on your own texts before you rely on it; scores on public test sets say little about "
@@ -187,7 +170,7 @@ def _recommendations(evaluation: EvaluationSection, block: SuiteBlock, data: Pre
     ]  # fmt: skip
     if block.comparison and block.comparison.verdict in ("not told apart", "worse"):
         found.append(sentence("These measurements give no reason to prefer this model to its base model."))
-    if any(item.exact.rows for item in data.overlaps) and any(item.clean for item in evaluation.suites):
+    if any(item.exact.rows for item in evidence.data.overlaps) and any(item.clean for item in evaluation.suites):
         found.append(
             sentence(
                 "Training and evaluation data share texts: judge by the score on rows that share nothing with training."
@@ -196,47 +179,37 @@ def _recommendations(evaluation: EvaluationSection, block: SuiteBlock, data: Pre
     return found
 
 
-def _overlaps(run: RunRef, data: PreparedData) -> list[TableRow]:
-    rows = []
-    for overlap in data.overlaps:
+def _overlaps(evidence: Evidence) -> Iterator[TableRow]:
+    for overlap in evidence.data.overlaps:
+        train = evidence.data.training_set(overlap.train)
+        evaluation = evidence.data.evaluation_set(overlap.evaluation)
         for how, counts in (("exact", overlap.exact), ("normalised", overlap.normalised), ("near", overlap.near)):
             if counts is None:
                 continue
             name = f"overlap.{overlap.train}.{overlap.evaluation}.{how}"
-            source = FactSource(
-                record="Overlap", mlflow_run_id=run.mlflow_run_id, data_set=overlap.train, suite=overlap.evaluation,
-                rows=counts.of_rows,
-            )  # fmt: skip
-            cells = tuple(
+            source = evidence.source("Overlap", data_set=overlap.train, suite=overlap.evaluation, rows=counts.of_rows)
+            cells = (
                 source.fact(f"{name}.{field}", getattr(counts, field), "count")
                 for field in ("pairs", "sentences", "rows", "of_rows")
             )
-            train = data.training_set(overlap.train)
-            evaluation = data.evaluation_set(overlap.evaluation)
-            rows.append(
-                TableRow(label=train.title or train.name, cells=(evaluation.title or evaluation.name, how, *cells))
-            )
-    return rows
+            yield TableRow(label=train.title, cells=(evaluation.title, how, *cells))
 
 
-def _findings(run: RunRef, findings: Sequence[Finding]) -> list[TableRow]:
-    rows: list[TableRow] = []
-    seen = set()
-    for item in findings:
-        key = (item.code, item.subject, item.message)
-        if key in seen:
-            continue
-        seen.add(key)
-        source = FactSource(record="Finding", mlflow_run_id=run.mlflow_run_id, data_set=item.subject)
-        name = f"finding.{len(rows)}"
+def _findings(evidence: Evidence) -> Iterator[TableRow]:
+    """What the stages found, each finding once."""
+    once: dict[tuple[str, str, str], Finding] = {}
+    for stage in (evidence.data, evidence.tokens, evidence.plan, evidence.trained):
+        for item in stage.findings if stage else ():
+            once.setdefault((item.code, item.subject, item.message), item)
+    for number, item in enumerate(once.values()):
+        source, name = evidence.source("Finding", data_set=item.subject), f"finding.{number}"
         remedy = source.fact(f"{name}.remedy", item.remedy) if item.remedy else "nothing to do"
-        rows.append(TableRow(label=item.severity, cells=(item.subject, source.fact(name, item.message), remedy)))
-    return rows
+        yield TableRow(label=item.severity, cells=(item.subject, source.fact(name, item.message), remedy))
 
 
-def _seed_note(run: RunRef, seeds: SeedSummary) -> Sentence:
-    source = FactSource(record="SeedSummary", mlflow_run_id=run.mlflow_run_id, suite=seeds.suite)
-    scores, count = list(seeds.scores.values()), len(seeds.scores)
+def _seed_note(evidence: Evidence, seeds: SeedSummary) -> Sentence:
+    source, count = evidence.source("SeedSummary", suite=seeds.suite), len(seeds.scores)
+    scores = list(seeds.scores.values())
     mean = sum(scores) / count
     deviation = (sum((score - mean) ** 2 for score in scores) / (count - 1)) ** 0.5
     return sentence(

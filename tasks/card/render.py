@@ -145,9 +145,9 @@ def _write_figures(content: CardContent, folder: Path) -> list[Path]:
 
 def figure_names(content: CardContent) -> set[str]:
     """Names in figures/ of the pictures that the card shows."""
-    names = {gold_picture(block.name) for block in content.evaluation.suites if block.plot is not None}
+    names = {gold_picture(block.name) for block in content.evaluation.suites if block.has_plot}
     names |= {COMPARISON} | ({CURVE} if has_curve(content.training) else set())
-    return names | ({HISTOGRAM} if content.histogram else set())
+    return names | ({HISTOGRAM} if content.evidence.histogram else set())
 
 
 def _copy_figures(figures: list[Path], target: Path) -> None:
