@@ -73,17 +73,20 @@ def finetune(
         check_hardware(recipe.training)
         store = connect_tracking(workspace)
         base = fetch_model(recipe.model, workspace)
+        guide = fetch_model(recipe.training.guide, workspace) if recipe.training.guide else None
         require_suites(recipe.evaluation.suites, base)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
         check_suites_apart(recipe, data)
         require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
-        checked = check_model(base, data, workspace)
+        checked = tuple(
+            finding for model in (base, guide) if model is not None for finding in check_model(model, data, workspace)
+        )
         tokens = profile_tokens(
             data, base, recipe.batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh,
             recipe.prompts,
         )  # fmt: skip
         plan = plan_run(recipe, base, data, tokens, checked, workspace)
-        request = training_request(recipe, data, base, stored_lengths(tokens, workspace))
+        request = training_request(recipe, data, base, stored_lengths(tokens, workspace), guide)
         if needs_trial(request):
             try_training(request, workspace)
         if recipe.plan.probe_in_run:
@@ -93,7 +96,7 @@ def finetune(
         folder, relay = RunFolder(run.folder), relay_of(store, run)
         with ended_truthfully(relay, run):
             write_plan_page(plan, folder.plan / "plan.md")
-            record_preparation(relay, run, recipe, base, data, tokens, plan)
+            record_preparation(relay, run, recipe, base, data, tokens, plan, guide)
             trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
             reports = evaluate(
                 "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh,

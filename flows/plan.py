@@ -34,19 +34,25 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     workspace = Workspace.here()
     check_hardware(recipe.training)
     base = fetch_base_model(recipe.model, workspace)
+    guide = fetch_base_model(recipe.training.guide, workspace) if recipe.training.guide else None
     require_suites(recipe.evaluation.suites, base)
     check_disk(base, recipe.training, workspace.root)
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     check_suites_apart(recipe, data)
     require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
-    checked = require_loadable(base, sample_texts(data), workspace)
+    checked = tuple(
+        finding
+        for model in (base, guide)
+        if model is not None
+        for finding in require_loadable(model, sample_texts(data), workspace)
+    )
     tokens = measure_tokens(
         data, base, recipe.batch_sizes, workspace, recipe.tokens,
         maximum_truncated_share=recipe.plan.maximum_truncated_share, prompts=recipe.prompts,
     )  # fmt: skip
     lengths = stored_lengths(tokens, workspace)
     plan = plan_exposure(recipe, data, recipe.training.processes, base, lengths)
-    request = training_request(recipe, data, base, lengths)
+    request = training_request(recipe, data, base, lengths, guide)
     if not any(finding.severity == "error" for finding in (*plan.findings, *checked)):
         try_trainer(request, workspace)
     forecast: Forecast | None = None

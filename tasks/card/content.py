@@ -21,6 +21,7 @@ from stsflow.tasks.card.usage import sentence_transformers_code, transformers_co
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.sources import ModelSource
+from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
 
 _SIMILARITIES = {
@@ -48,6 +49,20 @@ class ModelDetails(Record):
     dimension: Fact
     similarity: str
     language: tuple[str, ...]
+    others: tuple[OtherModel, ...]
+    """Models that helped to train it and are no part of it."""
+
+
+class OtherModel(Record):
+    """A model that helped."""
+
+    what: str
+    """What it did."""
+    name: str
+    link: str
+    """http(s) address, or empty."""
+    digest: Fact
+    license: str
 
 
 class Usage(Record):
@@ -103,18 +118,22 @@ def content_of(evidence: Evidence) -> CardContent:
     """The content of the card that these records make: the same whoever asks, on any machine."""
     said, data, base = evidence.recipe.card, evidence.data, evidence.base
     evaluation, training = evaluation_section(evidence), training_section(evidence)
+    language = said.language or tuple(dict.fromkeys(code for item in data.train for code in item.language))
+    details = _details(evidence, language)
     licence = conclude_licence(
         LicensedPart(what=base.name, license=base.license),
-        [LicensedPart(what=item.title, license=item.license) for item in data.train],
+        [
+            *(LicensedPart(what=item.title, license=item.license) for item in data.train),
+            *(LicensedPart(what=f"{model.name} ({model.what})", license=model.license) for model in details.others),
+        ],
         said.license,
     )
     title = clean(said.model_name) or f"{ModelKind.of(base.model_kind).library_class} based on {base.name}"
-    language = said.language or tuple(dict.fromkeys(code for item in data.train for code in item.language))
     widget = _widget(evidence.trained, evidence.samples)
     return CardContent(
         title=title,
         header=card_header(title, language, licence.license, evidence, training, evaluation, widget),
-        details=_details(evidence, language),
+        details=details,
         licence=licence,
         usage=_usage(evidence, widget),
         evaluation=evaluation,
@@ -143,7 +162,16 @@ def _details(evidence: Evidence, language: tuple[str, ...]) -> ModelDetails:
         dimension=after.fact("model.dimension", trained.dimension or base.dimension, "count"),
         similarity=_SIMILARITIES.get(trained.similarity, trained.similarity),
         language=language,
+        others=() if trained.guide is None else (_other(evidence, "guide", trained.guide),),
     )
+
+
+def _other(evidence: Evidence, what: str, model: BaseModelRef) -> OtherModel:
+    source = evidence.source("BaseModelRef", model_digest=model.digest)
+    return OtherModel(
+        what=what, name=model.name, link=ModelSource.of(model.kind).page(model.name, model.revision),
+        digest=source.fact(f"{what}.digest", model.digest), license=model.license,
+    )  # fmt: skip
 
 
 def _widget(trained: TrainedModel, samples: Mapping[str, SetSamples]) -> tuple[tuple[str, ...], ...]:

@@ -121,7 +121,7 @@ def portable(evidence: Evidence) -> Evidence:
                     "findings": _said(data.findings, plain),
                 }
             ),
-            "base": evidence.base.model_copy(update={"path": _name(evidence.base.path)}),
+            "base": _portable_model(evidence.base),
             "tokens": evidence.tokens.model_copy(update={"findings": _said(evidence.tokens.findings, plain)}),
             "plan": evidence.plan
             and evidence.plan.model_copy(update={"findings": _said(evidence.plan.findings, plain)}),
@@ -138,8 +138,9 @@ def portable_recipe(recipe: RunConfig) -> RunConfig:
     values = recipe.model_dump(mode="json")
     values["data"]["root"] = None
     values["training"]["arguments"] = _without_folders(values["training"]["arguments"])
-    if "path" in values["model"]["source"]:
-        values["model"]["source"]["path"] = shortened(values["model"]["source"]["path"])
+    for model in (values["model"], values["training"]["guide"]):
+        if model is not None and "path" in model["source"]:
+            model["source"]["path"] = shortened(model["source"]["path"])
     for section in (*values["data"]["train"].values(), *values["evaluation"]["suites"].values()):
         if section.get("folder"):
             section["folder"] = shortened(section["folder"])
@@ -195,10 +196,14 @@ def _portable_source(source: SourceRef) -> SourceRef:
     return source.model_copy(update={"files": files, **names})
 
 
+def _portable_model(model: BaseModelRef | None) -> BaseModelRef | None:
+    return model and model.model_copy(update={"path": _name(model.path)})
+
+
 def _portable_training(trained: TrainedModel, plain: Callable[[str], str]) -> TrainedModel:
     return trained.model_copy(
         update={
-            "folder": _name(trained.folder), "model": _name(trained.model),
+            "folder": _name(trained.folder), "model": _name(trained.model), "guide": _portable_model(trained.guide),
             "hyperparameters": {name: _without_folders(value) for name, value in trained.hyperparameters.items()},
             "findings": _said(trained.findings, plain),
         }

@@ -36,7 +36,7 @@ def write_model_card(
     histogram = draw_histogram(tokens, folder.tokens / "token-lengths.png")
     before, after = reports
     evidence = Evidence(
-        recipe=lock_recipe(recipe, base, data), run=run, data=data, base=base, tokens=tokens, plan=plan,
+        recipe=lock_recipe(recipe, base, data, trained.guide), run=run, data=data, base=base, tokens=tokens, plan=plan,
         trained=trained, base_scores=before, tuned_scores=after, differences=differences,
         samples={item.name: read_samples(item) for item in data.train}, modules=read_modules(trained.model),
         histogram=histogram is not None, seeds=seeds, pairs=digests_of_pairs(before, after),

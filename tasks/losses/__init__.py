@@ -1,15 +1,17 @@
 """The training losses that a recipe can name: one file a kind, all below `Loss`, which says what a loss must tell."""
 
 from stsflow.tasks.losses.angle import AnglE
+from stsflow.tasks.losses.cached_gist import CachedGist
 from stsflow.tasks.losses.cached_multiple_negatives_ranking import CachedMultipleNegativesRanking
 from stsflow.tasks.losses.cosent import CoSENT
 from stsflow.tasks.losses.cosine_similarity import CosineSimilarity
 from stsflow.tasks.losses.family import Loss, PlainLoss
+from stsflow.tasks.losses.gist import Gist
 from stsflow.tasks.losses.matryoshka import Matryoshka
 from stsflow.tasks.losses.multiple_negatives_ranking import MultipleNegativesRanking
 from stsflow.tasks.losses.triplet import TripletMargin
 
 __all__ = [
-    "AnglE", "CachedMultipleNegativesRanking", "CoSENT", "CosineSimilarity", "Loss", "Matryoshka",
+    "AnglE", "CachedGist", "CachedMultipleNegativesRanking", "CoSENT", "CosineSimilarity", "Gist", "Loss", "Matryoshka",
     "MultipleNegativesRanking", "PlainLoss", "TripletMargin",
 ]  # fmt: skip

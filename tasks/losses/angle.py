@@ -15,7 +15,7 @@ class AnglE(ScoreRanking):
 
     kind: Literal["angle"] = "angle"
 
-    def build(self, model: nn.Module) -> nn.Module:
+    def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import AnglELoss
 
         return AnglELoss(model, scale=self.scale)  # type: ignore[no-any-return]

@@ -29,7 +29,7 @@ class CoSENT(ScoreRanking):
 
     kind: Literal["cosent"] = "cosent"
 
-    def build(self, model: nn.Module) -> nn.Module:
+    def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
         return CoSENTLoss(model, scale=self.scale)  # type: ignore[no-any-return]

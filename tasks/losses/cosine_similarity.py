@@ -21,7 +21,7 @@ class CosineSimilarity(PlainLoss):
     def takes(self, roles: Roles) -> bool:
         return len(roles.texts) == 2 and roles.scored
 
-    def build(self, model: nn.Module) -> nn.Module:
+    def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
         return CosineSimilarityLoss(model)  # type: ignore[no-any-return]

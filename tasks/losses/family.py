@@ -62,14 +62,20 @@ class Loss(Kind):
         """Numbers that an embedding of the base must have."""
         return 1
 
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether its rows carry scores or embeddings of a teacher."""
+        return False
+
+    @property
+    def needs_guide(self) -> bool:
+        """Whether a second model looks at its batches while it trains."""
+        return False
+
     learns_through: ClassVar[str] = "embeddings"
     """What it needs of a model, as the kind of model says by `gives`."""
     wants_trial: ClassVar[bool] = False
     """Whether only the libraries can judge its parameters, so that a step is tried before a run."""
-    needs_teacher: ClassVar[bool] = False
-    """Whether its rows carry scores or embeddings of a teacher."""
-    needs_guide: ClassVar[bool] = False
-    """Whether a second model looks at its batches while it trains."""
 
     def negatives(self, rows: Any, texts: int) -> Any:
         """Negatives that an anchor meets in a batch of `rows` rows (a number, or an array of them) of `texts` texts.
@@ -83,8 +89,8 @@ class Loss(Kind):
         return None
 
     @abstractmethod
-    def build(self, model: nn.Module) -> nn.Module:
-        """The loss as a module over `model`."""
+    def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
+        """The loss as a module over `model`; `guide` is frozen, and there where the loss needs one."""
 
     def limit_tokens(self, built: nn.Module, tokens: int) -> None:
         """Let what `build` made encode up to `tokens` tokens at a time; for losses that bound their memory."""

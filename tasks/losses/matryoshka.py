@@ -48,6 +48,14 @@ class Matryoshka(Loss):
         return self.loss.ranks_against_the_batch
 
     @property
+    def needs_teacher(self) -> bool:
+        return self.loss.needs_teacher
+
+    @property
+    def needs_guide(self) -> bool:
+        return self.loss.needs_guide
+
+    @property
     def is_mean_of_rows(self) -> bool:
         """Whether the inner loss is: a weighted sum of means over the same rows is one too."""
         return self.loss.is_mean_of_rows
@@ -72,11 +80,11 @@ class Matryoshka(Loss):
         inner = self.loss.lighter()
         return None if inner is None else self.model_copy(update={"loss": inner})
 
-    def build(self, model: nn.Module) -> nn.Module:
+    def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 
         weights = None if self.weights is None else list(self.weights)
-        inner = self.loss.build(model)
+        inner = self.loss.build(model, guide)
         built: nn.Module = MatryoshkaLoss(model, inner, list(self.dimensions), matryoshka_weights=weights)
         return built
 

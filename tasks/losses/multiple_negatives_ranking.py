@@ -50,7 +50,7 @@ class MultipleNegativesRanking(InBatchRanking):
         "model.max_seq_length."
     )
 
-    def build(self, model: nn.Module) -> nn.Module:
+    def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
         return MultipleNegativesRankingLoss(model, **self.arguments())  # type: ignore[no-any-return]

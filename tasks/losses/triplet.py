@@ -27,7 +27,7 @@ class TripletMargin(PlainLoss):
     def takes(self, roles: Roles) -> bool:
         return len(roles.texts) == 3 and roles.negatives == 1 and roles.unlabelled
 
-    def build(self, model: nn.Module) -> nn.Module:
+    def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import TripletLoss
         from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
 

@@ -12,7 +12,7 @@ from stsflow.tasks.recipe.trainer_arguments import check_arguments, known_argume
 from stsflow.tasks.suites import Suite
 
 if TYPE_CHECKING:
-    from stsflow.tasks.recipe.sections import RunConfig
+    from stsflow.tasks.recipe.sections import ModelConfig, RunConfig
 
 COMPILES = ("torch_compile", "torch_compile_backend", "torch_compile_mode")  # each of them alone turns it on
 
@@ -30,6 +30,7 @@ def check_parts_fit(recipe: RunConfig) -> None:
                 f"{training_set.shape.kind!r} (columns {', '.join(roles.columns)}); it needs one of: "
                 + ", ".join(loss.learns_from)
             )
+    _check_guide(recipe)
     suites = recipe.evaluation.suites
     _check_names("evaluation.explained_overlap", recipe.evaluation.explained_overlap, suites, "suite")
     for field in ("choose_on", "report_on"):
@@ -69,7 +70,8 @@ def check_parts_fit(recipe: RunConfig) -> None:
             for name in looked_at:
                 what = f"metric of the suite {name!r} called"
                 _check_names(f"{where}.metric", [rule.metric_named], suites[name].metrics, what)
-    _check_remote_code(recipe)
+    for where, model in models_of(recipe).items():
+        _check_remote_code(where, model)
     _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
     check_arguments(recipe.training.arguments)
     texts = {name: recipe.roles_of(name).texts for name in recipe.data.train}
@@ -95,13 +97,33 @@ def _check_comparable(recipe: RunConfig, where: str, suites: Sequence[str]) -> N
             )
 
 
-def _check_remote_code(recipe: RunConfig) -> None:
-    if not recipe.model.trust_remote_code:
+def models_of(recipe: RunConfig) -> dict[str, ModelConfig]:
+    """Every model that the recipe names, by the field that does."""
+    named = {"model": recipe.model, "training.guide": recipe.training.guide}
+    return {where: model for where, model in named.items() if model is not None}
+
+
+def _check_guide(recipe: RunConfig) -> None:
+    """A guide is there exactly where a loss needs one."""
+    guided = [name for name in recipe.data.train if recipe.loss_of(name).needs_guide]
+    if guided and recipe.training.guide is None:
+        raise RecipeError(
+            f"training.losses.{guided[0]}: the loss {recipe.loss_of(guided[0]).kind!r} needs a guide, and the recipe "
+            "names none; say which model it is under training.guide, as under model"
+        )
+    if recipe.training.guide is not None and not guided:
+        raise RecipeError(
+            "training.guide: no loss of this recipe needs one; leave it out, or give a set a loss that does"
+        )
+
+
+def _check_remote_code(where: str, model: ModelConfig) -> None:
+    if not model.trust_remote_code:
         return
-    source = recipe.model.source
+    source = model.source
     if not source.pins_code:
         raise RecipeError(
-            "model.trust_remote_code: code is run only from a hub source pinned to a full commit hash "
+            f"{where}.trust_remote_code: code is run only from a hub source pinned to a full commit hash "
             f"(40 hexadecimal digits); found kind {source.kind!r}, revision {source.moving_name!r}"
         )
 

@@ -21,11 +21,17 @@ def recipe_yaml(recipe: RunConfig) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
-def lock_recipe(recipe: RunConfig, base: BaseModelRef, data: PreparedData) -> RunConfig:
+def lock_recipe(
+    recipe: RunConfig, base: BaseModelRef, data: PreparedData, guide: BaseModelRef | None = None
+) -> RunConfig:
     """The recipe with the hashes of everything it read filled in, so that a later run reads the same or refuses."""
     values = recipe.model_dump(mode="json")
-    values["model"]["weights_sha256"] = base.weights_sha256
-    values["model"]["source"] = recipe.model.source.locked(base.revision).model_dump(mode="json")
+    for section, config, found in (
+        (values["model"], recipe.model, base), (values["training"]["guide"], recipe.training.guide, guide),
+    ):  # fmt: skip
+        if config is not None and found is not None:
+            section["weights_sha256"] = found.weights_sha256
+            section["source"] = config.source.locked(found.revision).model_dump(mode="json")
     sections = [(values["data"]["train"][item.name], item) for item in data.train]
     sections += [(values["evaluation"]["suites"][item.name], item) for item in data.evaluation]
     for section, prepared in sections:

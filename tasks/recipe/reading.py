@@ -17,7 +17,12 @@ from stsflow.tasks.recipe.messages import LONGEST_SHOWN, cut, explain, shown
 T = TypeVar("T", bound=BaseModel)
 
 # Paths given on the command line start from the working directory; in the file, from the file's own folder.
-PATH_FIELDS = (("data", "root"), ("model", "source", "path"), ("evaluation", "suites", "*", "folder"))
+PATH_FIELDS = (
+    ("data", "root"),
+    ("model", "source", "path"),
+    ("training", "guide", "source", "path"),
+    ("evaluation", "suites", "*", "folder"),
+)
 
 
 def load_recipe(kind: type[T], path: Path, overrides: Iterable[str] = ()) -> T:

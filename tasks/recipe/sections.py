@@ -96,23 +96,23 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    """The model to start from."""
+    """A model: the one to start from, or one that helps to train it."""
 
     source: ModelSource
-    """Where the base model comes from."""
+    """Where the model comes from."""
     weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """Expected SHA-256 of `model.safetensors`; another one is refused."""
     max_seq_length: int | None = Field(default=None, ge=2, le=2**20)
-    """Longest input in tokens; longer texts are cut. Default: what the base model says."""
+    """Longest input in tokens; longer texts are cut. Default: what the model says."""
     pooling: Literal["keep", "mean", "cls", "max", "lasttoken"] = "keep"
-    """`keep` takes the base model's own pooling (mean for a plain encoder); anything else takes its place, and whatever
+    """`keep` takes the model's own pooling (mean for a plain encoder); anything else takes its place, and whatever
     else the model has stays: prompts, similarity, layers behind the pooling."""
     trust_remote_code: bool = False
     """Run code that the model's repository carries. Needs a hub source, pinned to a full commit hash."""
     language: tuple[Language, ...] = ()
-    """Language codes of the base model, for the card."""
+    """Language codes of the model, for the card."""
     license: Licence = ""
-    """Licence of the base model (SPDX identifier, lower case), for the card."""
+    """Licence of the model (SPDX identifier, lower case), for the card."""
 
 
 class TokensConfig(Section):
@@ -155,6 +155,9 @@ class TrainingConfig(Section):
     losses: dict[Slug, Loss] = {}
     """Loss of each data set, by name. Default: MultipleNegativesRanking for triplets and pairs, CosineSimilarity for
     scored pairs."""
+    guide: ModelConfig | None = None
+    """Model that looks at the batches of losses that need one, such as `gist`: never trained, and not part of what is
+    saved. It reads the texts as the model's tokenizer gives them back."""
     batch_sampler: Literal["auto", "batch_sampler", "no_duplicates"] = "auto"
     """`no_duplicates` keeps equal texts out of one batch, where they would be false negatives, and leaves rows out that
     have no place; `batch_sampler` draws every row. `auto`: what the loss of each set needs."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import Exposure
 
 
@@ -57,6 +58,8 @@ class TrainedModel(Record):
     """Names among `hyperparameters` that differ from the library's default."""
     losses: dict[str, dict[str, object]] = {}
     """By data set: class name (`name`), parameters (`parameters`), citation (`citation`)."""
+    guide: BaseModelRef | None = None
+    """The model that looked at the batches, where a loss needed one."""
     widget: tuple[tuple[str, ...], ...] = ()
     """Sentences from the data for the card's widget: source first, then others."""
     architecture: str = ""

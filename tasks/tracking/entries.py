@@ -26,7 +26,12 @@ def recipe_params(recipe: RunConfig) -> Params:
 
 
 def preparation(
-    base: BaseModelRef, data: PreparedData, tokens: TokenReport, plan: PlanReport | None, environment: Mapping[str, str]
+    base: BaseModelRef,
+    data: PreparedData,
+    tokens: TokenReport,
+    plan: PlanReport | None,
+    environment: Mapping[str, str],
+    guide: BaseModelRef | None = None,
 ) -> list[Entry]:
     """Data sets as inputs, counts as metrics, base model and environment as tags."""
     entries: list[Entry] = [_input(item, "training") for item in data.train]
@@ -60,6 +65,8 @@ def preparation(
         "stsflow.base_digest": base.digest,
         "stsflow.data_fingerprint": data.fingerprint,
     }
+    if guide is not None:
+        tags |= {"stsflow.guide": guide.name, "stsflow.guide_digest": guide.digest}
     entries.append(Tags(values=tags))
     return entries
 

@@ -88,20 +88,20 @@ def open_run(
 @task(name="record preparation", task_run_name="record preparation of {run.name}", cache_policy=NO_CACHE)
 def record_preparation(
     relay: Relay, run: RunRef, recipe: RunConfig, base: BaseModelRef, data: PreparedData, tokens: TokenReport,
-    plan: PlanReport | None,
+    plan: PlanReport | None, guide: BaseModelRef | None = None,
 ) -> None:  # fmt: skip
     """The recipe as parameters, the data sets as inputs, counts as metrics; the records as files."""
     folder = RunFolder(run.folder)
     environment = versions() | hardware()
     _note_drift(relay, run, environment)
-    write_text_atomically(folder.recipe, recipe_yaml(lock_recipe(recipe, base, data)))
+    write_text_atomically(folder.recipe, recipe_yaml(lock_recipe(recipe, base, data, guide)))
     data.write(folder.prepared)
     base.write(folder.base_model)
     tokens.write(folder.token_report)
     journal = relay.journal
     if not len(journal):
         journal.append(entries.recipe_params(recipe))
-    for entry in entries.preparation(base, data, tokens, plan, environment):
+    for entry in entries.preparation(base, data, tokens, plan, environment, guide):
         journal.append_once(entry)
     journal.append_once(Artifacts(path="recipe.yaml", folder="recipe"))
     journal.append_once(Artifacts(path="data", folder="data"))

@@ -56,6 +56,7 @@ def trained_model(
         hyperparameters=arguments,
         non_default=non_default,
         losses={name: loss.describe(unmerged(trainer.loss[name])) for name, loss in request.losses.items()},
+        guide=request.guide,
         widget=widgets(request),
         architecture=described.architecture,
         dimension=described.dimension,

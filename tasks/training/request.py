@@ -25,6 +25,7 @@ PACKAGES = ("python", "sentence-transformers", "transformers", "tokenizers", "to
 NOT_IN_THE_WEIGHTS = frozenset(
     {
         "losses",  # the resolved ones count
+        "guide",  # it counts by its digest
         "checkpoint_steps",
         "keep_checkpoints",
         "on_out_of_memory",
@@ -67,6 +68,8 @@ class TrainingRequest(Record):
     base: BaseModelRef
     choose: ChooseOn | None = None
     """None: the last step is kept."""
+    guide: BaseModelRef | None = None
+    """For losses that need one."""
     lengths: dict[str, Path] = {}
     """Files with the lengths of the sets, by name (see `tokens.lengths`); what has none is counted when needed."""
 
@@ -84,7 +87,11 @@ class TrainingRequest(Record):
             section,
             {name: loss.model_dump(mode="json") for name, loss in self.losses.items()},
             [[item.name, item.shape, item.digest] for item in self.sets],
-            [self.base.digest, self.base.max_seq_length, self.base.pooling, self.base.trust_remote_code],
+            *(
+                [model.digest, model.max_seq_length, model.pooling, model.trust_remote_code]
+                for model in (self.base, self.guide)
+                if model is not None
+            ),
             choose,
             {name: version for name, version in versions().items() if name in PACKAGES},
             code_of(WORKER, *([self.choose.scored_by] if self.choose else [])),
@@ -93,9 +100,13 @@ class TrainingRequest(Record):
 
 
 def training_request(
-    recipe: RunConfig, data: PreparedData, base: BaseModelRef, lengths: Mapping[str, Path] | None = None
+    recipe: RunConfig,
+    data: PreparedData,
+    base: BaseModelRef,
+    lengths: Mapping[str, Path] | None = None,
+    guide: BaseModelRef | None = None,
 ) -> TrainingRequest:
-    """What the recipe asks of the trainer, on these data and from this base model; `lengths` beside a token report."""
+    """What the recipe asks of the trainer: these data, base and guide; `lengths` beside a token report."""
     choose = None
     if (suite := recipe.choosing_suite) is not None:
         choose = ChooseOn(
@@ -112,6 +123,7 @@ def training_request(
         base=base,
         choose=choose,
         lengths=dict(lengths or {}),
+        guide=guide,
     )
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from datasets import DatasetDict
@@ -39,6 +39,8 @@ from stsflow.tasks.training.trainer import ExactTrainer, trainer_of
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from stsflow.tasks.models.kinds import Encoder
 
 
 @dataclass(frozen=True)
@@ -147,12 +149,11 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     return Session(trainer, reporter, (device, precision, flattening, merging, dropping), merged)
 
 
-def build_losses(
-    spec: WorkerSpec, model: nn.Module
-) -> tuple[dict[str, nn.Module], dict[str, MergedColumns], LeverState]:
+def build_losses(spec: WorkerSpec, model: Encoder) -> tuple[dict[str, nn.Module], dict[str, MergedColumns], LeverState]:
     """A loss for each training set over the same model, and those of them that encode all columns at once."""
     chosen = {prepared.name: spec.loss_of(prepared.name) for prepared in spec.request.sets}
-    built = {name: loss.build(model) for name, loss in chosen.items()}
+    guide = frozen_guide(spec, model)
+    built = {name: loss.build(model, guide) for name, loss in chosen.items()}
     for name, tokens in token_budgets(spec).items():
         chosen[name].limit_tokens(built[name], tokens)
     asked = spec.request.training.merge_columns
@@ -165,6 +166,20 @@ def build_losses(
     if not merged:
         return built, {}, _merge_state(asked, "off", "no loss of this training can be given its embeddings at once")
     return built | merged, merged, _merge_state(asked, "on", f"one flattened forward pass for {', '.join(merged)}")
+
+
+def frozen_guide(spec: WorkerSpec, model: Encoder) -> Encoder | None:
+    """The guide beside `model`, loaded once for all losses: without gradients and dropout, no part of what is saved.
+
+    Its batches are flattened where those of `model` are, as it may be given the same.
+    """
+    if (ref := spec.request.guide) is None:
+        return None
+    device, config = model.device.type, spec.request.training
+    guide = load_encoder(ref, device=device, pooling=ref.pooling).eval().requires_grad_(False)
+    asked: Literal["auto", "off"] = "auto" if is_padding_free(model) else "off"
+    ModelKind.named(ref.model_kind).flatten(guide, asked, device, choose_precision(config.precision, device).chosen)
+    return guide
 
 
 def token_budgets(spec: WorkerSpec) -> dict[str, int]:

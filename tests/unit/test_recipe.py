@@ -121,6 +121,8 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
         ("data.train.nli.shape.kind=nli", ["data.train.nli.shape.kind: found 'nli'", "nli_triplets"]),
         ("training.losses.nli={scale: 3}", ["training.losses.nli.kind: found 'nothing'", "cosent"]),
         ("training.losses.nli={kind: cosent}", ["training.losses.nli", "cannot learn from 'nli_triplets'"]),
+        ("training.losses.nli={kind: gist}", ["training.losses.nli", "'gist' needs a guide", "training.guide"]),
+        ("training.guide={source: {kind: directory, path: b}}", ["training.guide: no loss of this recipe needs one"]),
         ("training.losses.stts={kind: cosent}", ["training.losses", "no training set 'stts'", "did you mean 'sts'?"]),
         ("training.batch_sizes.sts=0", ["training.batch_sizes.sts: found 0", "greater than or equal to 1"]),
         ("evaluation.choose_on=sts-dve", ["evaluation.choose_on", "no suite 'sts-dve'", "did you mean 'sts-dev'?"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +185,17 @@ def test_prompts_of_the_training_are_said_in_the_usage(records: Any) -> None:
     usage = card[card.index("## Usage") : card.index("### Direct Usage (Transformers)")]
     assert said in usage and '"anchor": "query: "' in usage
     assert said not in render_card(records.content())
+
+
+def test_a_guide_is_named_with_digest_and_licence_and_counts_among_the_licences(records: Any) -> None:
+    guide = records.base.model_copy(
+        update={"name": "example/guide", "digest": "9d" * 32, "license": "cc-by-nc-4.0", "path": Path("/home/me/guide")}
+    )
+    guided = records.but(trained=records.trained.model_copy(update={"guide": guide}))
+    content = guided.content()
+    text = render_card(content)
+    named = "- **Guide, no part of the model:** [example/guide](https://huggingface.co/example/guide)"
+    assert f"{named} (digest of its files {'9d' * 32}; licence: cc-by-nc-4.0)" in text
+    assert "| example/guide (guide) | cc-by-nc-4.0 | non-commercial |" in text
+    assert content.licence.license == "cc-by-nc-4.0" and "/home/me" not in content.evidence.model_dump_json()
+    assert "no part of the model" not in render_card(records.content())

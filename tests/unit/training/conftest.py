@@ -97,7 +97,9 @@ def base_of() -> Callable[..., BaseModelRef]:
 def request_of(training_sets: dict[str, PreparedSet], small_bert: Path) -> Callable[..., TrainingRequest]:
     """A training request on `nli` and `sts`, chosen on `dev`, with any field of the section changed."""
 
-    def make(choose: bool = True, losses: dict[str, Any] | None = None, **section: Any) -> TrainingRequest:
+    def make(
+        choose: bool = True, losses: dict[str, Any] | None = None, guide: Path | None = None, **section: Any
+    ) -> TrainingRequest:
         defaults = {
             "epochs": 2,
             "batch_size": 4,
@@ -116,6 +118,7 @@ def request_of(training_sets: dict[str, PreparedSet], small_bert: Path) -> Calla
             sets=sets,
             base=base_model(small_bert),
             choose=choosing if choose else None,
+            guide=None if guide is None else base_model(guide),
         )
 
     return make

@@ -262,7 +262,7 @@ class Theirs(PlainLoss):
     def takes(self, roles):
         return roles.score is None
 
-    def build(self, model):
+    def build(self, model, guide=None):
         raise NotImplementedError
 
 from stsflow.tasks.recipe.sections import TrainingConfig

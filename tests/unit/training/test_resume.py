@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from models import build_tiny_model
 
 from stsflow.tasks.ground.child import run_child as real_run_child
 from stsflow.tasks.ground.errors import TrainerKilled
 from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.losses import CachedGist, CosineSimilarity, Gist, Loss
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.training.events import Event, read_events
 from stsflow.tasks.training.request import TrainingRequest
@@ -61,12 +63,27 @@ SECTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+GUIDED = {"gist": Gist(), "cached gist": CachedGist(mini_batch_size=3)}
+
+
 @pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
 def test_cut_anywhere_it_ends_with_the_same_bits(
     section: dict[str, Any], request_of: MakeRequest, tmp_path: Path
 ) -> None:
-    request = request_of(**section)
+    ends_with_the_same_bits(request_of(**section), tmp_path)
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("loss", GUIDED.values(), ids=GUIDED)
+def test_with_a_guide_it_ends_with_the_same_bits(loss: Loss, request_of: MakeRequest, tmp_path: Path) -> None:
+    guide = build_tiny_model(tmp_path / "guide", "bert", seed=11)
+    losses = {"nli": loss, "sts": CosineSimilarity()}
+    ends_with_the_same_bits(request_of(losses=losses, guide=guide, eval_steps=4, epochs=1), tmp_path)
+
+
+def ends_with_the_same_bits(request: TrainingRequest, tmp_path: Path) -> None:
+    """Cut twice and taken up again, it leaves what it leaves when nothing happens."""
     whole = train_in_child(request, TrainingFolder(tmp_path / "whole"))
     folder = TrainingFolder(tmp_path / "cut")
     for batches in (7, 10):
