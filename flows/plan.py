@@ -12,6 +12,7 @@ from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.models.preflight import require_loadable, sample_texts
 from stsflow.tasks.plan.exposure import plan_exposure
 from stsflow.tasks.plan.findings import merge_findings
+from stsflow.tasks.plan.forgetting import guard_findings
 from stsflow.tasks.plan.probe import probe_forecast
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.findings import Finding
@@ -60,5 +61,5 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     if probe and recipe.plan.probe_steps:
         logger.info("probing: %d steps of the real trainer", recipe.plan.probe_steps)
         forecast, found = probe_forecast(recipe, request, tokens, plan, workspace)
-    findings = merge_findings(plan.findings, checked, data.findings, tokens.findings, found)
+    findings = merge_findings(plan.findings, checked, data.findings, tokens.findings, found, guard_findings(recipe))
     return plan.model_copy(update={"findings": findings, "forecast": forecast})

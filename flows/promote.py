@@ -104,7 +104,8 @@ def _decide(
         headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite, overlaps=data.overlaps,
     )  # fmt: skip
     how = "registered" if made_here else "the weights were registered before"
-    return decide_and_promote(store, name, version, recipe.release.rules, candidacy, how)
+    guards = list(recipe.guards.values())
+    return decide_and_promote(store, name, version, recipe.release.rules, guards, candidacy, how)
 
 
 @flow(name="promote", flow_run_name="promote-{name}")

@@ -10,13 +10,14 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from stsflow.tasks.evaluation.guard import guard_outcomes
 from stsflow.tasks.evaluation.side_by_side import side_by_side
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
-from stsflow.tasks.records.release import Release
+from stsflow.tasks.records.release import Release, RuleOutcome
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.suites import Suite
@@ -44,6 +45,8 @@ class RunSummary(Record):
     """Suite whose score is the headline."""
     gain: dict[str, float | None]
     """Of the headline: base, tuned, difference, low, high."""
+    guard: dict[str, RuleOutcome] = {}
+    """By guard suite: whether the tuned model kept it, and why."""
     reused: bool
     """The training had finished before; nothing was trained in this run."""
     attempt: int
@@ -77,8 +80,8 @@ def summarise(
             "base": head.before, "tuned": head.after, "difference": head.paired.difference if head.paired else None,
             "low": head.interval.low if head.interval else None, "high": head.interval.high if head.interval else None,
         },
-        reused=trained.reused, attempt=run.attempt, promoted=release.promoted, release=release.reason,
-        model_version=release.version,
+        guard=guard_outcomes(recipe, before, after, differences), reused=trained.reused, attempt=run.attempt,
+        promoted=release.promoted, release=release.reason, model_version=release.version,
     )  # fmt: skip
 
 
@@ -106,6 +109,9 @@ def print_summary(summary: RunSummary, console: Console) -> None:
         console.print(
             f"\n{summary.headline}: {gain['difference']:+.4f}, 95 % interval [{gain['low']:+.4f}, {gain['high']:+.4f}]"
         )
+    for suite, outcome in summary.guard.items():
+        kept = "kept" if outcome.holds else "lost"
+        console.print(f"guard {suite}: {kept}; {outcome.reason}", soft_wrap=True, highlight=False)
     if summary.reused:
         console.print("The same training had finished before: its model was reused (--fresh trains again).")
     console.print(f"{summary.release}\n")

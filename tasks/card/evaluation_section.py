@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from stsflow.tasks.card.evidence import Evidence
 from stsflow.tasks.card.facts import Fact, FactSource, Form, Sentence, sentence
+from stsflow.tasks.evaluation.guard import guard_outcomes
 from stsflow.tasks.evaluation.side_by_side import Beside, side_by_side
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.evaluation import Interval, SuiteScores
@@ -76,7 +77,7 @@ class SuiteBlock(Record):
     license: str
     language: tuple[str, ...]
     roles: tuple[str, ...]
-    """Among `chose the checkpoint` and `headline`."""
+    """Among `chose the checkpoint`, `headline` and `guard`."""
     primary: str
     higher_is_better: bool
     """Of the primary metric."""
@@ -101,6 +102,8 @@ class EvaluationSection(Record):
     """How and on which split the checkpoint was chosen."""
     intervals: Sentence
     """How intervals were made, or that there are none."""
+    guard: tuple[Sentence, ...]
+    """Of each guard suite, whether it was kept."""
 
 
 def evaluation_section(evidence: Evidence) -> EvaluationSection:
@@ -116,6 +119,7 @@ def evaluation_section(evidence: Evidence) -> EvaluationSection:
         headline=_headline(headline_block(evidence, blocks)),
         choice=_choice(evidence, blocks),
         intervals=_intervals(evidence),
+        guard=tuple(_guard(evidence, blocks)),
     )
 
 
@@ -130,6 +134,8 @@ def _suite_block(evidence: Evidence, rows: Sequence[Beside]) -> SuiteBlock:
     prepared = next((item for item in evidence.data.evaluation if item.name == tuned.suite), None)
     section, told = recipe.evaluation.suites.get(tuned.suite), Suite.of(tuned.kind)
     roles = {"chose the checkpoint": recipe.choosing_suite, "headline": recipe.headline_suite}
+    if tuned.suite in recipe.guards:
+        roles["guard"] = tuned.suite
     source = _source(evidence, "SuiteScores", tuned)
     return SuiteBlock(
         name=tuned.suite,
@@ -311,6 +317,21 @@ def _intervals(evidence: Evidence) -> Sentence:
         source.fact("evaluation.resamples", settings.resamples, "count"),
         " resamples of the rows; differences are paired: both models are measured on the same resampled rows.",
     )  # fmt: skip
+
+
+def _guard(evidence: Evidence, blocks: Sequence[SuiteBlock]) -> Iterator[Sentence]:
+    recipe, source = evidence.recipe, evidence.source("RunConfig.evaluation")
+    outcomes = guard_outcomes(recipe, evidence.base_scores, evidence.tuned_scores, evidence.differences)
+    for block in blocks:
+        if (outcome := outcomes.get(block.name)) is None:
+            continue
+        parts: list[Fact | str] = [f"{block.title} (split {block.split}) is ", "kept" if outcome.holds else "lost"]
+        if found := block.comparison:
+            parts += [f": {block.primary} ", found.change, " against the base model"]
+            if found.interval:
+                parts += [" (interval ", found.interval[0], " to ", found.interval[1], ")"]
+        margin = source.fact(f"guard.{block.name}.margin", recipe.evaluation.guard[block.name].margin, "score")
+        yield sentence(*parts, ", where a loss of at most ", margin, " is accepted.")
 
 
 def _source(evidence: Evidence, record: str, scores: SuiteScores, **other: object) -> FactSource:

@@ -1,8 +1,8 @@
 """What evaluation sets share with each other: what stands in the suite that chooses the checkpoint is not unseen.
 
 Found and counted in every sense of equality that training overlap is. A suite that stands for unseen texts (the
-headline, a test split, what a promotion rule compares on) and holds pairs of the choosing suite is refused, unless the
-recipe says why.
+headline, a test split, a guard, what a promotion rule compares on) and holds pairs of the choosing suite is refused,
+unless the recipe says why.
 """
 
 from __future__ import annotations
@@ -69,6 +69,5 @@ def _unseen(recipe: RunConfig) -> set[str]:
     """Suites whose score is given out as one on texts that chose nothing."""
     named = {recipe.headline_suite}
     named |= {name for name, suite in recipe.evaluation.suites.items() if suite.split == "test"}
-    for rule in recipe.release.rules:
-        named |= {name for name in (getattr(rule, "suite", None), *getattr(rule, "suites", ())) if name}
+    named |= {name for rule in recipe.release.rules for name in rule.suites_named} | recipe.guards.keys()
     return named - {recipe.choosing_suite or ""}

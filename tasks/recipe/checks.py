@@ -72,6 +72,9 @@ def check_parts_fit(recipe: RunConfig) -> None:
                 _check_names(f"{where}.metric", [rule.metric_named], suites[name].metrics, what)
     for where, model in models_of(recipe).items():
         _check_remote_code(where, model)
+    _check_names("evaluation.guard", recipe.evaluation.guard, suites, "suite")
+    for name in recipe.evaluation.guard:
+        _check_comparable(recipe, f"evaluation.guard.{name}", [name])
     _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
     check_arguments(recipe.training.arguments)
     texts = {name: recipe.roles_of(name).texts for name in recipe.data.train}

@@ -22,7 +22,7 @@ from stsflow.tasks.ground.names import (
 from stsflow.tasks.ground.schema import LARGEST_SEED, MOST_ROWS, Section, Slug
 from stsflow.tasks.losses import Loss
 from stsflow.tasks.models.sources import ModelSource
-from stsflow.tasks.rules import Rule
+from stsflow.tasks.rules import NotWorse, Rule
 from stsflow.tasks.shapes import Roles, Shape
 from stsflow.tasks.sources import Source
 from stsflow.tasks.suites import Suite
@@ -227,6 +227,14 @@ class TrainingConfig(Section):
     """Any other argument of SentenceTransformerTrainingArguments, checked by name and type before work begins."""
 
 
+class GuardedSuite(Section):
+    """How much of a guard suite the model may lose."""
+
+    margin: float = Field(default=0.01, gt=0, le=100)
+    """Largest loss against the base model that is accepted, in the suite's primary metric: the worse end of the paired
+    interval must not lie beyond it."""
+
+
 class EvaluationConfig(Section):
     """What base and tuned model are measured on."""
 
@@ -239,6 +247,9 @@ class EvaluationConfig(Section):
     """Metric of that suite, higher is better."""
     report_on: Slug | None = None
     """Suite whose score is the headline; default: the first whose split is `test`, else the last suite."""
+    guard: dict[Slug, GuardedSuite] = {}
+    """Guard against forgetting: suites that the model must not lose, such as one of the base model's home task or of
+    another language. No model is promoted that is worse on one of them than its base model by more than the margin."""
     explained_overlap: dict[Slug, Annotated[str, Field(min_length=10, max_length=1_000)]] = {}
     """By suite: why it may hold pairs of the suite that chooses the checkpoint. The card repeats it."""
     batch_size: int = Field(default=64, ge=1, le=MOST_ROWS_OF_A_BATCH)
@@ -345,6 +356,12 @@ class RunConfig(Section):
         if name in self.training.losses:
             return self.training.losses[name]
         return Loss.of(self.data.train[name].shape.default_loss).model_validate({})
+
+    @property
+    def guards(self) -> dict[str, Rule]:
+        """The rule by which each guard suite is judged."""
+        guard = self.evaluation.guard
+        return {name: NotWorse(suites=(name,), margin=how.margin, against="base") for name, how in guard.items()}
 
     @property
     def batch_sizes(self) -> dict[str, int]:

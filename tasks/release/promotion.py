@@ -30,8 +30,9 @@ SHORTEST_DIGEST = 12
 
 
 def promote_on_evidence(
-    registry: Registry, name: str, version: str, rules: Sequence[Rule], candidacy: Candidacy
-) -> Release:
+    registry: Registry, name: str, version: str, rules: Sequence[Rule], candidacy: Candidacy,
+    guards: Sequence[Rule] = (),
+) -> Release:  # fmt: skip
     """The decision on `version`, with the aliases moved as it says: candidate, and champion when it is a yes.
 
     Weights that a person turned down become neither.
@@ -39,7 +40,7 @@ def promote_on_evidence(
     verdict = _verdict(registry, name, version)
     if verdict is None:
         nominate(registry, name, version)
-    decision = decide(rules, candidacy.model_copy(update={"turned_down": verdict}))
+    decision = decide(rules, candidacy.model_copy(update={"turned_down": verdict}), guards)
     previous = crown(registry, name, version, decision.reason) if decision.promoted else None
     return decision.model_copy(update={"registered_as": name, "version": version, "previous": previous})
 

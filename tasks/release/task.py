@@ -28,13 +28,13 @@ def fetch_champion(store: Store, name: str) -> RegisteredModel | None:
 
 @task(name="decide on promotion", task_run_name="decide on {name} version {version}")
 def decide_and_promote(
-    store: Store, name: str, version: str, rules: Sequence[Rule], candidacy: Candidacy, how: str
+    store: Store, name: str, version: str, rules: Sequence[Rule], guards: Sequence[Rule], candidacy: Candidacy, how: str
 ) -> Release:
-    """The decision, with the alias moved when it is a yes, and a table of the rules in Prefect.
+    """The decision, with the alias moved when it is a yes, and a table of the rules and guards in Prefect.
 
     `how` says how the version came about: `registered`, or registered before by a run that made the same weights.
     """
-    decision = promote_on_evidence(store.registry, name, version, rules, candidacy)
+    decision = promote_on_evidence(store.registry, name, version, rules, candidacy, guards)
     if decision.outcomes:
         rows = [{"rule": o.rule, "holds": "yes" if o.holds else "no", "reason": o.reason} for o in decision.outcomes]
         publish_artifact(

@@ -1,4 +1,4 @@
-"""Not worse than the champion by more than a margin."""
+"""Not worse than the champion, or the base model, by more than a margin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NotWorse(Rule):
-    """On no listed suite is the candidate worse than the champion by more than the margin (non-inferiority)."""
+    """On no listed suite is the candidate worse than another model by more than the margin (non-inferiority)."""
 
     kind: Literal["not_worse"] = "not_worse"
     compares: ClassVar[bool] = True
@@ -24,6 +24,8 @@ class NotWorse(Rule):
     """Metric to compare; default: the headline metric of the suite, such as `spearman_cosine` or `ndcg_at_10`."""
     margin: float = Field(default=0.01, gt=0, le=100)
     """Largest loss that is accepted: the lower end of the interval must lie above minus this."""
+    against: Literal["champion", "base"] = "champion"
+    """The model that it must not be worse than. It holds where there is no champion yet."""
 
     @property
     def suites_named(self) -> tuple[str, ...]:
@@ -36,13 +38,15 @@ class NotWorse(Rule):
         return self.metric
 
     def outcome(self, candidacy: Candidacy) -> RuleOutcome:
-        """Holds without a champion, or when on each suite the interval lies above minus the margin."""
-        if candidacy.champion is None:
-            return self.says(True, "there is no champion yet")
-        parts = [
-            self.better(candidacy, candidacy.champion, "the champion", suite, self.metric, -self.margin)
-            for suite in self.suites
-        ]
+        """Holds without a champion to compare with, or when on each suite the interval lies above minus the margin."""
+        if self.against == "base":
+            other, called = candidacy.base, "the base model"
+        else:
+            other, called = candidacy.champion, "the champion"
+        if other is None:
+            known = self.against == "base"
+            return self.says(not known, "the base model was not evaluated" if known else "there is no champion yet")
+        parts = [self.better(candidacy, other, called, suite, self.metric, -self.margin) for suite in self.suites]
         numbers = {
             f"{suite}/{name}": value
             for suite, part in zip(self.suites, parts, strict=True)

@@ -9,7 +9,7 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
-from stsflow.tasks.records.release import Release
+from stsflow.tasks.records.release import Release, RuleOutcome
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.tracking.journal import DatasetInput, Entry, Metrics, Params, Tags, flat_params, metrics_now
@@ -125,6 +125,12 @@ def scores(reports: Iterable[EvaluationReport], differences: Iterable[Difference
             values[f"{stem}_low"] = difference.interval.low
             values[f"{stem}_high"] = difference.interval.high
     return [metrics_now(values)]
+
+
+def guard(outcomes: Mapping[str, RuleOutcome]) -> list[Entry]:
+    """Whether each guard suite was kept, and why."""
+    said = {name: f"{'kept' if one.holds else 'lost'}: {one.reason}" for name, one in outcomes.items()}
+    return [Tags(values={f"stsflow.guard.{name}": text for name, text in said.items()})] if said else []
 
 
 def release(result: Release) -> list[Entry]:

@@ -13,6 +13,7 @@ from prefect.artifacts import create_link_artifact
 from prefect.cache_policies import NO_CACHE  # a relay has no cache key
 from prefect.utilities.urls import url_for
 
+from stsflow.tasks.evaluation.guard import guard_outcomes
 from stsflow.tasks.ground.environment import code_revision, hardware, versions
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
@@ -123,7 +124,8 @@ def record_results(
     trained.write(folder.result)
     Differences(items=differences).write(folder.differences)
     journal = relay.journal
-    for entry in [*entries.training_result(trained), *entries.scores(reports, differences)]:
+    kept = entries.guard(guard_outcomes(recipe, reports[0], reports[1], differences))
+    for entry in [*entries.training_result(trained), *entries.scores(reports, differences), *kept]:
         journal.append_once(entry)
     if trained.reused:
         journal.append_once(Tags(values={"stsflow.reused_from": trained.fingerprint}))

@@ -131,6 +131,8 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
             "evaluation={choose_on: board, suites: {board: {kind: mteb, task: KorSTS}}}",
             ["evaluation.choose_on", "is of kind 'mteb'", "only a suite of kind 'sts' can choose"],
         ),
+        ("evaluation.guard={sts-tset: {}}", ["evaluation.guard", "no suite 'sts-tset'", "did you mean 'sts-test'?"]),
+        ("evaluation.guard={sts-test: {margin: 0}}", ["evaluation.guard.sts-test.margin: found 0", "greater than 0"]),
         ("training.arguments.dataloader_num_workers=100000", ["dataloader_num_workers: found 100000; at most 64"]),
         (
             "release.rules=[{kind: beats_base, metric: ndcg_at_10}]",
@@ -206,6 +208,9 @@ def test_a_comparison_that_can_never_hold_is_refused(recipe: Path, evaluation: s
     for rule in ("{kind: beats_base}", "{kind: beats_champion}"):
         assert f"release.rules[0]: {words}" in refusal(recipe, evaluation, f"release.rules=[{rule}]")
     RunConfig.from_recipe(recipe, (evaluation, "release.rules=[{kind: minimum_score, score: 0.5}]"))
+    suite = "board" if "board" in evaluation else "sts-test"
+    guard = f"evaluation.guard={{{suite}: {{}}}}"
+    assert f"evaluation.guard.{suite}: {words}" in refusal(recipe, evaluation, guard)
 
 
 def test_a_missing_section_is_named(tmp_path: Path) -> None:

@@ -118,6 +118,22 @@ def test_not_worse_accepts_a_small_loss_and_names_the_suite_that_loses_more() ->
     assert both.numbers["forum/low"] == -0.03
 
 
+def test_not_worse_than_the_base_model_looks_at_the_base_even_where_there_is_a_champion() -> None:
+    found = evidence(
+        champion=report("champion"),
+        differences=(difference("base", -0.03, 0.0), difference("champion", 0.1, 0.2)),
+    )
+    outcome = NotWorse(suites=("test",), margin=0.01, against="base").outcome(found)
+    assert not outcome.holds
+    assert outcome.reason == (
+        "spearman_cosine on test against the base model: -0.0150, 95% interval -0.0300 to +0.0000, which does not lie "
+        "above -0.0100"
+    )
+    assert NotWorse(suites=("test",), margin=0.04, against="base").outcome(found).holds
+    without = NotWorse(suites=("test",), against="base").outcome(evidence(base=None))
+    assert (without.holds, without.reason) == (False, "the base model was not evaluated")
+
+
 @pytest.mark.parametrize(("bar", "holds"), [(0.8, True), (0.81, False)])
 def test_minimum_score(bar: float, holds: bool) -> None:
     outcome = MinimumScore(score=bar).outcome(evidence())
@@ -211,6 +227,27 @@ def test_all_rules_must_hold() -> None:
 def test_nothing_is_promoted_without_rules() -> None:
     decision = decide((), evidence())
     assert (decision.promoted, decision.reason) == (False, "not promoted: the recipe has no promotion rules")
+
+
+def test_a_guard_that_is_lost_stops_what_every_rule_lets_through() -> None:
+    suites = ("test", "english")
+    found = evidence(
+        candidate=report("tuned", suites=suites), base=report("base", 0.7, suites=suites),
+        differences=(difference("base", 0.01, 0.05), difference("base", -0.2, -0.1, "english")),
+    )  # fmt: skip
+    guard = NotWorse(suites=("english",), against="base")
+    assert decide((BeatsBase(),), found).promoted
+    decision = decide((BeatsBase(),), found, (guard,))
+    assert [(outcome.rule, outcome.holds) for outcome in decision.outcomes] == [("beats_base", True), ("guard", False)]
+    assert decision.reason.startswith("not promoted: guard: spearman_cosine on english against the base model: -0.1500")
+    assert decide((BeatsBase(),), found, (NotWorse(suites=("english",), margin=0.3, against="base"),)).promoted
+
+
+def test_a_guard_alone_promotes_nothing_and_is_still_told() -> None:
+    found = evidence(differences=(difference("base", 0.01, 0.05),))
+    decision = decide((), found, (NotWorse(suites=("test",), against="base"),))
+    assert (decision.promoted, decision.reason) == (False, "not promoted: the recipe has no promotion rules")
+    assert [outcome.holds for outcome in decision.outcomes] == [True]
 
 
 def test_champion_never_replaces_itself() -> None:
