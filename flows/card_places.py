@@ -141,7 +141,7 @@ class Places:
             if "expect_rows" in section:
                 section["expect_rows"] = None
             if source := section.get("source"):
-                source |= {lock: {} for lock in Source.of(source["kind"]).locks}
+                section["source"] = Source.of(source["kind"]).model_validate(source).unlocked().model_dump(mode="json")
         if self.data is not None:
             values["data"]["root"] = str(self.data.resolve())
         return RunConfig.model_validate(values), own

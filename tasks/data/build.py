@@ -94,8 +94,7 @@ def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
     """Of bytes, sections, code and libraries; not of the names that the bytes go by, except for their endings."""
     sets = []
     for one in wanted:
-        named = one.section.source.places | one.section.source.locks
-        section = one.section.model_dump(mode="json", exclude={"source": set(named)})
+        section = one.section.model_dump(mode="json", exclude={"source"}) | {"source": one.section.source.how_read()}
         files = [[format_of(path_in(file.uri)), file.sha256] for file in one.source.files]
         sets.append([one.name, one.role, section, one.source.revision, files])
     return fingerprint(

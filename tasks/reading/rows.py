@@ -112,14 +112,31 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def missing_column(shown: str, name: str, found: Sequence[str]) -> DataError:
+class MissingColumn(DataError):
+    """A file does not have the column `name`."""
+
+    name: str
+
+    def with_remedy(self, remedy: str) -> MissingColumn:
+        """The same, with another sentence on what says which columns are read."""
+        other = MissingColumn(self.message.removesuffix(COLUMNS_ARE_NAMED) + remedy + ".")
+        other.name = self.name
+        return other
+
+
+COLUMNS_ARE_NAMED = "The shape in the recipe says which columns to read."
+
+
+def missing_column(shown: str, name: str, found: Sequence[str]) -> MissingColumn:
     """The error for a column that a file does not have."""
     near = difflib.get_close_matches(name, [one for one in found[:1000] if len(one) < 200], n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return DataError(
+    error = MissingColumn(
         f"{shown}: there is no column {name!r}{hint}; found: {', '.join(map(cut, found[:20])) or 'none'}"
-        f"{', …' if len(found) > 20 else ''}. The shape in the recipe says which columns to read."
+        f"{', …' if len(found) > 20 else ''}. {COLUMNS_ARE_NAMED}"
     )
+    error.name = name
+    return error
 
 
 def and_more(count: int, what: str = "row") -> str:

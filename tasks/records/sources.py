@@ -17,6 +17,8 @@ class FileRef(Record):
     bytes: int
     sha256: str
     git_blob: str
+    part: str = ""
+    """What it holds, where a source has files of several kinds, such as `corpus`."""
 
 
 class SourceRef(Record):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydantic import JsonValue
+
 from stsflow.tasks.ground.family import Kind
 
 if TYPE_CHECKING:
@@ -58,6 +60,14 @@ class Source(Kind):
     def below_root(self) -> tuple[str, ...]:
         """Paths that start from `data.root`."""
         return ()
+
+    def how_read(self) -> dict[str, JsonValue]:
+        """All that says how bytes become rows: the section without what says where they lie and what they must be."""
+        return self.model_dump(mode="json", exclude=set(self.places | self.locks))
+
+    def unlocked(self) -> Self:
+        """The same source, which takes any bytes."""
+        return self.model_copy(update={lock: {} for lock in self.locks})
 
     def locked(self, fetched: SourceRef) -> Self:
         """The same source, which takes no other bytes than those that were fetched."""
