@@ -117,7 +117,7 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
         ("training.epochs=many", ["training.epochs: found 'many'", "valid number"]),
         ("training.precision=bf15", ["training.precision: found 'bf15'", "float32, bf16, fp16", "did you mean"]),
         ("data.train.nli.source.quotin=none", ["data.train.nli.source.quotin: unknown key", "did you mean 'quoting'?"]),
-        ("data.train.nli.source.kind=file", ["data.train.nli.source.kind: found 'file'", "files, hub, beir, synthetic"]),
+        ("data.train.nli.source.kind=file", ["data.train.nli.source.kind: found 'file'", "files, hub, beir"]),
         ("data.train.nli.shape.kind=nli", ["data.train.nli.shape.kind: found 'nli'", "nli_triplets"]),
         ("training.losses.nli={scale: 3}", ["training.losses.nli.kind: found 'nothing'", "cosent"]),
         ("training.losses.nli={kind: cosent}", ["training.losses.nli", "cannot learn from 'nli_triplets'"]),
