@@ -16,6 +16,7 @@ from pathlib import Path
 from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.ground.strict_json import read_json_object
 from stsflow.tasks.models.folder import ModelFolder, objects_within, weights_of_modules
+from stsflow.tasks.models.kinds import EMBEDDINGS
 
 PACKAGES = r"sentence_transformers\.(models|sentence_transformer\.modules|base\.modules)"
 MODULES = "Transformer|Pooling|Dense|Normalize|LayerNorm|Dropout|WeightedLayerPooling|CNN|LSTM|WordWeights"
@@ -60,15 +61,16 @@ TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added
 OTHER_INPUT = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 
 
-def admit(root: Path, *, remote_code: bool = False) -> ModelFolder:
-    """The folder, read and found to be a model that may be loaded.
+def admit(root: Path, *, remote_code: bool = False, gives: frozenset[str] = EMBEDDINGS) -> ModelFolder:
+    """The folder, read and found to be a model that may be loaded, of a kind that gives one of `gives`.
 
     `remote_code` says that a recipe allows the folder's own code; it never comes from a file of the folder or from a
     record. Raises ModelError with one sentence: not a model, another kind of model, damaged, incomplete, a path that
     leaves the folder, a pickle, or code.
     """
     check_contained(root)
-    folder = ModelFolder.open(root)
+    folder = ModelFolder.open(root, gives)
+    folder.kind.check(root, folder.config)
     folder.weights()
     folder.parameters()
     folder.check_layers()
@@ -146,11 +148,9 @@ def _refuse_code(folder: ModelFolder) -> None:
                 "foreign code, which only a recipe with model.trust_remote_code and a pinned commit allows."
             )
         activation = folder.settings_of(module).get("activation_function")
-        if activation is not None and not (isinstance(activation, str) and ACTIVATION.fullmatch(activation)):
-            raise ModelError(
-                f"{folder.root / module['path'] / 'config.json'}: the activation function {_shown(activation)} is "
-                "none of torch.nn's."
-            )
+        _check_activation(folder.root / module["path"] / "config.json", activation)
+    for activation in folder.kind.functions_named(folder.config, folder.library_config()):
+        _check_activation(folder.root, activation)
     _refuse_arguments(folder)
     for file in ("tokenizer_config.json", "config.json"):
         path = folder.encoder / file
@@ -187,6 +187,11 @@ def _refuse_arguments(folder: ModelFolder) -> None:
         not isinstance(reading, dict) or reading.get("method") != "forward" for reading in modalities.values()
     ):
         raise ModelError(f"{path}: modality_config may name no other method of the model than `forward`.")
+
+
+def _check_activation(path: Path, name: object) -> None:
+    if name is not None and not (isinstance(name, str) and ACTIVATION.fullmatch(name)):
+        raise ModelError(f"{path}: the activation function {_shown(name)} is none of torch.nn's.")
 
 
 def _check_attention(path: Path, name: object) -> None:

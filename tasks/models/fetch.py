@@ -10,6 +10,7 @@ from stsflow.tasks.ground.fingerprint import sha256_of_model
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.admission import admit
 from stsflow.tasks.models.folder import WEIGHTS, ModelFolder
+from stsflow.tasks.models.kinds import EMBEDDINGS
 from stsflow.tasks.recipe.sections import ModelConfig
 from stsflow.tasks.records.models import BaseModelRef
 
@@ -19,8 +20,11 @@ logger = logging.getLogger(__name__)
 WITHOUT_REMOTE_CODE = {"Alibaba-NLP/gte-multilingual-base": "alibaba-nlp-community/gte-multilingual-base"}
 
 
-def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder: Path | None = None) -> BaseModelRef:
-    """The base model that `model` names, on the local disk and verified.
+def fetch_base_model(
+    model: ModelConfig, workspace: Workspace, *, recipe_folder: Path | None = None,
+    gives: frozenset[str] = EMBEDDINGS,
+) -> BaseModelRef:  # fmt: skip
+    """The model that `model` names, on the local disk and verified; of a kind that gives one of `gives`.
 
     A hub model comes through the hub's own cache, at its pinned commit; a relative directory starts from
     `recipe_folder` (default: the working directory); a package is located without importing it. Raises ModelError when
@@ -32,7 +36,7 @@ def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder:
     name, path, revision = model.source.locate(recipe_folder or Path(), with_code=model.trust_remote_code)
     if (moving := model.source.moving_name) and revision != moving:
         logger.warning("base model %s: %r is a branch or tag, which moves; now it is commit %s", name, moving, revision)
-    folder = admit(path, remote_code=model.trust_remote_code)
+    folder = admit(path, remote_code=model.trust_remote_code, gives=gives)
     if not model.trust_remote_code and folder.carries_code and not folder.is_native:
         raise ModelError(
             f"{name} needs code of its own (architecture {folder.architecture!r}), and model.trust_remote_code is "
@@ -46,11 +50,12 @@ def fetch_base_model(model: ModelConfig, workspace: Workspace, *, recipe_folder:
             f"{model.weights_sha256}: these are other weights."
         )
     digest = sha256_of_model(path)
+    dimension = folder.dimension(model.pooling) if folder.kind.gives in EMBEDDINGS else 0
     reference = BaseModelRef(
         name=name, kind=model.source.kind, model_kind=folder.kind.kind, path=path, revision=revision or digest,
         digest=digest,
         weights_sha256=weights_sha256, architecture=folder.architecture, parameters=parameters,
-        dimension=folder.dimension(model.pooling), position_limit=folder.position_limit,
+        dimension=dimension, position_limit=folder.position_limit,
         max_seq_length=_max_seq_length(model, folder, name), pooling=model.pooling,
         trust_remote_code=model.trust_remote_code, language=model.language, license=model.license,
     )  # fmt: skip

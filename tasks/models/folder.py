@@ -15,7 +15,7 @@ from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.ground.strict_json import read_json_list, read_json_object
 from stsflow.tasks.models import length
-from stsflow.tasks.models.kinds import ModelKind, kind_told_by, sign_of_encoder, sign_of_modules
+from stsflow.tasks.models.kinds import EMBEDDINGS, ModelKind, kind_told_by, sign_of_encoder, sign_of_modules
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -66,9 +66,9 @@ class ModelFolder:
     """What kind of model it is."""
 
     @classmethod
-    def open(cls, root: Path) -> ModelFolder:
+    def open(cls, root: Path, gives: frozenset[str] = EMBEDDINGS) -> ModelFolder:
         """Read config.json and modules.json under `root`; raises ModelError when it is not a model, or of a kind that
-        cannot be used here. Whether it may be loaded is for `stsflow.tasks.models.admission` to say.
+        does not give what is asked for. Whether it may be loaded is for `stsflow.tasks.models.admission` to say.
         """
         if not root.is_dir():
             found = "is a file" if root.exists() else "does not exist"
@@ -76,7 +76,7 @@ class ModelFolder:
         modules = _read_modules(root / MODULES)
         library = root / LIBRARY_CONFIG
         sign = sign_of_modules(modules, _read_library_config(library) if library.is_file() else {})
-        kind = kind_told_by(root, sign)
+        kind = kind_told_by(root, sign, gives)
         encoder = root / modules[0]["path"] if modules else root
         if not (encoder / "config.json").is_file():
             raise ModelError(f"{encoder} has no config.json: it is not a sentence-transformers or transformers model.")
@@ -84,7 +84,7 @@ class ModelFolder:
         folder = cls(root, encoder, config, modules, kind)
         if sign is None:
             task = folder.transformer_settings()[1].get("transformer_task")
-            kind = kind_told_by(root, sign_of_encoder(config, task, plain=not modules))
+            kind = kind_told_by(root, sign_of_encoder(config, task, plain=not modules), gives)
             folder = replace(folder, kind=kind)
         for module in modules[1:]:
             folder.settings_of(module)
@@ -133,7 +133,7 @@ class ModelFolder:
                 size *= max(1, _pooling_modes(settings))
             elif kind == "Dense":
                 size = int(settings.get("out_features", size))
-        cut = self._library_config().get("truncate_dim")
+        cut = self.library_config().get("truncate_dim")
         return min(size, cut) if isinstance(cut, int) and cut > 0 else size
 
     def weights(self) -> tuple[Path, ...]:
@@ -205,7 +205,8 @@ class ModelFolder:
             raise ModelError(f"{path}: pooling_mode must be a name or a list of names, not {str(mode)[:60]!r}.")
         return settings
 
-    def _library_config(self) -> Mapping[str, Any]:
+    def library_config(self) -> Mapping[str, Any]:
+        """config_sentence_transformers.json; empty without modules."""
         path = self.root / LIBRARY_CONFIG
         return _read_library_config(path) if self.modules and path.is_file() else {}
 

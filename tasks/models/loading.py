@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -15,6 +15,7 @@ from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.ground.no_room import is_out_of_memory
 from stsflow.tasks.models.admission import admit
 from stsflow.tasks.models.folder import ModelFolder
+from stsflow.tasks.models.kinds import EMBEDDINGS, ModelKind
 from stsflow.tasks.models.length import NO_LENGTH
 from stsflow.tasks.models.loading_report import Loaded, check_loaded, check_reports, loading_reports
 from stsflow.tasks.records.models import BaseModelRef
@@ -70,9 +71,9 @@ def replace_pooling(path: Path, model: Encoder, mode: PoolingMode) -> str:
 
 
 @contextmanager
-def every_tensor_from(path: Path, *, remote_code: bool) -> Iterator[None]:
+def every_tensor_from(path: Path, *, remote_code: bool, gives: frozenset[str] = EMBEDDINGS) -> Iterator[None]:
     """A block in which a library loads the folder by itself; raises ModelError as `load_encoder` does."""
-    admit(path, remote_code=remote_code)
+    admit(path, remote_code=remote_code, gives=gives)
     with loading_reports() as reports:
         yield
     if not reports:
@@ -80,9 +81,22 @@ def every_tensor_from(path: Path, *, remote_code: bool) -> Iterator[None]:
     check_reports(path, reports)
 
 
-def _loaded(path: Path, device: str, *, remote_code: bool) -> Encoder:
+def load_helper(ref: BaseModelRef, *, device: str) -> Any:
+    """A model that helps to train, of whatever kind it is, in float32 on `device`, not to be trained.
+
+    Raises ModelError as `load_encoder` does.
+    """
+    kind = ModelKind.named(ref.model_kind)
+    if kind.gives in EMBEDDINGS:
+        return load_encoder(ref, device=device, pooling=ref.pooling).eval()
+    model: Any = _loaded(ref.path, device, remote_code=ref.trust_remote_code, gives=frozenset({kind.gives}))
+    model.max_seq_length = ref.max_seq_length
+    return model.eval()
+
+
+def _loaded(path: Path, device: str, *, remote_code: bool, gives: frozenset[str] = EMBEDDINGS) -> Encoder:
     """The whole model of the folder, which may be loaded, every tensor of it from its files."""
-    folder = admit(path, remote_code=remote_code)
+    folder = admit(path, remote_code=remote_code, gives=gives)
     reports: list[Loaded] = []
     try:
         with loading_reports() as reports:

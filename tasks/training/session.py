@@ -23,7 +23,7 @@ from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.models.dropout import masks_drawn, quicken_dropout
 from stsflow.tasks.models.hardware import choose_device, choose_precision
 from stsflow.tasks.models.kinds import ModelKind
-from stsflow.tasks.models.loading import load_encoder
+from stsflow.tasks.models.loading import load_encoder, load_helper
 from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.models.padding_free import counters, is_padding_free
 from stsflow.tasks.sets.rows import training_rows
@@ -176,7 +176,7 @@ def frozen_guide(spec: WorkerSpec, model: Encoder) -> Encoder | None:
     if (ref := spec.request.guide) is None:
         return None
     device, config = model.device.type, spec.request.training
-    guide = load_encoder(ref, device=device, pooling=ref.pooling).eval().requires_grad_(False)
+    guide = load_helper(ref, device=device).requires_grad_(False)
     asked: Literal["auto", "off"] = "auto" if is_padding_free(model) else "off"
     ModelKind.named(ref.model_kind).flatten(guide, asked, device, choose_precision(config.precision, device).chosen)
     return guide

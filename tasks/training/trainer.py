@@ -230,7 +230,8 @@ class ExactTrainer(BaseTrainer):  # type: ignore[misc]  # the library has no typ
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:
         # A checkpoint may come with a workspace from elsewhere: it is data, as every model folder is.
-        with every_tensor_from(Path(checkpoint_path), remote_code=self.model.trust_remote_code):
+        gives, code = frozenset({self.kind.gives}), self.model.trust_remote_code
+        with every_tensor_from(Path(checkpoint_path), remote_code=code, gives=gives):
             super()._load_from_checkpoint(checkpoint_path)
 
     def mean_loss(self) -> float:

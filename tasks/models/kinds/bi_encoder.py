@@ -10,6 +10,8 @@ from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.models.kinds.family import Described, ModelKind
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from stsflow.tasks.models.hardware import Precision
@@ -34,6 +36,23 @@ class BiEncoder(ModelKind):
             # Half-precision checkpoints would otherwise be trained in half precision, optimiser state included.
             model_kwargs={"dtype": torch.float32},
         )  # fmt: skip
+
+    def embed(self, model: Encoder, texts: Sequence[str], *, batch_size: int) -> NDArray[np.float32]:
+        from stsflow.tasks.models.encode import encode_distinct
+
+        return encode_distinct(model, texts, batch_size=batch_size)
+
+    def score(
+        self, model: Encoder, firsts: Sequence[str], seconds: Sequence[str], *, batch_size: int
+    ) -> NDArray[np.float32]:
+        import numpy as np
+
+        distinct = list(dict.fromkeys((*firsts, *seconds)))
+        place = {text: row for row, text in enumerate(distinct)}
+        embeddings = self.embed(model, distinct, batch_size=batch_size)
+        sides = ([place[text] for text in side] for side in (firsts, seconds))
+        found = model.similarity_pairwise(*(embeddings[rows] for rows in sides))
+        return np.asarray(found, np.float32)
 
     def save(self, model: Encoder, folder: Path) -> None:
         model.save_pretrained(str(folder), create_model_card=False)

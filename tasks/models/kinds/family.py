@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.ground.speed_lever import LeverState
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Described(NamedTuple):
@@ -35,6 +39,24 @@ class ModelKind(Kind):
 
     def load(self, path: Path, *, device: str, remote_code: bool) -> Any:
         """The model in the folder, weights in float32, from the disk alone. What it loads has been admitted."""
+        raise NotImplementedError
+
+    def check(self, path: Path, config: Mapping[str, Any]) -> None:
+        """Raise ModelError where the config.json of the folder `path` says what this kind cannot use."""
+
+    def functions_named(self, config: Mapping[str, Any], library: Mapping[str, Any]) -> tuple[object, ...]:
+        """Functions that config.json and config_sentence_transformers.json name and that loading would import."""
+        del config, library
+        return ()
+
+    def embed(self, model: Any, texts: Sequence[str], *, batch_size: int) -> NDArray[np.float32]:
+        """Embeddings of the texts, (texts, dimension); for kinds that give them."""
+        raise NotImplementedError
+
+    def score(
+        self, model: Any, firsts: Sequence[str], seconds: Sequence[str], *, batch_size: int
+    ) -> NDArray[np.float32]:
+        """How much the texts of each pair belong together, (pairs,), by the model's own measure."""
         raise NotImplementedError
 
     def save(self, model: Any, folder: Path) -> None:

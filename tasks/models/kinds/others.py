@@ -14,6 +14,8 @@ from stsflow.tasks.ground.errors import ModelError
 from stsflow.tasks.models.kinds.bi_encoder import BiEncoder
 from stsflow.tasks.models.kinds.family import ModelKind
 
+EMBEDDINGS = frozenset({BiEncoder.gives})
+"""What a model must give to be trained and measured here."""
 OF_THE_LIBRARY = {
     "SparseEncoder": "a sparse encoder",
     "CrossEncoder": "a cross-encoder, which scores pairs and has no embeddings",
@@ -76,16 +78,17 @@ def sign_of_encoder(config: Mapping[str, Any], task: object, *, plain: bool) -> 
     return None
 
 
-def kind_told_by(root: Path, sign: Sign | None) -> ModelKind:
-    """The kind of the model in `root`; raises ModelError for one that nothing is done with here."""
+def kind_told_by(root: Path, sign: Sign | None, gives: frozenset[str] = EMBEDDINGS) -> ModelKind:
+    """The kind of the model in `root`; raises ModelError for one that gives none of what is asked for."""
     if sign is None:
         return BiEncoder()
     for member in ModelKind.members():
-        if sign.name in member.told_by:
+        if sign.name in member.told_by and member.gives in gives:
             return member.model_validate({})
+    helps = any(sign.name in member.told_by for member in ModelKind.members())
     raise ModelError(
         f"{root} is {sign.words}. Only dense text encoders can be trained and measured here: a transformer with "
-        "pooling."
+        f"pooling.{' It can be a teacher.' if helps else ''}"
     )
 
 
