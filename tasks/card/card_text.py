@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from stsflow.tasks.card.evidence import CardFacts, PlacedFact
 from stsflow.tasks.ground.fingerprint import sha256_of_file
-from stsflow.tasks.ground.schema import Record
 
 Places = Mapping[str, Sequence[tuple[int, int, str]]]
 """Where each fact stands: line from 1, column from 0, text there."""
 
 
-class Problem(Record):
+@dataclass(frozen=True)
+class Problem:
     """Something that does not hold."""
 
     place: str
@@ -29,14 +30,14 @@ def check_text(card: Path, written: str, places: Places, *, words_only: bool = F
     With `words_only`, lines that differ in a fact are left to whoever compares facts.
     """
     if not card.is_file():
-        return [Problem(place=card.name, message="The card is missing.")]
+        return [Problem(card.name, "The card is missing.")]
     content = card.read_bytes()
     if content == written.encode("utf-8"):
         return []
     found = content.decode("utf-8", errors="replace").replace("\r\n", "\n").split("\n")
     lines = written.split("\n")
     if len(found) > 10 * len(lines):  # comparing takes the product of both
-        return [Problem(place=card.name, message=f"It has {len(found):,} lines; the records make {len(lines):,}.")]
+        return [Problem(card.name, f"It has {len(found):,} lines; the records make {len(lines):,}.")]
     problems = []
     for kind, start, end, first, last in difflib.SequenceMatcher(None, lines, found, autojunk=False).get_opcodes():
         if kind == "equal":
@@ -46,14 +47,11 @@ def check_text(card: Path, written: str, places: Places, *, words_only: bool = F
             wrong = _facts_gone(start + step + 1, found[first + step], places)
             if not (wrong and words_only):
                 message = _changed(wrong, lines[start + step], found[first + step])
-                problems.append(_problem(first + step + 1, message))
-        problems += [
-            _problem(number + 1, f"A line is gone: {_quoted(lines[number])}") for number in range(start + both, end)
-        ]
-        problems += [
-            _problem(number + 1, f"A line was added: {_quoted(found[number])}") for number in range(first + both, last)
-        ]
-    return problems or [Problem(place=card.name, message="Its bytes are not those that were written (line ends?).")]
+                problems.append(_in_line(first + step + 1, message))
+        gone, added = range(start + both, end), range(first + both, last)
+        problems += [_in_line(number + 1, f"A line is gone: {_quoted(lines[number])}") for number in gone]
+        problems += [_in_line(number + 1, f"A line was added: {_quoted(found[number])}") for number in added]
+    return problems or [Problem(card.name, "Its bytes are not those that were written (line ends?).")]
 
 
 def check_facts(shipped: Sequence[PlacedFact], made: Sequence[PlacedFact]) -> list[Problem]:
@@ -61,7 +59,7 @@ def check_facts(shipped: Sequence[PlacedFact], made: Sequence[PlacedFact]) -> li
     problems = []
     stated, expected = ({item.fact.id: item for item in items} for items in (shipped, made))
     if len(stated) < len(shipped):
-        problems.append(Problem(place="facts.json", message="One name stands for two facts."))
+        problems.append(Problem("facts.json", "One name stands for two facts."))
     for name, item in expected.items():
         found = stated.get(name)
         if found is None:
@@ -90,10 +88,8 @@ def check_figures(folder: Path, facts: CardFacts, shown: set[str]) -> list[Probl
         elif sha256_of_file(folder / name) != digest:
             problems.append(_figure(name, "The figure is not the one that was written."))
     if folder.is_dir():
-        extra = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - set(
-            facts.figures
-        )
-        problems += [_figure(name, "The file is no figure of the card.") for name in sorted(extra)]
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        problems += [_figure(name, "The file is no figure of the card.") for name in sorted(there - set(facts.figures))]
     return problems
 
 
@@ -122,16 +118,16 @@ def _stands(place: tuple[int, int, str], line: str) -> bool:
     return line.startswith(text, column) and not following.isalnum()
 
 
-def _problem(line: int, message: str) -> Problem:
-    return Problem(place=f"README.md, line {line}", message=message)
+def _in_line(number: int, message: str) -> Problem:
+    return Problem(f"README.md, line {number}", message)
 
 
 def _fact(name: str, message: str) -> Problem:
-    return Problem(place=f"facts.json, {name}", message=message)
+    return Problem(f"facts.json, {name}", message)
 
 
 def _figure(name: str, message: str) -> Problem:
-    return Problem(place=f"figures/{name}", message=message)
+    return Problem(f"figures/{name}", message)
 
 
 def _quoted(line: str) -> str:

@@ -109,7 +109,7 @@ def portable(evidence: Evidence) -> Evidence:
             text = text.replace(f"{folder}/", "")
         return text
 
-    data, trained = evidence.data, evidence.trained
+    data, plan = evidence.data, evidence.plan
     return evidence.model_copy(
         update={
             "recipe": portable_recipe(evidence.recipe),
@@ -123,9 +123,8 @@ def portable(evidence: Evidence) -> Evidence:
             ),
             "base": _portable_model(evidence.base),
             "tokens": evidence.tokens.model_copy(update={"findings": _said(evidence.tokens.findings, plain)}),
-            "plan": evidence.plan
-            and evidence.plan.model_copy(update={"findings": _said(evidence.plan.findings, plain)}),
-            "trained": _portable_training(trained, plain),
+            "plan": plan and plan.model_copy(update={"findings": _said(plan.findings, plain)}),
+            "trained": _portable_training(evidence.trained, plain),
             "base_scores": _portable_report(evidence.base_scores),
             "tuned_scores": _portable_report(evidence.tuned_scores),
         }
@@ -171,7 +170,11 @@ def _folders(evidence: Evidence) -> list[str]:
 
 
 def _name(path: Path) -> Path:
-    return Path(path.name) if path.is_absolute() else path
+    return Path(shortened(str(path)))
+
+
+def _name_or_none(path: Path | None) -> Path | None:
+    return None if path is None else _name(path)
 
 
 def _portable_address(entry: str) -> str:
@@ -179,11 +182,10 @@ def _portable_address(entry: str) -> str:
 
 
 def _portable_set(item: PreparedSet) -> PreparedSet:
-    clean = item.clean_rows
     return item.model_copy(
         update={
             "path": _name(item.path), "source": _portable_source(item.source),
-            "clean_rows": None if clean is None else _name(clean),
+            "clean_rows": _name_or_none(item.clean_rows),
         }
     )  # fmt: skip
 
@@ -212,12 +214,7 @@ def _portable_training(trained: TrainedModel, plain: Callable[[str], str]) -> Tr
 
 def _portable_report(report: EvaluationReport) -> EvaluationReport:
     suites = {
-        name: scores.model_copy(
-            update={
-                "pairs": None if scores.pairs is None else _name(scores.pairs),
-                "plot": None if scores.plot is None else _name(scores.plot),
-            }
-        )
+        name: scores.model_copy(update={"pairs": _name_or_none(scores.pairs), "plot": _name_or_none(scores.plot)})
         for name, scores in report.suites.items()
     }
     return report.model_copy(update={"model_path": _name(report.model_path), "suites": suites})

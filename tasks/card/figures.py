@@ -66,8 +66,7 @@ def draw_comparison(evaluation: EvaluationSection, path: Path) -> Path:
         _draw_model(axes, height + 0.14, row.base, row.base_interval, _BASE, "base" if label else None)
         _draw_model(axes, height - 0.14, row.tuned, row.interval, _TUNED, "tuned" if label else None)
     axes.set_yticks(
-        range(len(blocks)),
-        [f"{block.name}\n{block.primary}, n={block.rows.text}" for block in reversed(blocks)],
+        range(len(blocks)), [f"{block.name}\n{block.primary}, n={block.rows.text}" for block in reversed(blocks)]
     )
     axes.set_ylim(-0.6, len(blocks) - 0.4)
     axes.margins(x=0.18)
@@ -78,12 +77,7 @@ def draw_comparison(evaluation: EvaluationSection, path: Path) -> Path:
 
 
 def _draw_model(
-    axes: Axes,
-    height: float,
-    score: Fact | None,
-    interval: Ends | None,
-    colour: str,
-    label: str | None,
+    axes: Axes, height: float, score: Fact | None, interval: Ends | None, colour: str, label: str | None
 ) -> None:
     if score is None or score.number is None:
         return

@@ -22,32 +22,20 @@ _LOG_ROW = re.compile(r"^\|\s*\**(\d+\.\d+)\**\s*\|\s*\**(\d+)\**\s*\|", re.MULT
 def check_foreign_card(card: Path) -> list[Problem]:
     """One problem for each thing that the card at `card` leaves unsaid or that cannot be checked."""
     if not card.is_file():
-        return [Problem(place="README.md", message="The model has no card.")]
+        return [Problem("README.md", "The model has no card.")]
     text = card.read_text(encoding="utf-8", errors="replace")
     found = _HEADER.match(text)
     header = _parsed(found.group(1)) if found else None
-    if header is None:
-        problems = [
-            Problem(
-                place="YAML header", message="There is no readable YAML header, so the hub knows nothing of the model."
-            )
-        ]
-        header = {}
-    else:
-        problems = list(_header_problems(header))
     # Empty lines in place of the header keep the line numbers those of the file.
     body = "\n" * text[: found.end()].count("\n") + text[found.end() :] if found else text
     said = _REFERENCES.sub("", _COMMENT.sub("", body))
-    problems += _placeholders(body, said)
-    problems += _evaluation_problems(header, said)
-    problems += _training_problems(header, said)
-    problems.append(
-        Problem(
-            place="facts.json",
-            message="No number has a source: there is no digest of weights or data to check against.",
-        )
-    )
-    return problems
+    return [
+        *_header_problems(header),
+        *_placeholders(body, said),
+        *_evaluation_problems(header or {}, said),
+        *_training_problems(header or {}, said),
+        Problem("facts.json", "No number has a source: there is no digest of weights or data to check against."),
+    ]
 
 
 def _parsed(header: str) -> Mapping[str, object] | None:
@@ -58,7 +46,10 @@ def _parsed(header: str) -> Mapping[str, object] | None:
     return loaded if isinstance(loaded, dict) else None
 
 
-def _header_problems(header: Mapping[str, object]) -> Iterator[Problem]:
+def _header_problems(header: Mapping[str, object] | None) -> Iterator[Problem]:
+    if header is None:
+        yield Problem("YAML header", "There is no readable YAML header, so the hub knows nothing of the model.")
+        return
     missing = {
         "license": "No licence is stated.",
         "language": "No language is stated.",
@@ -68,7 +59,7 @@ def _header_problems(header: Mapping[str, object]) -> Iterator[Problem]:
     }
     for key, message in missing.items():
         if not header.get(key):
-            yield Problem(place=f"YAML header, {key}", message=message)
+            yield Problem(f"YAML header, {key}", message)
 
 
 def _placeholders(body: str, said: str) -> Iterator[Problem]:
@@ -80,21 +71,20 @@ def _placeholders(body: str, said: str) -> Iterator[Problem]:
     ):
         count = body.count(word)
         if count:
-            yield Problem(place=_line_of(body, word), message=f"{message} ({count} times)" if count > 1 else message)
+            yield Problem(_line_of(body, word), f"{message} ({count} times)" if count > 1 else message)
     hidden = [match.group(1) for match in _COMMENT.finditer(body)]
     sections = [title for text in hidden for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
     if sections:
-        yield Problem(place="text", message=f"Sections left as comments of the template: {', '.join(sections)}.")
+        yield Problem("text", f"Sections left as comments of the template: {', '.join(sections)}.")
     if hidden and re.search(r"at revision ([0-9a-f]{7,})", "".join(hidden)) and "at revision" not in said:
-        yield Problem(place="Model Description", message="The base model's revision stands in a comment only.")
+        yield Problem("Model Description", "The base model's revision stands in a comment only.")
 
 
 def _evaluation_problems(header: Mapping[str, object], said: str) -> Iterator[Problem]:
     names = list(_suite_names(header))
     if names and not any("test" in name.lower() for name in names):
         yield Problem(
-            place="Evaluation",
-            message=f"No test split: scores are on {', '.join(names)} only, which may have chosen the checkpoint.",
+            "Evaluation", f"No test split: scores are on {', '.join(names)} only, which may have chosen the checkpoint."
         )
     for pattern, message in (
         (r"\bbase\b[^\n]*\|", "There is no score of the base model to compare with."),
@@ -106,9 +96,9 @@ def _evaluation_problems(header: Mapping[str, object], said: str) -> Iterator[Pr
         ),
     ):
         if not re.search(pattern, said, re.IGNORECASE):
-            yield Problem(place="Evaluation", message=message)
+            yield Problem("Evaluation", message)
     if names and not re.search(r"rows|n\s*=\s*\d|pairs", said, re.IGNORECASE):
-        yield Problem(place="Evaluation", message="It does not say on how many rows a score rests.")
+        yield Problem("Evaluation", "It does not say on how many rows a score rests.")
 
 
 def _suite_names(header: Mapping[str, object]) -> Iterator[str]:
@@ -122,29 +112,24 @@ def _suite_names(header: Mapping[str, object]) -> Iterator[str]:
 
 def _training_problems(header: Mapping[str, object], said: str) -> Iterator[Problem]:
     if not re.search(r"what the model saw|rows seen|share seen", said, re.IGNORECASE):
-        yield Problem(place="Training Details", message="It does not say how much of the training data the model saw.")
+        yield Problem("Training Details", "It does not say how much of the training data the model saw.")
     yield from _implied_exposure(header, said)
     if "approximate statistics" in said.lower():
-        yield Problem(
-            place="Training Details", message="Token statistics are approximate: they rest on the first rows only."
-        )
+        yield Problem("Training Details", "Token statistics are approximate: they rest on the first rows only.")
     if not re.search(r"truncat|\bcut\b", said, re.IGNORECASE):
-        yield Problem(place="Training Details", message="It does not say how many texts are cut at the maximum length.")
+        yield Problem("Training Details", "It does not say how many texts are cut at the maximum length.")
     if not re.search(r"^#+ .*limitation", said, re.IGNORECASE | re.MULTILINE):
-        yield Problem(place="text", message="No limits or risks are stated.")
+        yield Problem("text", "No limits or risks are stated.")
     if not re.search(r"duration|training time|wall time|\*\*Training\*\*:", said, re.IGNORECASE):
-        yield Problem(place="Training Details", message="Neither duration nor hardware of the training is stated.")
+        yield Problem("Training Details", "Neither duration nor hardware of the training is stated.")
 
 
 def _implied_exposure(header: Mapping[str, object], said: str) -> Iterator[Problem]:
     """What the log, the batch size and the data set's size say together about the rows that were seen."""
     log = [(float(epoch), int(step)) for epoch, step in _LOG_ROW.findall(said)]
     tags = header.get("tags")
-    sizes = (
-        [str(tag).partition(":")[2] for tag in tags if str(tag).startswith("dataset_size:")]
-        if isinstance(tags, list)
-        else []
-    )
+    texts = map(str, tags if isinstance(tags, list) else ())
+    sizes = [text.partition(":")[2] for text in texts if text.startswith("dataset_size:")]
     batch, epochs = _argument(said, "per_device_train_batch_size"), _argument(said, "num_train_epochs")
     accumulation = _argument(said, "gradient_accumulation_steps") or 1.0
     if not log or batch is None or not sizes or not sizes[0].isdigit():
@@ -153,9 +138,9 @@ def _implied_exposure(header: Mapping[str, object], said: str) -> Iterator[Probl
     rows_fed, rows = step * batch * accumulation, int(sizes[0])
     if epoch >= 1 and rows_fed < 0.9 * rows * min(epoch, 1.0):
         yield Problem(
-            place="Training Logs",
-            message=f"By its own log, {step:,} steps of {batch * accumulation:.0f} rows passed for {epoch:.2f} "
-            f"epochs: at most {rows_fed:,.0f} of {rows:,} rows ({rows_fed / rows:.1%}) were seen on one device.",
+            "Training Logs",
+            f"By its own log, {step:,} steps of {batch * accumulation:.0f} rows passed for {epoch:.2f} epochs: "
+            f"at most {rows_fed:,.0f} of {rows:,} rows ({rows_fed / rows:.1%}) were seen on one device.",
         )
     budget = _argument(said, "max_steps") or -1.0  # steps, where they are given, end a training and not its epochs
     column, ended, whole = (1, f"step {step:,}", budget) if budget > 0 else (0, f"epoch {epoch:.2f}", epochs or 0.0)
@@ -163,8 +148,7 @@ def _implied_exposure(header: Mapping[str, object], said: str) -> Iterator[Probl
     # The last steps are not logged unless they fill an interval of logging.
     if reached[-1] + max(after - before for before, after in pairwise(reached)) < whole:
         yield Problem(
-            place="Training Logs",
-            message=f"The log ends at {ended} of {whole:,g}: an unfinished run, or an early checkpoint.",
+            "Training Logs", f"The log ends at {ended} of {whole:,g}: an unfinished run, or an early checkpoint."
         )
 
 

@@ -151,9 +151,7 @@ class MeasuredAgain:
             return rows.data
         # Which rows share nothing with training is not known without the training sets.
         return PreparedData(
-            fingerprint="",
-            train=(),
-            evaluation=tuple(item.model_copy(update={"clean_rows": None}) for item in kept),
+            fingerprint="", train=(), evaluation=tuple(item.model_copy(update={"clean_rows": None}) for item in kept)
         )
 
     def _is_the_cards(self, item: PreparedSet, stated: Mapping[tuple[str, str], PreparedSet]) -> bool:
@@ -214,7 +212,7 @@ class MeasuredAgain:
         )
 
     def _problem(self, place: str, message: str) -> None:
-        self.problems.append(Problem(place=place, message=message))
+        self.problems.append(Problem(place, message))
 
 
 def how_pairs_differ(before: Path, after: Path, allowed: float) -> str:

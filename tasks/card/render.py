@@ -33,7 +33,7 @@ def render_card(content: CardContent) -> str:
 
 
 def render_placed(content: CardContent) -> tuple[str, dict[str, list[tuple[int, int, str]]]]:
-    """The card, and for each fact the places where it stands: line from 1, column from 0, and the text there.
+    """The card, and where each fact stands in it: line from 1, column from 0, and the text there.
 
     The template shows facts between marks from the private-use area, which no text from data can hold; they are taken
     out again here, and where they stood is what `verify-card` looks at.
@@ -93,15 +93,11 @@ def _template() -> jinja2.Template:
     environment.filters |= {
         "inline": lambda text: Markup(inline_code(text)),
         "prose": lambda text: Markup(escape_prose(text)),
-        "fence": _fence,
+        "fence": lambda *text: Markup(fenced(*text)),
         "url": lambda text: Markup(text if is_plain_url(text) else ""),
         "contact": lambda text: Markup(f"<{text}>" if is_plain_url(text) else escape_text(text)),
     }
     return environment.get_template("template.md")
-
-
-def _fence(text: str, language: str = "") -> Markup:
-    return Markup(fenced(text, language))
 
 
 def _shown(value: Any) -> Markup:

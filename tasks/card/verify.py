@@ -82,18 +82,14 @@ def verify_card(
     leaving = [link for place in dict.fromkeys((model, card.parent)) for link in links_that_leave(place)]
     if leaving:
         message = "It is a link out of its folder: what it points to is no part of what was shipped."
-        return _refused(folder, model, card, [Problem(place=str(link), message=message) for link in leaving])
+        return _refused(folder, model, card, [Problem(str(link), message) for link in leaving])
     if not card.with_name("facts.json").is_file():
-        problems = tuple(check_foreign_card(card))
-        return VerifyResult(
-            folder=folder, model=model, card=card, kind="foreign", outcome="does not hold", holds=False,
-            problems=problems,
-        )  # fmt: skip
+        return _refused(folder, model, card, check_foreign_card(card), kind="foreign")
     try:
         check = _Verification(model, card)
     except _Unreadable as error:
         message = f"It cannot be read as the facts of a card: {error}"
-        return _refused(folder, model, card, [Problem(place="facts.json", message=message)])
+        return _refused(folder, model, card, [Problem("facts.json", message)])
     check.text()
     record = find_record(check.shipped) if find_record is not None else None
     if record is not None:
@@ -259,7 +255,7 @@ class _Verification:
         return SAME_MACHINE if same else OTHER_MACHINE
 
     def _problem(self, place: str, message: str) -> None:
-        self.problems.append(Problem(place=place, message=message))
+        self.problems.append(Problem(place, message))
 
 
 TEXTS = (
@@ -283,9 +279,11 @@ def _read(path: Path) -> tuple[CardFacts, CardContent]:
         raise _Unreadable(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
 
 
-def _refused(folder: Path, model: Path, card: Path, problems: Sequence[Problem]) -> VerifyResult:
+def _refused(
+    folder: Path, model: Path, card: Path, problems: Sequence[Problem], kind: Literal["stsflow", "foreign"] = "stsflow"
+) -> VerifyResult:
     return VerifyResult(
-        folder=folder, model=model, card=card, kind="stsflow", outcome="does not hold", holds=False,
+        folder=folder, model=model, card=card, kind=kind, outcome="does not hold", holds=False,
         problems=tuple(problems),
     )  # fmt: skip
 

@@ -1,24 +1,5 @@
-"""Every error that stsflow raises on purpose.
-
-    StsflowError
-    ├── Refused                 exit 2: found before work began, nothing was written
-    │   ├── RecipeError         the recipe: an unknown key, an illegal value, parts that do not fit each other
-    │   ├── DataError           a source: missing, damaged, wrong columns, wrong values, wrong checksum, no rows
-    │   ├── ModelError          a base model: not there, not a model, not what the recipe pinned, not sound
-    │   ├── PreconditionError   the machine: no room on the disk, no such device, a server that does not answer
-    │   └── DamagedRecord       a file of the workspace that an earlier step wrote: missing, or not what was written
-    ├── RunFailed               exit 1: work had begun
-    │   ├── DownloadFailed      the network gave up after every retry
-    │   ├── TrainingFailed      the trainer ended without a model
-    │   │   ├── OutOfMemory     the device or the machine ran out of memory
-    │   │   ├── LossNotFinite   the loss became NaN or infinite
-    │   │   ├── TrainerHung     no event for longer than the recipe allows
-    │   │   └── TrainerKilled   ended by a signal that stsflow did not send
-    │   ├── EvaluationFailed    the evaluation process ended without scores
-    │   ├── DiskFull            a write failed for want of room
-    │   ├── TrackingUnavailable MLflow did not answer when the record had to be complete
-    │   └── RecordRefused       MLflow answered that it will not take a part of the record
-    └── CheckFailed             exit 3: a check that was asked for says no (verify-card, promote)
+"""Every error that stsflow raises on purpose, told apart by type: refused before work began (exit code 2), failed while
+it was under way (1), or a check that says no (3).
 
 A message is one sentence or two for the person who has to act: what could not be done, where (file, line, field), what
 was found, what is allowed. The command line prints it alone; a traceback means a defect of stsflow.

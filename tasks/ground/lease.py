@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -49,26 +50,25 @@ def one_of(paths: Sequence[Path], *, on_wait: Callable[[str], None] = lambda _: 
                 yield path
                 return
         if not told:
-            on_wait(_holder(paths[0]))
+            note = _read_note(paths[0])
+            on_wait(f"process {note['pid']}, since {note['since']}" if note else "another process")
             told = True
         time.sleep(POLL_SECONDS)  # an advisory lock has no event to wait for among several
 
 
 def holder_of(path: Path) -> int | None:
     """Id of the process that holds the lock file `path`, as its note says; None when there is no note to read."""
-    try:
-        return int(json.loads(_note(path).read_text(encoding="utf-8"))["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return note["pid"] if (note := _read_note(path)) else None
 
 
 def _note(path: Path) -> Path:
     return path.with_suffix(".holder")
 
 
-def _holder(path: Path) -> str:
+def _read_note(path: Path) -> dict[str, Any]:
+    """Process id and since when; empty when there is no note to read."""
     try:
         note = json.loads(_note(path).read_text(encoding="utf-8"))
-        return f"process {note['pid']}, since {note['since']}"
+        return {"pid": int(note["pid"]), "since": str(note["since"])}
     except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        return {}

@@ -70,12 +70,7 @@ class Record(BaseModel):
     "Infinity": valid JSON, and read back as the number. `null` is for what was not measured.
     """
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        protected_namespaces=(),
-        ser_json_inf_nan="strings",
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), ser_json_inf_nan="strings")
 
     def write(self, path: Path) -> Path:
         """Write the record as JSON under `path`, all or nothing (a temporary file, then a rename); return `path`."""

@@ -30,25 +30,20 @@ def read_json_list(path: Path, error: type[StsflowError]) -> list[Any]:
 
 def read_json(path: Path, error: type[StsflowError]) -> Any:
     """What the file holds; raises `error` when it cannot be read, is no JSON, too large or too deeply nested."""
+    too_deep = f"{path} is nested more than {MAXIMUM_DEPTH} deep, which no such file needs."
     try:
         with path.open("rb") as stream:
             content = stream.read(MAXIMUM_BYTES + 1)
     except OSError as cause:
         raise error(f"{path} cannot be read: {cause.strerror}.") from None
-    return parse_json(content, str(path), error)
-
-
-def parse_json(content: bytes, place: str, error: type[StsflowError]) -> Any:
-    """The JSON value in `content`; raises `error` as `read_json` does, naming `place`."""
     if len(content) > MAXIMUM_BYTES:
-        raise error(f"{place} has more than {MAXIMUM_BYTES // 2**20} MiB, which no such file needs.")
-    too_deep = f"{place} is nested more than {MAXIMUM_DEPTH} deep, which no such file needs."
+        raise error(f"{path} has more than {MAXIMUM_BYTES // 2**20} MiB, which no such file needs.")
     try:
         found = json.loads(content.decode("utf-8"))
     except RecursionError:
         raise error(too_deep) from None
     except ValueError as cause:  # not UTF-8, no JSON, or a number of thousands of digits
-        raise error(f"{place} cannot be read as JSON: {str(cause)[:200]}.") from None
+        raise error(f"{path} cannot be read as JSON: {str(cause)[:200]}.") from None
     if _depth(found) > MAXIMUM_DEPTH:
         raise error(too_deep)
     return found
@@ -69,14 +64,8 @@ def _depth(value: Any) -> int:
 
 
 def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
     names = {
-        dict: "an object",
-        list: "a list",
-        str: "a text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-    }
+        type(None): "null", dict: "an object", list: "a list", str: "a text", bool: "true or false",
+        int: "a number", float: "a number",
+    }  # fmt: skip
     return names[type(value)]

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,43 @@ class _Checked:
         self.drops[reason] = self.drops.get(reason, np.zeros(len(rows), bool)) | rows
 
 
+@dataclass
+class _Verdicts:
+    """What was found so far, and for what the data are refused."""
+
+    config: LeakageConfig
+    findings: list[Finding] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def say(
+        self, severity: Literal["info", "warning"], name: str, subject: str, message: str, numbers: dict[str, float],
+        remedy: str = "",
+    ) -> None:  # fmt: skip
+        """Report it."""
+        self.findings.append(
+            Finding(
+                severity=severity, code=f"leakage.{name}", subject=subject, message=message, remedy=remedy,
+                numbers=numbers,
+            )
+        )  # fmt: skip
+
+    def decide(
+        self, policy: Policy, name: str, message: str, remedy: str, numbers: dict[str, float], one: _Checked,
+        rows: NDArray[np.bool_],
+    ) -> None:  # fmt: skip
+        """Refuse, drop or report `rows` of a training set, as the policy of `name` says."""
+        if policy == "refuse":
+            self.refusals.append(f"{message} data.leakage.{name} is `refuse`; allowed: report, drop, refuse.")
+            return
+        numbers = numbers | {"training_rows": float(rows.sum())}
+        if policy == "drop":
+            one.drop(name, rows)
+            message = f"{message} {int(rows.sum()):,} training rows were dropped."
+            self.say("info", name, one.data.name, message, numbers)
+        else:
+            self.say("warning", name, one.data.name, message, numbers, remedy)
+
+
 def check_leakage(
     train: Sequence[PreparedSet], evaluation: Sequence[PreparedSet], config: LeakageConfig, folder: Path
 ) -> LeakageResult:
@@ -82,34 +120,31 @@ def check_leakage(
     evaluation set. Raises DataError, before it writes anything, when a policy is `refuse` and there is something to
     refuse, or when dropping would leave a training set empty.
     """
-    findings: list[Finding] = []
-    refusals: list[str] = []
+    verdicts = _Verdicts(config)
     checked = [_Checked(data, read_sentences(data)) for data in train]
     sides = {data.name: read_sentences(data) for data in evaluation}
     for one in checked:
-        _check_inside(one.data, one.sentences, config, findings, refusals, one)
+        _check_inside(one.data, one.sentences, verdicts, one)
         for data in evaluation:
             one.links[data.name] = links_by_level(one.sentences, sides[data.name], config)
-            _check_between(one, data, config, findings, refusals)
+            _check_between(one, data, verdicts)
     for data in evaluation:
-        _check_inside(data, sides[data.name], config, findings, refusals, None)
-    if refusals:
-        raise DataError(" ".join(refusals))
+        _check_inside(data, sides[data.name], verdicts, None)
+    if verdicts.refusals:
+        raise DataError(" ".join(verdicts.refusals))
     for one in checked:
         if not one.kept.any():
             raise DataError(
                 f"data.leakage would drop every row of training set {one.data.name} "
                 f"({_reasons(one.drops)}); set the policy to `report`, or use other data."
             )
-    overlaps = tuple(_overlap(one, data) for one in checked for data in evaluation)
     suite_overlaps = overlaps_of_suites(sides, config)
-    findings += findings_of_suites(suite_overlaps)
     return LeakageResult(
         train=tuple(_rewritten(one, folder) for one in checked),
         evaluation=tuple(_with_clean_rows(data, checked, folder) for data in evaluation),
-        overlaps=overlaps,
+        overlaps=tuple(_overlap(one, data) for one in checked for data in evaluation),
         suite_overlaps=suite_overlaps,
-        findings=tuple(findings),
+        findings=(*verdicts.findings, *findings_of_suites(suite_overlaps)),
     )
 
 
@@ -126,27 +161,35 @@ def _overlap(one: _Checked, data: PreparedSet) -> Overlap:
 # ------------------------------------------------------------------------------------------- between two sets
 
 
-def _check_between(
-    one: _Checked, data: PreparedSet, config: LeakageConfig, findings: list[Finding], refusals: list[str]
-) -> None:
-    everything = np.ones(len(one.sentences.numbers), bool)
+def _check_between(one: _Checked, data: PreparedSet, verdicts: _Verdicts) -> None:
+    config, everything = verdicts.config, np.ones(len(one.sentences.numbers), bool)
     levels = one.links[data.name]
     shared = {level: count_shared(links, one.sentences, everything) for level, links in levels.items()}
     deciding = shared.get("normalised", shared["exact"])
+    numbers = {
+        f"{level}_{count}": float(getattr(found.counts, count))
+        for level, found in shared.items()
+        for count in ("pairs", "sentences", "rows", "of_rows")
+    }
+
+    def decide(policy: Policy, name: str, message: str, rows: NDArray[np.bool_]) -> None:
+        remedy = f"Set data.leakage.{name}: drop, or go by the scores on the clean rows."
+        verdicts.decide(policy, name, message, remedy, numbers, one, rows)
+
     between = f"{one.data.name} (training) and {data.name} (evaluation)"
     if deciding.counts.pairs:
         message = (
             f"{between} share {_exact_and_normalised(shared, 'pairs')} identical pairs, "
             f"in {int(deciding.train_pairs.sum()):,} training rows."
         )
-        _act(config.shared_pairs, "shared_pairs", message, shared, deciding.train_pairs, one, findings, refusals)
+        decide(config.shared_pairs, "shared_pairs", message, deciding.train_pairs)
     if deciding.counts.rows:
         message = (
             f"{between} share {_exact_and_normalised(shared, 'sentences')} sentences: they stand in "
             f"{int(deciding.train_rows.sum()):,} training rows and touch {_exact_and_normalised(shared, 'rows')} of "
             f"{deciding.counts.of_rows:,} evaluation rows."
         )
-        _act(config.shared_sentences, "shared_sentences", message, shared, deciding.train_rows, one, findings, refusals)
+        decide(config.shared_sentences, "shared_sentences", message, deciding.train_rows)
     near = shared.get("near")
     if near is not None and near.counts.rows:
         message = (
@@ -155,7 +198,7 @@ def _check_between(
             f"(training): they touch {near.counts.rows:,} of {near.counts.of_rows:,} evaluation rows."
         )
         policy: Policy = "report" if config.near_duplicates == "off" else config.near_duplicates
-        _act(policy, "near_duplicates", message, shared, near.train_rows, one, findings, refusals)
+        decide(policy, "near_duplicates", message, near.train_rows)
 
 
 def _exact_and_normalised(shared: dict[str, Shared], count: str) -> str:
@@ -165,50 +208,10 @@ def _exact_and_normalised(shared: dict[str, Shared], count: str) -> str:
     return f"{exact:,} ({getattr(shared['normalised'].counts, count):,} after normalisation)"
 
 
-def _act(
-    policy: Policy, name: str, message: str, shared: dict[str, Shared], rows: NDArray[np.bool_], one: _Checked,
-    findings: list[Finding], refusals: list[str],
-) -> None:  # fmt: skip
-    """Refuse, drop or report, as the policy of `name` says."""
-    numbers = {
-        f"{level}_{count}": float(getattr(found.counts, count))
-        for level, found in shared.items()
-        for count in ("pairs", "sentences", "rows", "of_rows")
-    }
-    remedy = f"Set data.leakage.{name}: drop, or go by the scores on the clean rows."
-    _decide(policy, name, message, remedy, numbers, rows, one, findings, refusals)
-
-
-def _decide(
-    policy: Policy, name: str, message: str, remedy: str, numbers: dict[str, float], rows: NDArray[np.bool_],
-    one: _Checked, findings: list[Finding], refusals: list[str],
-) -> None:  # fmt: skip
-    if policy == "refuse":
-        refusals.append(f"{message} data.leakage.{name} is `refuse`; allowed: report, drop, refuse.")
-        return
-    if policy == "drop":
-        one.drop(name, rows)
-        message = f"{message} {int(rows.sum()):,} training rows were dropped."
-        remedy = ""
-    findings.append(
-        Finding(
-            severity="info" if policy == "drop" else "warning",
-            code=f"leakage.{name}",
-            subject=one.data.name,
-            message=message,
-            remedy=remedy,
-            numbers=numbers | {"training_rows": float(rows.sum())},
-        )
-    )
-
-
 # --------------------------------------------------------------------------------------------- inside one set
 
 
-def _check_inside(
-    data: PreparedSet, sentences: Sentences, config: LeakageConfig, findings: list[Finding], refusals: list[str],
-    one: _Checked | None,
-) -> None:  # fmt: skip
+def _check_inside(data: PreparedSet, sentences: Sentences, verdicts: _Verdicts, one: _Checked | None) -> None:
     """Repeats of a set; policies apply to a training set (`one`), an evaluation set is only reported on."""
     repeats = find_repeats(sentences)
     total = len(sentences.numbers)
@@ -224,25 +227,14 @@ def _check_inside(
         if not count:
             continue
         numbers = {name: float(count), "rows": float(total)}
-        if one is not None:
-            policy: Policy = getattr(config, name)
-            remedy = f"Set data.leakage.{name}: drop."
-            _decide(policy, name, message, remedy, numbers, rows, one, findings, refusals)
+        if one is None:
+            verdicts.say("info", name, data.name, message, numbers)
         else:
-            finding = Finding(
-                severity="info", code=f"leakage.{name}", subject=data.name, message=message, numbers=numbers
-            )
-            findings.append(finding)
+            policy: Policy = getattr(verdicts.config, name)
+            verdicts.decide(policy, name, message, f"Set data.leakage.{name}: drop.", numbers, one, rows)
     if identical := int(repeats.identical_sides.sum()):
-        findings.append(
-            Finding(
-                severity="info",
-                code="leakage.identical_sides",
-                subject=data.name,
-                numbers={"identical": float(identical)},
-                message=f"{data.name}: {identical:,} of {total:,} rows have the same sentence in two columns.",
-            )
-        )
+        message = f"{data.name}: {identical:,} of {total:,} rows have the same sentence in two columns."
+        verdicts.say("info", "identical_sides", data.name, message, {"identical": float(identical)})
 
 
 # ------------------------------------------------------------------------------------------------ what is kept
@@ -271,11 +263,12 @@ def _rewritten(one: _Checked, folder: Path) -> PreparedSet:
 def _counted_once(drops: dict[str, NDArray[np.bool_]]) -> dict[str, int]:
     """Rows by the first reason that drops them."""
     counted: dict[str, int] = {}
-    gone: NDArray[np.bool_] | None = None
+    gone = np.zeros(1, bool)
     for reason, rows in drops.items():
-        counted[reason] = int((rows if gone is None else rows & ~gone).sum())
-        gone = rows if gone is None else gone | rows
-    return {reason: count for reason, count in counted.items() if count}
+        if count := int((rows & ~gone).sum()):
+            counted[reason] = count
+        gone = gone | rows
+    return counted
 
 
 def _reasons(drops: dict[str, NDArray[np.bool_]]) -> str:

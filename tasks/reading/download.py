@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from netrc import NetrcParseError
@@ -36,9 +36,6 @@ log = logging.getLogger(__name__)
 # They write every address in full, a signed link's secret included, at INFO and DEBUG.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-Progress = Callable[[int, int | None], None]
-"""Called with bytes that have arrived and bytes in all (None when the server does not say)."""
 
 ADVICE = "Check the network and the proxy settings, or put the file on this machine and name its path."
 
@@ -72,8 +69,6 @@ class Download:
     folder: Path
     sha256: str | None
     git_blob: str | None
-    timeout_seconds: float
-    on_progress: Progress | None
     max_unpacked_bytes: int
 
     @property
@@ -125,7 +120,6 @@ def fetch_url(
     git_blob: str | None = None,
     timeout_seconds: float = 60.0,
     retries: int = 5,
-    on_progress: Progress | None = None,
     max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
 ) -> Path:
     """The file at `url`, below `folder`, whole and with the expected hash. `${NAME}` stands for the environment's NAME.
@@ -136,12 +130,12 @@ def fetch_url(
     tried again `retries` times. Raises `DataError` (no such file, no access, wrong hash), `DownloadFailed` (gave up),
     `DiskFull`. User, password, query and what the environment fills in never appear in a message.
     """
-    download = Download(url, folder, sha256, git_blob, timeout_seconds, on_progress, max_unpacked_bytes)
+    download = Download(url, folder, sha256, git_blob, max_unpacked_bytes)
     for path in (download.memory, download.partial):
         path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(download.lock):
         known = _remembered(download)
-        if known is not None and (sha256 or git_blob) and _mismatch(download, known[0]) is None:
+        if known is not None and (sha256 or git_blob) and hash_mismatch(known[0], sha256, git_blob) is None:
             return known[0]
         with _network_errors(download.shown), _client(url, timeout_seconds) as client:
             return trying_again(
@@ -211,8 +205,6 @@ def _receive(download: Download, response: httpx.Response, offset: int) -> None:
                     f"{download.max_unpacked_bytes:,} bytes (the source's `max_unpacked_bytes`). If it is meant to be, "
                     "raise that limit."
                 )
-            if download.on_progress is not None:
-                download.on_progress(done, total)
         stream.truncate()
         stream.flush()
         os.fsync(stream.fileno())
@@ -222,7 +214,7 @@ def _receive(download: Download, response: httpx.Response, offset: int) -> None:
 
 def _finish(download: Download, etag: str | None, resumed: bool) -> Path:
     """Verify the partial file and give it its final name."""
-    problem = _mismatch(download, download.partial)
+    problem = hash_mismatch(download.partial, download.sha256, download.git_blob)
     if problem is not None:
         _forget_partial(download)
         if resumed:
@@ -236,11 +228,6 @@ def _finish(download: Download, etag: str | None, resumed: bool) -> Path:
     Remembered(etag=etag, sha256=found, name=target.name).write(download.memory)
     log.info("%s: fetched %d bytes", download.shown, target.stat().st_size)
     return target
-
-
-def _mismatch(download: Download, path: Path) -> str | None:
-    """What is wrong with the file's hash, in words, or None."""
-    return hash_mismatch(path, download.sha256, download.git_blob)
 
 
 def hash_mismatch(path: Path, sha256: str | None, git_blob: str | None) -> str | None:

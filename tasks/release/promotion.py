@@ -13,14 +13,7 @@ from shlex import quote
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.records.release import Release
 from stsflow.tasks.release.decision import decide
-from stsflow.tasks.release.trail import (
-    CANDIDATE,
-    CHAMPION,
-    PREVIOUS,
-    leave_step,
-    say_what_was_unsaid,
-    turned_down,
-)
+from stsflow.tasks.release.trail import CANDIDATE, CHAMPION, PREVIOUS, leave_step, say_what_was_unsaid, turned_down
 from stsflow.tasks.rules import Rule
 from stsflow.tasks.rules.candidacy import Candidacy
 from stsflow.tasks.tracking.registry import Registry

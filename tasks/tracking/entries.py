@@ -15,13 +15,11 @@ from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.tracking.journal import DatasetInput, Entry, Metrics, Params, Tags, flat_params, metrics_now
 from stsflow.tasks.training.events import Event
 
-# Whole texts and file lists that the recipe artifact holds; as parameters they would drown the comparison table.
-NOT_PARAMETERS = ("description",)
-
 
 def recipe_params(recipe: RunConfig) -> Params:
     """The flattened recipe: `training.learning_rate` and so on, every default included."""
-    values = recipe.model_dump(mode="json", exclude=set(NOT_PARAMETERS))
+    # The description is in the recipe artifact; as a parameter it would drown the comparison table.
+    values = recipe.model_dump(mode="json", exclude={"description"})
     return Params(values=dict(flat_params("", values)))
 
 

@@ -13,10 +13,9 @@ from stsflow.tasks.ground.errors import PreconditionError, StsflowError
 from stsflow.tasks.ground.schema import Section
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.ground.yaml_text import load_yaml
+from stsflow.tasks.tracking.links import DESCRIPTION_TAG
 from stsflow.tasks.tracking.store import Store
 from stsflow.tasks.tracking.store_address import check_reachable
-
-DESCRIPTION_TAG = "mlflow.note.content"  # what the MLflow UI shows as an experiment's description
 
 
 class ExperimentList(Section):

@@ -16,7 +16,7 @@ PUBLIC_URL_VARIABLE = "STSFLOW_MLFLOW_PUBLIC_URL"
 EMBEDDED_PREFECT_VARIABLE = "STSFLOW_EMBEDDED_PREFECT"
 """Set in a process whose Prefect server is its own: the server ends with it, and nobody can open a page of it."""
 DESCRIPTION_TAG = "mlflow.note.content"
-"""What the MLflow UI shows, as markdown, on top of a run."""
+"""What the MLflow UI shows, as markdown, on top of a run or an experiment."""
 
 
 def mlflow_run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:

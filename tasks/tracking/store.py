@@ -19,6 +19,7 @@ from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.sqlite import require_usable
 from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.tracking.links import DESCRIPTION_TAG
 from stsflow.tasks.tracking.refusals import NO_SUCH_RUN, refused_before_work, unless_missing
 from stsflow.tasks.tracking.registry import Registry
 from stsflow.tasks.tracking.store_address import check_addresses, tracking_uri
@@ -118,7 +119,7 @@ class Store:
         run = self.client.create_run(
             experiment_id, start_time=int(started.timestamp() * 1000), run_name=name,
             tags={
-                **tags, "mlflow.note.content": description, "mlflow.source.name": "stsflow", "mlflow.user": user_name(),
+                **tags, DESCRIPTION_TAG: description, "mlflow.source.name": "stsflow", "mlflow.user": user_name(),
             },
         )  # fmt: skip
         return run.info.run_id, experiment_id

@@ -44,7 +44,7 @@ def check_reachable(workspace: Workspace, *, timeout_seconds: float = 10.0) -> N
 
     shown = without_credentials(uri)
     try:
-        answer = httpx.get(uri.rstrip("/") + "/health", timeout=timeout_seconds, auth=_basic_auth())
+        answer = httpx.get(uri.rstrip("/") + "/health", timeout=timeout_seconds, auth=mlflow_login())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PreconditionError(
             f"the MLflow server at {shown} (MLFLOW_TRACKING_URI) does not answer: {in_short(error)}; start it "
@@ -55,6 +55,12 @@ def check_reachable(workspace: Workspace, *, timeout_seconds: float = 10.0) -> N
             f"the MLflow server at {shown} (MLFLOW_TRACKING_URI) answers /health with {answer.status_code}; "
             "expected 200: is this an MLflow server, and are user name and password right?"
         )
+
+
+def mlflow_login() -> tuple[str, str] | None:
+    """User and password for an MLflow server that the environment holds; None where it lacks one of them."""
+    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    return (user, password) if user and password else None
 
 
 def _check(variable: str, address: str, timeout_seconds: float) -> None:
@@ -90,8 +96,3 @@ def _of_plugins() -> Iterable[str]:
         for group in ("tracking_store", "model_registry_store")
         for entry in entry_points(group=f"mlflow.{group}")
     )
-
-
-def _basic_auth() -> tuple[str, str] | None:
-    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
-    return (user, password) if user and password else None

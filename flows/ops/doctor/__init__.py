@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from stsflow.flows.ops.doctor.observation import Observation, Verdict
 from stsflow.flows.ops.doctor.records import look_at_database, look_at_records
 from stsflow.flows.ops.doctor.servers import look_at_hub, look_at_mlflow, look_at_prefect, look_at_services
 from stsflow.flows.ops.services import status
+from stsflow.tasks.ground.hub import endpoint
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 
@@ -33,18 +33,19 @@ def examine(workspace: Workspace | None = None, *, hub: str | None = None, timeo
     """
     workspace = workspace or Workspace.here()
     services = status(workspace).services
-    looks: tuple[Callable[[], Observation], ...] = (
-        look_at_versions,
-        lambda: look_at_prefect(services, timeout_seconds),
-        lambda: look_at_mlflow(services, timeout_seconds),
-        lambda: look_at_services(workspace),
-        lambda: look_at_database(workspace, services),
-        lambda: look_at_records(workspace),
-        lambda: look_at_disk(workspace),
-        look_at_gpu,
-        lambda: look_at_hub(hub or os.environ.get("HF_ENDPOINT") or "https://huggingface.co", timeout_seconds),
-    )
-    findings = tuple(look() for look in looks)
+    address = hub or endpoint()
+    looks: dict[str, Callable[[], Observation]] = {
+        "versions": look_at_versions,
+        "Prefect server": lambda: look_at_prefect(services, timeout_seconds),
+        "MLflow server": lambda: look_at_mlflow(services, timeout_seconds),
+        "services": lambda: look_at_services(workspace),
+        "database": lambda: look_at_database(workspace, services),
+        "records": lambda: look_at_records(workspace),
+        "disk": lambda: look_at_disk(workspace),
+        "GPU": look_at_gpu,
+        "hub": lambda: look_at_hub(address, timeout_seconds),
+    }
+    findings = tuple(look().model_copy(update={"subject": subject}) for subject, look in looks.items())
     return Examination(findings=findings, healthy=all(finding.verdict != "wrong" for finding in findings))
 
 

@@ -31,8 +31,8 @@ def look_at_versions() -> Observation:
         if not requirement.specifier.contains(version, prereleases=True):
             differing.append(f"{requirement.name} {version} instead of {requirement.specifier}")
     if differing:
-        return wrong("versions", "; ".join(differing), "install again: pip install --constraint constraints.txt .")
-    return ok("versions", "every package is of a version that was tried")
+        return wrong("; ".join(differing), "install again: pip install --constraint constraints.txt .")
+    return ok("every package is of a version that was tried")
 
 
 def look_at_disk(workspace: Workspace) -> Observation:
@@ -41,23 +41,20 @@ def look_at_disk(workspace: Workspace) -> Observation:
     free = shutil.disk_usage(place).free / 2**30
     if not place.is_dir() or not os.access(place, os.W_OK):
         return wrong(
-            "disk",
             f"{place} cannot be written" if place.is_dir() else f"{place} is a file, and must be a folder",
             "set STSFLOW_WORKSPACE to a folder of yours",
         )
     found = f"{free:.0f} GiB free at {place}"
     if free < LEAST_FREE_GIB:
-        return wrong(
-            "disk", found, "make room, or set STSFLOW_WORKSPACE to another disk; old trainings lie under trainings/"
-        )
-    return ok("disk", found)
+        return wrong(found, "make room, or set STSFLOW_WORKSPACE to another disk; old trainings lie under trainings/")
+    return ok(found)
 
 
 def look_at_gpu() -> Observation:
     """What nvidia-smi lists; torch is not loaded for it."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return note("GPU", "none; runs use the CPU")
+        return note("none; runs use the CPU")
     query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=GPU_LIMIT_SECONDS, check=False)
@@ -65,8 +62,7 @@ def look_at_gpu() -> Observation:
         done = None
     if done is None or done.returncode != 0 or not done.stdout.strip():
         return wrong(
-            "GPU",
             "nvidia-smi is there and does not answer",
             "the driver needs help: `nvidia-smi`, then a restart of the machine",
         )
-    return ok("GPU", "; ".join(done.stdout.strip().splitlines()))
+    return ok("; ".join(done.stdout.strip().splitlines()))

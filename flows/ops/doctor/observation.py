@@ -12,23 +12,23 @@ Verdict = Literal["ok", "note", "wrong"]
 class Observation(Record):
     """One thing that was looked at."""
 
-    subject: str
+    subject: str = ""
     verdict: Verdict
     """`note` is worth knowing and stops nothing; `wrong` will stop a run."""
     found: str
     remedy: str = ""
 
 
-def ok(subject: str, found: str) -> Observation:
+def ok(found: str) -> Observation:
     """All is well with it."""
-    return Observation(subject=subject, verdict="ok", found=found)
+    return Observation(verdict="ok", found=found)
 
 
-def note(subject: str, found: str, remedy: str = "") -> Observation:
+def note(found: str, remedy: str = "") -> Observation:
     """Worth knowing; stops nothing."""
-    return Observation(subject=subject, verdict="note", found=found, remedy=remedy)
+    return Observation(verdict="note", found=found, remedy=remedy)
 
 
-def wrong(subject: str, found: str, remedy: str) -> Observation:
+def wrong(found: str, remedy: str) -> Observation:
     """Will stop a run."""
-    return Observation(subject=subject, verdict="wrong", found=found, remedy=remedy)
+    return Observation(verdict="wrong", found=found, remedy=remedy)

@@ -25,11 +25,10 @@ def look_at_database(workspace: Workspace, services: Services | None) -> Observa
     for path in (workspace.mlflow_database, workspace.prefect_home / "prefect.db"):
         if fault := fault_of(path, thorough=True):
             return wrong(
-                "database",
                 f"{path}: {fault}",
                 "restore a backup (python -m stsflow.flows.ops.backup restore), or move the file away",
             )
-    return ok("database", f"SQLite in {workspace.root}")
+    return ok(f"SQLite in {workspace.root}")
 
 
 def _look_at_postgresql(workspace: Workspace, services: Services | None, configured: str | None) -> Observation:
@@ -37,7 +36,7 @@ def _look_at_postgresql(workspace: Workspace, services: Services | None, configu
         chosen = choose_databases(workspace, configured)
     except PreconditionError as error:
         remedy = f"correct {DATABASE_VARIABLE}"
-        return wrong("database", error.message, remedy)
+        return wrong(error.message, remedy)
     password = chosen.password or os.environ.get(DATABASE_PASSWORD_VARIABLE)
     urls = (services.prefect_database, services.mlflow_database) if services else (chosen.prefect, chosen.mlflow)
     for url in urls:
@@ -47,16 +46,13 @@ def _look_at_postgresql(workspace: Workspace, services: Services | None, configu
         where = f"PostgreSQL at {without_credentials(url)}"
         if password is None and "password" in problem:
             return note(
-                "database",
-                f"{where} was not asked: the password is not known here",
-                f"set {DATABASE_VARIABLE} as for `stsflow up`",
+                f"{where} was not asked: the password is not known here", f"set {DATABASE_VARIABLE} as for `stsflow up`"
             )
         return wrong(
-            "database",
             f"{where}: {problem}",
             "start the server, or correct address and password; `stsflow up` makes a missing database",
         )
-    return ok("database", f"PostgreSQL at {without_credentials(urls[1])} answers")
+    return ok(f"PostgreSQL at {without_credentials(urls[1])} answers")
 
 
 def look_at_records(workspace: Workspace) -> Observation:
@@ -67,9 +63,8 @@ def look_at_records(workspace: Workspace) -> Observation:
     if damaged:
         more = f"; and {len(damaged) - 3:,} more" if len(damaged) > 3 else ""
         return note(
-            "records",
             "; ".join(damaged[:3]) + more,
             "no other run is stopped by it; the next run here makes again what MLflow knows; the recipe run "
             "again makes a whole record and trains nothing twice; what is left may be deleted",
         )
-    return ok("records", f"every record in {workspace.runs} can be read")
+    return ok(f"every record in {workspace.runs} can be read")

@@ -31,16 +31,15 @@ def connect(workspace: Workspace, *, prefect: bool = True) -> bool:
     MLflow server is used: the person has a Prefect server of their own. The password goes with the address that it
     belongs to, and never to a server that the person named.
     """
-    found = running_environment(workspace)
-    if found:
-        reach_loopback_directly(str(urlsplit(found["PREFECT_API_URL"]).hostname))
-    if prefect and found:
+    if not (found := running_environment(workspace)):
+        return False
+    reach_loopback_directly(str(urlsplit(found["PREFECT_API_URL"]).hostname))
+    if prefect:
         os.environ.setdefault("PREFECT_API_URL", found["PREFECT_API_URL"])
-    if found:
-        os.environ.setdefault("MLFLOW_TRACKING_URI", found["MLFLOW_TRACKING_URI"])
+    os.environ.setdefault("MLFLOW_TRACKING_URI", found["MLFLOW_TRACKING_URI"])
     for address in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
-        if found and os.environ.get(address, "").rstrip("/") == found[address]:
+        if os.environ.get(address, "").rstrip("/") == found[address]:
             for name, value in found.items():
                 if name.startswith(address.partition("_")[0]):
                     os.environ.setdefault(name, value)
-    return bool(found)
+    return True

@@ -24,13 +24,7 @@ from stsflow.flows.ops.services.passwords import (
 from stsflow.flows.ops.services.ports import port_to_listen_on, require_address
 from stsflow.flows.ops.services.processes import end_leftovers, end_services
 from stsflow.flows.ops.services.readiness import answers, wait_until_ready
-from stsflow.flows.ops.services.settings import (
-    Services,
-    ServicesReport,
-    is_loopback,
-    record_path,
-    recorded,
-)
+from stsflow.flows.ops.services.settings import Services, ServicesReport, is_loopback, record_path, recorded
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.names import SERVICE
 from stsflow.tasks.ground.workspace import Workspace
