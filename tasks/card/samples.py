@@ -17,7 +17,7 @@ class ScoreStatistics(Record):
 class SetSamples(Record):
     """The first rows of a set, in order, and its scores."""
 
-    rows: tuple[tuple[str | float, ...], ...]
+    rows: tuple[tuple[str | int | float | tuple[float, ...], ...], ...]
     """By row, one value for each column of the prepared set."""
     score: ScoreStatistics | None = None
 

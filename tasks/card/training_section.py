@@ -26,6 +26,8 @@ _VERSION_TITLES = {
     "numpy": "NumPy", "stsflow": "stsflow", "prefect": "Prefect", "mlflow": "MLflow",
 }  # fmt: skip
 _ENERGY = "energy_kwh"
+_SAMPLE_NUMBERS = 4
+"""Numbers that a sample row shows of a list."""
 _MACHINE_TITLES = {
     "system": "System", "processor": "Processor", "cores": "Cores", "memory_gib": "Memory in GiB", "device": "Device",
     "threads": "CPU threads", "gpu": "GPU", "gpu_peak_memory_gib": "GPU peak memory in GiB", "cuda": "CUDA",
@@ -176,8 +178,9 @@ _STATISTICS: tuple[tuple[str, str, Form], ...] = (
 
 
 def _statistics(source: FactSource, prepared: PreparedSet, measured: SetTokens | None) -> Iterator[TableRow]:
-    columns, score = measured.columns if measured else {}, prepared.roles.score
-    yield TableRow(label="type", cells=tuple("float" if name == score else "string" for name in prepared.columns))
+    columns, roles = measured.columns if measured else {}, prepared.roles
+    numbers = {roles.score: "int" if roles.of_two_values else "float", roles.taught: "list of float"}
+    yield TableRow(label="type", cells=tuple(numbers.get(name, "string") for name in prepared.columns))
     here = source.model_copy(update={"record": "TokenReport"})
     for label, field, form in _STATISTICS if columns else ():
         cells = (
@@ -208,11 +211,21 @@ def _padding(source: FactSource, measured: SetTokens) -> Sentence:
 
 def _sample_rows(source: FactSource, prepared: PreparedSet, samples: SetSamples) -> Iterator[tuple[Fact, ...]]:
     for number, row in enumerate(samples.rows):
-        texts = (shorten(f"{value:g}" if isinstance(value, float) else value) for value in row)
+        texts = map(_as_written, row)
         yield tuple(
             source.fact(f"sample.{prepared.name}.{number}.{column}", text)
             for column, text in zip(prepared.columns, texts, strict=True)
         )
+
+
+def _as_written(value: str | float | tuple[float, ...]) -> str:
+    """A value of a sample row: a text cut, a number short, of many numbers the first."""
+    if isinstance(value, str):
+        return shorten(value)
+    if isinstance(value, tuple):
+        more = ["…"] if len(value) > _SAMPLE_NUMBERS else []
+        return ", ".join([*(f"{number:.4g}" for number in value[:_SAMPLE_NUMBERS]), *more])
+    return f"{value:g}"
 
 
 def _exposure_row(evidence: Evidence, item: Exposure) -> ExposureRow:

@@ -3,15 +3,17 @@
 from stsflow.tasks.losses.angle import AnglE
 from stsflow.tasks.losses.cached_gist import CachedGist
 from stsflow.tasks.losses.cached_multiple_negatives_ranking import CachedMultipleNegativesRanking
+from stsflow.tasks.losses.contrastive import Contrastive
 from stsflow.tasks.losses.cosent import CoSENT
 from stsflow.tasks.losses.cosine_similarity import CosineSimilarity
 from stsflow.tasks.losses.family import Loss, PlainLoss
 from stsflow.tasks.losses.gist import Gist
 from stsflow.tasks.losses.matryoshka import Matryoshka
 from stsflow.tasks.losses.multiple_negatives_ranking import MultipleNegativesRanking
+from stsflow.tasks.losses.online_contrastive import OnlineContrastive
 from stsflow.tasks.losses.triplet import TripletMargin
 
 __all__ = [
-    "AnglE", "CachedGist", "CachedMultipleNegativesRanking", "CoSENT", "CosineSimilarity", "Gist", "Loss", "Matryoshka",
-    "MultipleNegativesRanking", "PlainLoss", "TripletMargin",
+    "AnglE", "CachedGist", "CachedMultipleNegativesRanking", "CoSENT", "Contrastive", "CosineSimilarity", "Gist", "Loss",
+    "Matryoshka", "MultipleNegativesRanking", "OnlineContrastive", "PlainLoss", "TripletMargin",
 ]  # fmt: skip

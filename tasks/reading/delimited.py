@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from stsflow.tasks.ground.charset import BARE_CR, Limits, check_empty_lines, lines_of, open_text, too_long
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.ground.several import Several
 from stsflow.tasks.reading.integrity import blank_lines, explain_quoting, quotes_kept
-from stsflow.tasks.reading.rows import FileRows, and_more, composed, cut, missing_column
+from stsflow.tasks.reading.rows import FileRows, and_more, columns_for, composed, cut, listed, missing_column
 
 BLOCK_ROWS = 65_536
 Quoting = Literal["auto", "none", "minimal"]
@@ -72,15 +73,17 @@ class _Reader:
             lines_in = lines_of(stream, self.shown, self.limits)
             numbered = self._quoted(lines_in) if self.dialect.quoted else self._plain(lines_in)
             names, first_line = self._names(numbered)
-            numbers = [names.index(composed(name)) for name in self.wanted]
+            places = [[names.index(one) for one in columns_for(name, names)] for name in self.wanted]
+            numbers = [number for several in places for number in several]
             chunks: list[list[pa.Array]] = [[] for _ in self.wanted]
             lines: list[np.ndarray] = []
             while block := list(itertools.islice(numbered, BLOCK_ROWS)):
                 self._check_width(block, len(names), first_line)
                 positions, rows = zip(*block, strict=True)
                 columns = list(zip(*rows, strict=True))
-                for chunk, number in zip(chunks, numbers, strict=True):
-                    chunk.append(pa.array(columns[number], pa.large_string()))
+                for chunk, name, several in zip(chunks, self.wanted, places, strict=True):
+                    read = [pa.array(columns[number], pa.large_string()) for number in several]
+                    chunk.append(listed(read) if isinstance(name, Several) else read[0])
                 lines.append(np.asarray(positions, dtype=np.int64))
                 if not self.dialect.quoted:
                     self.wrapped += sum(
@@ -94,9 +97,7 @@ class _Reader:
             raise DataError(
                 f"{self.shown}: the file has {'a header but no rows' if self.dialect.header else 'no rows'}."
             )
-        table = pa.table(
-            {name: pa.chunked_array(chunk, pa.large_string()) for name, chunk in zip(self.wanted, chunks, strict=True)}
-        )
+        table = pa.table({name: pa.chunked_array(chunk) for name, chunk in zip(self.wanted, chunks, strict=True)})
         findings = [blank_lines(self.shown, self.blanks)] if self.blanks else []
         if self.wrapped:
             findings.append(quotes_kept(self.shown, self.wrapped, table.num_rows * len(self.wanted)))
@@ -151,7 +152,7 @@ class _Reader:
         if twice:
             raise DataError(f"{self.shown}, line {line}: the header names the column {cut(twice[0])} more than once.")
         for name in self.wanted:
-            if composed(name) not in names:
+            if not columns_for(name, names):
                 raise missing_column(self.shown, name, names)
         return names, line
 

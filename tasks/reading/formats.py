@@ -23,10 +23,11 @@ from stsflow.tasks.ground.charset import (
     open_text,
 )
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.ground.several import Several
 from stsflow.tasks.reading.delimited import BLOCK_ROWS, Dialect
 from stsflow.tasks.reading.parquet import read_parquet
 from stsflow.tasks.reading.quoting import read_by_its_quoting
-from stsflow.tasks.reading.rows import FileRows, composed, cut, missing_column
+from stsflow.tasks.reading.rows import FileRows, columns_for, composed, cut, missing_column
 from stsflow.tasks.records.findings import Finding
 
 MOST_VALUES = 10_000_000
@@ -78,8 +79,8 @@ def read_file(
 def byte_order_marks(rows: FileRows) -> tuple[Finding, ...]:
     """A finding when texts hold U+FEFF, which is a byte order mark at the beginning of a file alone."""
     count = sum(
-        pc.sum(pc.match_substring(column, "\ufeff")).as_py() or 0
-        for column in rows.table.columns
+        pc.sum(pc.match_substring(pc.list_flatten(one) if pa.types.is_list(one.type) else one, "\ufeff")).as_py() or 0
+        for one in rows.table.columns
     )  # fmt: skip
     if not count:
         return ()
@@ -159,31 +160,41 @@ def _from_objects(numbered: Iterable[tuple[int, Any]], shown: str, wanted: Seque
     """Columns from JSON objects: text as it is, numbers and booleans as they would be written in JSON."""
     blocks: list[pa.Table] = []
     positions: list[int] = []
-    columns: dict[str, list[str | None]] = {name: [] for name in wanted}
+    columns: dict[str, list[Any]] = {name: [] for name in wanted}
+    types = {name: pa.list_(pa.large_string()) if isinstance(name, Several) else pa.large_string() for name in wanted}
     not_text: dict[str, int] = {}
 
     def close_block() -> None:
-        blocks.append(pa.table({name: pa.array(values, pa.large_string()) for name, values in columns.items()}))
+        blocks.append(pa.table({name: pa.array(values, types[name]) for name, values in columns.items()}))
         for values in columns.values():
             values.clear()
 
-    for position, row in numbered:
-        if not isinstance(row, dict):
-            raise DataError(f"{shown}, {unit} {position}: a row is an object with named fields, found {cut(row)}.")
-        for name, values in columns.items():
-            value = _nested(row, name, f"{shown}, {unit} {position}")
-            if isinstance(value, str) and not is_text(value):
+    def as_text(value: Any, name: str, position: int) -> str | None:
+        where = f"{shown}, {unit} {position}"
+        if isinstance(value, str):
+            if not is_text(value):
                 raise DataError(
-                    f"{shown}, {unit} {position}: the field {name!r} holds half of a surrogate pair, which no "
-                    f"tokenizer can read: {cut(value)}. Mend or remove the row."
+                    f"{where}: the field {name!r} holds half of a surrogate pair, which no tokenizer can read: "
+                    f"{cut(value)}. Mend or remove the row."
                 )
-            if isinstance(value, str) or value is None:
-                values.append(value)
-            elif isinstance(value, bool | int | float):
-                not_text.setdefault(name, position)
-                values.append(json.dumps(value))
+            return value
+        if isinstance(value, bool | int | float):
+            not_text.setdefault(name, position)
+            return json.dumps(value)
+        if value is None:
+            return None
+        kind = "a single value" if not isinstance(name, Several) else "a list of single values"
+        raise DataError(f"{where}: the field {name!r} is not {kind}: {cut(value)}.")
+
+    for position, row in numbered:
+        where = f"{shown}, {unit} {position}"
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: a row is an object with named fields, found {cut(row)}.")
+        for name, values in columns.items():
+            if isinstance(name, Several):
+                values.append([as_text(value, name, position) for value in _several(row, name, where)])
             else:
-                raise DataError(f"{shown}, {unit} {position}: the field {name!r} is not a single value: {cut(value)}.")
+                values.append(as_text(_nested(row, name, where), name, position))
         positions.append(position)
         if len(positions) % BLOCK_ROWS == 0:
             close_block()
@@ -215,6 +226,17 @@ def _nested(row: dict[str, Any], name: str, where: str) -> Any:
             raise missing_column(where, name, _names(row))
         value = value[part]
     return value
+
+
+def _several(row: dict[str, Any], name: Several, where: str) -> list[Any]:
+    """The values of a list field and of the fields numbered after it."""
+    above, _, last = (name.rpartition(".")) if composed(name) not in row else ("", "", name)
+    holder = _nested(row, above, where) if above else row
+    found = columns_for(Several(last), list(holder)) if isinstance(holder, dict) else []
+    if not found:
+        raise missing_column(where, name, _names(row))
+    values = [holder[one] for one in found]
+    return [one for value in values for one in (value if isinstance(value, list) else [value])]
 
 
 def _names(row: dict[str, Any], prefix: str = "") -> list[str]:

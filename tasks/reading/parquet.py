@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from stsflow.tasks.ground.charset import Limits
 from stsflow.tasks.ground.errors import DataError
-from stsflow.tasks.reading.rows import FileRows, composed, missing_column
+from stsflow.tasks.ground.several import Several
+from stsflow.tasks.reading.rows import FileRows, columns_for, composed, listed, missing_column
 
 BATCH_ROWS = 65_536
 
@@ -31,7 +32,8 @@ def _read(path: Path, shown: str, wanted: Sequence[str], limits: Limits) -> File
     import pyarrow.parquet as pq
 
     schema = pq.read_schema(path)
-    roots = {name: _root(schema, name, shown) for name in wanted}
+    parts = {name: _parts(schema, name) for name in wanted}
+    roots = {one: _root(schema, one, shown) for several in parts.values() for one in several}
     # As dictionaries: a million equal long texts are small in the file and in memory, and their size can be foreseen.
     texts = [root for root in set(roots.values()) if pa.types.is_string(schema.field(root).type)]
     with pq.ParquetFile(path, read_dictionary=texts) as file:
@@ -46,11 +48,24 @@ def _read(path: Path, shown: str, wanted: Sequence[str], limits: Limits) -> File
                     f"{shown}: its columns hold more than {limits.unpacked_bytes:,} bytes (the source's "
                     "`max_unpacked_bytes`). If they are meant to, raise that limit."
                 )
-            blocks.append(pa.table({name: _text(column, name, shown, not_text) for name, column in columns.items()}))
+            blocks.append(
+                pa.table(
+                    {
+                        name: _lists([columns[one] for one in several], name, shown, not_text)
+                        if isinstance(name, Several) else _text(columns[name], name, shown, not_text)
+                        for name, several in parts.items()
+                    }
+                )
+            )  # fmt: skip
     rows = sum(block.num_rows for block in blocks)
     if rows == 0:
         raise DataError(f"{shown}: the file has no rows.")
     return FileRows(shown, pa.concat_tables(blocks), np.arange(1, rows + 1, dtype=np.int64), "row", not_text)
+
+
+def _parts(schema: pa.Schema, name: str) -> list[str]:
+    """The columns that `name` stands for: itself, or of `Several` those that are numbered after it."""
+    return (columns_for(name, schema.names) if isinstance(name, Several) else []) or [name]
 
 
 def _field(batch: pa.RecordBatch, root: str, name: str) -> pa.Array:
@@ -78,6 +93,17 @@ def _text(column: pa.Array, name: str, shown: str, not_text: dict[str, int]) -> 
     text = plain.cast(pa.large_string())
     text.validate(full=True)
     return text
+
+
+def _lists(columns: Sequence[pa.Array], name: str, shown: str, not_text: dict[str, int]) -> pa.Array:
+    """One column of lists of text, out of one such column, or of columns with a value each."""
+    (column,) = columns if len(columns) == 1 else (None,)
+    if column is None or not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        return listed([_text(one, name, shown, not_text) for one in columns])
+    values = _text(column.flatten(), name, shown, not_text)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+    offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
 
 
 def _root(schema: pa.Schema, name: str, shown: str) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stsflow.tasks.ground.errors import DataError
+from stsflow.tasks.ground.several import Several
 from stsflow.tasks.records.findings import Finding
 
 # A whole text without one character that can be seen, in RE2: separators, controls, formats, and the fillers and
@@ -26,7 +27,7 @@ class FileRows:
     shown: str
     """The file, for messages."""
     table: pa.Table
-    """Columns of `large_string`; null where the file has nothing."""
+    """Columns of `large_string`, null where the file has nothing; of `Several`, lists of it."""
     positions: np.ndarray
     """Of each row: its line (from 1, the header counts) or its number (from 1), int64."""
     unit: str
@@ -68,25 +69,46 @@ class Reading:
         Such are white space, control and format characters (a zero-width space, a byte order mark) and fillers. Raises
         `DataError`, with the line, when the file holds no text there.
         """
+        self._check_text(name)
+        return _sentences(self.column(name))
+
+    def lists_of_texts(self, name: str) -> Lists:
+        """The column, which was asked for as `Several`, as lists of sentences; raises as `texts` does."""
+        self._check_text(name)
+        parents, values = _flat(self.column(name))
+        texts = _sentences(values)
+        there = pc.not_equal(texts, "").to_numpy(zero_copy_only=False)
+        return Lists(np.bincount(parents[there], minlength=self.rows), texts.filter(there).cast(pa.string()))
+
+    def lists_of_numbers(self, name: str) -> Lists:
+        """The column, which was asked for as `Several`, as lists of float64; NaN as in `numbers`."""
+        counts, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.float64)]
+        for rows in self.files:
+            parents, values = _flat(rows.table.column(name))
+            texts = pc.utf8_trim_whitespace(pc.fill_null(values, ""))
+            there = pc.not_equal(texts, "").to_numpy(zero_copy_only=False)
+            counts.append(np.bincount(parents[there], minlength=rows.table.num_rows))
+            numbers.append(_finite(texts.filter(there).to_pylist(), "." if name in rows.not_text else rows.decimal))
+        return Lists(np.concatenate(counts), pa.array(np.concatenate(numbers)))
+
+    def _check_text(self, name: str) -> None:
         for rows in self.files:
             if name in rows.not_text:
                 raise DataError(
                     f"{rows.shown}, {rows.unit} {rows.not_text[name]}: the field {name!r} holds a number or a boolean, "
                     "but sentences are taken from it: write it as text, or take them from another field."
                 )
-        stripped = pc.fill_null(pc.utf8_trim_whitespace(self.column(name)), "")
-        return pc.replace_substring_regex(stripped, INVISIBLE, "")
 
     def numbers(self, name: str) -> np.ndarray:
         """The column as float64, by each file's decimal mark; NaN for what is no finite number."""
         found = [
-            _number(text, "." if name in rows.not_text else rows.decimal)
+            _finite(
+                pc.utf8_trim_whitespace(pc.fill_null(rows.table.column(name), "")).to_pylist(),
+                "." if name in rows.not_text else rows.decimal,
+            )
             for rows in self.files
-            for text in pc.utf8_trim_whitespace(pc.fill_null(rows.table.column(name), "")).to_pylist()
         ]
-        numbers = np.array(found, dtype=np.float64)
-        numbers[~np.isfinite(numbers)] = np.nan
-        return numbers
+        return np.concatenate(found)
 
     def where(self, row: int) -> str:
         """The row's place, for a message: `sts-train.tsv, line 12`."""
@@ -95,6 +117,45 @@ class Reading:
                 return f"{rows.shown}, {rows.unit} {rows.positions[row]}"
             row -= rows.table.num_rows
         raise IndexError(row)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Of each row several values; what is empty among them is left out."""
+
+    counts: np.ndarray
+    """Of each row, how many it has, int64."""
+    values: pa.Array
+    """The values of the first row, then those of the second, …"""
+
+    @classmethod
+    def empty(cls, rows: int) -> Lists:
+        """Of each row none."""
+        return cls(np.zeros(rows, np.int64), pa.array([], pa.string()))
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Of each row, where its values begin."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts)[:-1]])[: len(self.counts)]
+
+
+def _flat(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
+    """Of each value of a column of lists, the number of its row; and the values."""
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+    values = [chunk.flatten() for chunk in column.chunks] or [pa.array([], pa.large_string())]
+    return np.repeat(np.arange(len(column)), lengths), pa.concat_arrays(values)
+
+
+def _sentences(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    stripped = pc.fill_null(pc.utf8_trim_whitespace(column), "")
+    return pc.replace_substring_regex(stripped, INVISIBLE, "")
+
+
+def _finite(texts: Sequence[str], decimal: str) -> np.ndarray:
+    """Float64; NaN for what is no finite number."""
+    numbers = np.array([_number(text, decimal) for text in texts], dtype=np.float64)
+    numbers[~np.isfinite(numbers)] = np.nan
+    return numbers
 
 
 def _number(text: str, decimal: str) -> float:
@@ -110,6 +171,24 @@ def _number(text: str, decimal: str) -> float:
 def composed(name: str) -> str:
     """The name in Unicode's composed form: a header may be decomposed (as some systems write), the recipe composed."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def columns_for(name: str, found: Sequence[str]) -> list[str]:
+    """The columns among `found` that `name` stands for: one; of `Several` also `<name>_1`, `<name>_2`, … by number."""
+    wanted = composed(name)
+    names = [one for one in found if composed(one) == wanted]
+    if isinstance(name, Several):
+        numbered = {one: composed(one).removeprefix(f"{wanted}_") for one in found}
+        numbers = {one: int(rest) for one, rest in numbered.items() if rest.isdecimal() and composed(one) != rest}
+        names += sorted(numbers, key=lambda one: numbers[one])
+    return names
+
+
+def listed(columns: Sequence[pa.Array]) -> pa.Array:
+    """Of each row the list of its values in the columns, which are of equal length."""
+    rows, width = len(columns[0]), len(columns)
+    values = pa.concat_arrays(columns).take(pa.array(np.arange(width * rows).reshape(width, rows).T.ravel()))
+    return pa.ListArray.from_arrays(pa.array(np.arange(0, width * rows + 1, width), pa.int32()), values)
 
 
 class MissingColumn(DataError):
@@ -131,8 +210,9 @@ def missing_column(shown: str, name: str, found: Sequence[str]) -> MissingColumn
     """The error for a column that a file does not have."""
     near = difflib.get_close_matches(name, [one for one in found[:1000] if len(one) < 200], n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
+    numbered = f" and no {name}_1" if isinstance(name, Several) else ""
     error = MissingColumn(
-        f"{shown}: there is no column {name!r}{hint}; found: {', '.join(map(cut, found[:20])) or 'none'}"
+        f"{shown}: there is no column {name!r}{numbered}{hint}; found: {', '.join(map(cut, found[:20])) or 'none'}"
         f"{', …' if len(found) > 20 else ''}. {COLUMNS_ARE_NAMED}"
     )
     error.name = name

@@ -67,7 +67,10 @@ class Shape(Kind):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Columns that it needs of the source: here, those that the fields named like the roles' columns name."""
+        """Columns that it needs of the source, `Several` where a row has a list of values.
+
+        Here, those that the fields named like the roles' columns name.
+        """
         return tuple(getattr(self, column) for column in self.roles.columns)
 
     def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:

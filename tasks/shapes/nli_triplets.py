@@ -10,13 +10,10 @@ from stsflow.tasks.ground.schema import LARGEST_SEED
 from stsflow.tasks.shapes.family import Roles, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     import pyarrow as pa
 
     from stsflow.tasks.reading.rows import Reading
-    from stsflow.tasks.records.findings import Finding
     from stsflow.tasks.shapes.shaped import Shaped
 
 Label = Literal["entailment", "neutral", "contradiction", "skip"]
@@ -71,9 +68,9 @@ class NliTriplets(Shape):
         import numpy as np
         import pyarrow as pa
 
-        from stsflow.tasks.shapes.shaped import Shaped, dropped_as_empty, with_text
+        from stsflow.tasks.shapes.shaped import Shaped, describe_labels, dropped_as_empty, meanings, with_text
 
-        labels = self._labels(reading, subject)
+        labels = meanings(reading, self.label, self.labels, subject)
         texts = pa.table({"premise": reading.texts(self.premise), "hypothesis": reading.texts(self.hypothesis)})
         used = labels != "skip"
         keep = with_text(reading, texts, ["premise", "hypothesis"], subject, allow_empty, used)
@@ -99,31 +96,6 @@ class NliTriplets(Shape):
         }
         return Shaped(table, dropped, notes, describe_labels(subject, counts))
 
-    def _labels(self, reading: Reading, subject: str) -> np.ndarray:
-        """What each row's label means, as texts; raises DataError for a label that means nothing here."""
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        from stsflow.tasks.ground.errors import DataError
-        from stsflow.tasks.reading.rows import and_more, cut
-
-        column = pc.utf8_trim_whitespace(pc.fill_null(reading.column(self.label), ""))
-        encoded = pc.dictionary_encode(column.combine_chunks())
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.combine_chunks()
-        values, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
-        unknown = [code for code, value in enumerate(values) if value not in self.labels]
-        if unknown:
-            wrong = np.flatnonzero(np.isin(codes, unknown))
-            row = int(wrong[0])
-            raise DataError(
-                f"{reading.where(row)}: the label of {subject} is {cut(values[codes[row]])}{and_more(wrong.size - 1)}; "
-                f"shape.labels knows: {', '.join(self.labels)}. A label of unusable rows may be mapped to `skip`."
-            )
-        meanings: np.ndarray = np.array([self.labels[value] for value in values], dtype=object)[codes]
-        return meanings
-
 
 def _numbered(texts: pa.Table) -> tuple[pa.Array, np.ndarray]:
     """Distinct sentences in the order of first occurrence, and of each row the numbers of premise and hypothesis."""
@@ -145,25 +117,3 @@ def _beside(numbers: np.ndarray) -> dict[int, list[int]]:
         found.setdefault(premise, {})[hypothesis] = None
         found.setdefault(hypothesis, {})[premise] = None
     return {sentence: list(others) for sentence, others in found.items()}
-
-
-def describe_labels(subject: str, counts: Mapping[str, int]) -> tuple[Finding, ...]:
-    """How often each label occurs; a warning when one of the three does not."""
-    from stsflow.tasks.records.findings import Finding
-
-    found = Finding(
-        severity="info", code="integrity.labels", subject=subject,
-        message="Labels: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + ".",
-        numbers=dict(counts),
-    )  # fmt: skip
-    absent = [name for name, count in counts.items() if count == 0]
-    if not absent:
-        return (found,)
-    return (
-        found,
-        Finding(
-            severity="warning", code="integrity.label_absent", subject=subject,
-            message=f"No row is labelled {' or '.join(absent)}.",
-            remedy="Check `shape.label` and `shape.labels`.",
-        ),
-    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stsflow.tasks.ground.errors import DataError
-from stsflow.tasks.reading.rows import Reading, and_more
+from stsflow.tasks.reading.rows import Reading, and_more, cut
 from stsflow.tasks.records.findings import Finding
 
 if TYPE_CHECKING:
@@ -60,3 +60,42 @@ def with_text(
 def dropped_as_empty(keep: NDArray[np.bool_]) -> dict[str, int]:
     """The count of rows that are not kept, where there are some."""
     return {} if keep.all() else {"empty": int((~keep).sum())}
+
+
+def meanings(reading: Reading, column: str, labels: Mapping[str, object], subject: str) -> NDArray[np.object_]:
+    """What `labels` says of each row's value in the column; raises DataError for a value of which it says nothing."""
+    values = pc.utf8_trim_whitespace(pc.fill_null(reading.column(column), ""))
+    encoded = pc.dictionary_encode(values.combine_chunks())
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    distinct, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    unknown = [code for code, value in enumerate(distinct) if value not in labels]
+    if unknown:
+        wrong = np.flatnonzero(np.isin(codes, unknown))
+        row = int(wrong[0])
+        raise DataError(
+            f"{reading.where(row)}: the label of {subject} is {cut(distinct[codes[row]])}{and_more(wrong.size - 1)}; "
+            f"shape.labels knows: {', '.join(labels)}. A label of unusable rows may be mapped to `skip`."
+        )
+    found: NDArray[np.object_] = np.array([labels[value] for value in distinct], dtype=object)[codes]
+    return found
+
+
+def describe_labels(subject: str, counts: Mapping[str, int]) -> tuple[Finding, ...]:
+    """How often each label occurs; a warning when one of them does not."""
+    found = Finding(
+        severity="info", code="integrity.labels", subject=subject,
+        message="Labels: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + ".",
+        numbers=dict(counts),
+    )  # fmt: skip
+    absent = [name for name, count in counts.items() if count == 0]
+    if not absent:
+        return (found,)
+    return (
+        found,
+        Finding(
+            severity="warning", code="integrity.label_absent", subject=subject,
+            message=f"No row is labelled {' or '.join(absent)}.",
+            remedy="Check `shape.label` and `shape.labels`.",
+        ),
+    )  # fmt: skip
