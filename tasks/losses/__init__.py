@@ -14,6 +14,6 @@ from stsflow.tasks.losses.online_contrastive import OnlineContrastive
 from stsflow.tasks.losses.triplet import TripletMargin
 
 __all__ = [
-    "AnglE", "CachedGist", "CachedMultipleNegativesRanking", "CoSENT", "Contrastive", "CosineSimilarity", "Gist", "Loss",
-    "Matryoshka", "MultipleNegativesRanking", "OnlineContrastive", "PlainLoss", "TripletMargin",
+    "AnglE", "CachedGist", "CachedMultipleNegativesRanking", "CoSENT", "Contrastive", "CosineSimilarity", "Gist",
+    "Loss", "Matryoshka", "MultipleNegativesRanking", "OnlineContrastive", "PlainLoss", "TripletMargin",
 ]  # fmt: skip
