@@ -19,6 +19,7 @@ from stsflow.tasks.evaluation.task import compare_scores, evaluate
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
+from stsflow.tasks.merging.task import merge_with_base
 from stsflow.tasks.models.task import check_model, fetch_model
 from stsflow.tasks.plan.report import write_plan_page
 from stsflow.tasks.plan.task import plan_run, probe_run
@@ -98,6 +99,8 @@ def finetune(
             write_plan_page(plan, folder.plan / "plan.md")
             record_preparation(relay, run, recipe, base, data, tokens, plan, guide)
             trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
+            if recipe.release.merge is not None:
+                trained = merge_with_base(recipe, run, base, trained, data, workspace, fresh)
             reports = evaluate(
                 "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh,
                 recipe.training.device,

@@ -73,11 +73,10 @@ def finetune_with_seeds(recipe: RunConfig, seeds: int, fresh: bool = False) -> S
     store = connect_tracking(Workspace.here())
     parent = _open_parent(store, recipe, seeds)
     status = "FAILED"
+    unreleased = ReleaseConfig(merge=recipe.release.merge)
     try:
         runs = {
-            seed: finetune(
-                _with_seed(recipe, seed).model_copy(update={"release": ReleaseConfig()}), fresh, None, parent
-            )
+            seed: finetune(_with_seed(recipe, seed).model_copy(update={"release": unreleased}), fresh, None, parent)
             for seed in range(recipe.training.seed, recipe.training.seed + seeds)
         }
         chosen = _best(recipe, runs)

@@ -45,6 +45,8 @@ class RunSummary(Record):
     """Suite whose score is the headline."""
     gain: dict[str, float | None]
     """Of the headline: base, tuned, difference, low, high."""
+    merged: float | None = None
+    """Share of the tuned model in the released weights; None where nothing was merged."""
     guard: dict[str, RuleOutcome] = {}
     """By guard suite: whether the tuned model kept it, and why."""
     reused: bool
@@ -80,6 +82,7 @@ def summarise(
             "base": head.before, "tuned": head.after, "difference": head.paired.difference if head.paired else None,
             "low": head.interval.low if head.interval else None, "high": head.interval.high if head.interval else None,
         },
+        merged=trained.merge.chosen if trained.merge else None,
         guard=guard_outcomes(recipe, before, after, differences), reused=trained.reused, attempt=run.attempt,
         promoted=release.promoted, release=release.reason, model_version=release.version,
     )  # fmt: skip
@@ -109,6 +112,8 @@ def print_summary(summary: RunSummary, console: Console) -> None:
         console.print(
             f"\n{summary.headline}: {gain['difference']:+.4f}, 95 % interval [{gain['low']:+.4f}, {gain['high']:+.4f}]"
         )
+    if summary.merged is not None:
+        console.print(f"merged with the base model: {summary.merged:.0%} of the tuned model")
     for suite, outcome in summary.guard.items():
         kept = "kept" if outcome.holds else "lost"
         console.print(f"guard {suite}: {kept}; {outcome.reason}", soft_wrap=True, highlight=False)

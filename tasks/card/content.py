@@ -15,6 +15,7 @@ from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.header import card_header
 from stsflow.tasks.card.licences import LicenceConclusion, LicensedPart, conclude_licence
 from stsflow.tasks.card.limits_section import LimitsSection, limits_section
+from stsflow.tasks.card.merge_section import MergeSection, merge_section
 from stsflow.tasks.card.samples import SetSamples
 from stsflow.tasks.card.training_section import TrainingSection, training_section
 from stsflow.tasks.card.usage import sentence_transformers_code, transformers_code
@@ -93,6 +94,7 @@ class CardContent(Record):
     licence: LicenceConclusion
     usage: Usage
     evaluation: EvaluationSection
+    merge: MergeSection | None
     limits: LimitsSection
     training: TrainingSection
     evidence: Evidence
@@ -137,6 +139,7 @@ def content_of(evidence: Evidence) -> CardContent:
         licence=licence,
         usage=_usage(evidence, widget),
         evaluation=evaluation,
+        merge=merge_section(evidence),
         limits=limits_section(evidence, evaluation, training),
         training=training,
         evidence=evidence,

@@ -1,13 +1,15 @@
-"""The card's own figures: training curve, and base against tuned with intervals."""
+"""The card's own figures: training curve, base against tuned with intervals, and the curve of merging."""
 
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stsflow.tasks.card.evaluation_section import Ends, EvaluationSection
 from stsflow.tasks.card.facts import Fact
+from stsflow.tasks.card.merge_section import MergeSection
 from stsflow.tasks.card.training_section import TrainingSection
 from stsflow.tasks.ground.files import write_bytes_atomically
 
@@ -73,6 +75,26 @@ def draw_comparison(evaluation: EvaluationSection, path: Path) -> Path:
     axes.set_xlabel("Score" + (" (bars: intervals)" if _has_intervals(evaluation) else ""))
     axes.grid(axis="x", alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.28 / len(blocks)), ncols=2, frameon=False)
+    return _save(figure, path)
+
+
+def draw_merge_curve(merge: MergeSection, path: Path) -> Path:
+    """Each suite's score by the share of the tuned model, the chosen share marked; a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.2), dpi=144, layout="constrained")
+    axes = figure.subplots()
+    shares = [100 * (row.weight.number or 0.0) for row in merge.rows]
+    for number, suite in enumerate(merge.names):
+        found = (row.scores[number].number for row in merge.rows)
+        scores = [math.nan if score is None else score for score in found]
+        axes.plot(shares, scores, marker="o", markersize=4, label=suite)
+    chosen = next(row for row in merge.rows if row.is_chosen)
+    axes.axvline(100 * (chosen.weight.number or 0.0), color=_TUNED, linestyle="--", label="chosen")
+    axes.set_xlabel("Share of the tuned model in %")
+    axes.set_ylabel("Score")
+    axes.grid(axis="x", alpha=0.25)
+    axes.legend(frameon=False)
     return _save(figure, path)
 
 

@@ -15,12 +15,12 @@ from stsflow.tasks.card.content import HISTOGRAM, CardContent, gold_picture
 from stsflow.tasks.card.escape import escape_prose, escape_text, fenced, inline_code, is_plain_url
 from stsflow.tasks.card.evidence import CardFacts, PlacedFact
 from stsflow.tasks.card.facts import Fact, Sentence, facts_in
-from stsflow.tasks.card.figures import draw_comparison, draw_training_curve, has_curve
+from stsflow.tasks.card.figures import draw_comparison, draw_merge_curve, draw_training_curve, has_curve
 from stsflow.tasks.ground.files import write_bytes_atomically, write_text_atomically
 from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.records.card import CardRef
 
-COMPARISON, CURVE = "base-vs-tuned.png", "training-curve.png"
+COMPARISON, CURVE, MERGE = "base-vs-tuned.png", "training-curve.png", "merge-curve.png"
 """Names in figures/ of the pictures that the card draws itself."""
 
 _OPEN, _MIDDLE, _CLOSE = "\ue000", "\ue001", "\ue002"
@@ -127,11 +127,19 @@ def _tidy(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", stripped).strip("\n") + "\n"
 
 
-def _write_figures(content: CardContent, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
+def draw_own_figures(content: CardContent, folder: Path) -> list[Path]:
+    """Draw into `folder` the pictures that follow from the content alone; the same bytes whoever draws them."""
     figures = [draw_comparison(content.evaluation, folder / COMPARISON)]
     if has_curve(content.training):
         figures.append(draw_training_curve(content.training, folder / CURVE))
+    if content.merge is not None:
+        figures.append(draw_merge_curve(content.merge, folder / MERGE))
+    return figures
+
+
+def _write_figures(content: CardContent, folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = draw_own_figures(content, folder)
     for name, origin in content.pictures.items():
         target = folder / name
         write_bytes_atomically(target, origin.read_bytes())
@@ -143,6 +151,7 @@ def figure_names(content: CardContent) -> set[str]:
     """Names in figures/ of the pictures that the card shows."""
     names = {gold_picture(block.name) for block in content.evaluation.suites if block.has_plot}
     names |= {COMPARISON} | ({CURVE} if has_curve(content.training) else set())
+    names |= {MERGE} if content.merge is not None else set()
     return names | ({HISTOGRAM} if content.evidence.histogram else set())
 
 

@@ -18,10 +18,9 @@ from stsflow.tasks.card.card_text import Problem, check_facts, check_figures, ch
 from stsflow.tasks.card.content import CardContent, content_of
 from stsflow.tasks.card.evidence import CardFacts, Evidence, portable
 from stsflow.tasks.card.facts import Fact, facts_in
-from stsflow.tasks.card.figures import draw_comparison, draw_training_curve, has_curve
 from stsflow.tasks.card.foreign import check_foreign_card
 from stsflow.tasks.card.measured_again import MeasuredAgain, Tools, how_pairs_differ
-from stsflow.tasks.card.render import COMPARISON, CURVE, code_of_cards, facts_of, figure_names, render_placed
+from stsflow.tasks.card.render import code_of_cards, draw_own_figures, facts_of, figure_names, render_placed
 from stsflow.tasks.card.run_record import RunRecord, recorded
 from stsflow.tasks.ground.environment import hardware, versions
 from stsflow.tasks.ground.errors import PreconditionError
@@ -215,9 +214,7 @@ class _Verification:
 
     def figures(self, record: RunRecord | None, scratch: Path) -> None:
         """Figures that are drawn again from the records, or lie in the run's record; others are the run's word."""
-        drawn = {COMPARISON: draw_comparison(self.content.evaluation, scratch / COMPARISON)}
-        if has_curve(self.content.training):
-            drawn[CURVE] = draw_training_curve(self.content.training, scratch / CURVE)
+        drawn = {figure.name: figure for figure in draw_own_figures(self.content, scratch)}
         if record is not None and self.record:
             for name in (figure_names(self.content) & self.facts.figures.keys()) - drawn.keys():
                 if Path(name).name != name:

@@ -54,6 +54,14 @@ def sha256_of_model(folder: Path) -> str:
     return sha256_of_folder(folder, ignore=CARD_FILES)
 
 
+def sha256_of_weights(folder: Path) -> str:
+    """SHA-256 of model.safetensors in a model folder; over all parts where there are several."""
+    files = sorted(folder.glob("model*.safetensors")) or sorted(folder.rglob("*.safetensors"))
+    if len(files) == 1:
+        return sha256_of_file(files[0])
+    return fingerprint({path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files})
+
+
 def fingerprint(*parts: Any) -> str:
     """SHA-256 of the parts' canonical JSON (sorted keys; pydantic models by their JSON form; paths as text)."""
     text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -7,6 +7,7 @@
   preflight/<key>/               what the check of a base model found
   scores/<key>/                  scores of a model on a suite
   comparisons/<key>/             what resampling says of two models
+  merged/<key>/                  tuned and base model averaged: the chosen weight's model
   trainings/<key>/               one training: spec, events, checkpoints, model, result
   runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
   leases/                        locks

@@ -51,16 +51,18 @@ def findings_of_suites(overlaps: tuple[SuiteOverlap, ...]) -> list[Finding]:
 
 def check_suites_apart(recipe: RunConfig, data: PreparedData) -> None:
     """Raise DataError for a suite that shares pairs with the one that chooses the checkpoint, and no word why."""
-    choosing = recipe.choosing_suite
+    choosing = {recipe.choosing_suite or "": "checkpoint"}
+    if recipe.release.merge is not None:
+        choosing = {recipe.merging_choice[0]: "weight of the merged model"} | choosing
     for overlap in data.suite_overlaps:
-        if overlap.first != choosing or overlap.second not in _unseen(recipe):
+        if overlap.first not in choosing or overlap.second not in _unseen(recipe) - choosing.keys():
             continue
         counts = overlap.equal
         if counts.pairs and overlap.second not in recipe.evaluation.explained_overlap:
             raise DataError(
-                f"evaluation.suites.{overlap.second}: {counts.pairs:,} of its pairs are pairs of {choosing} too, which "
-                f"chooses the checkpoint, and {counts.rows:,} of its {counts.of_rows:,} rows share a sentence with it: "
-                f"its score would not be one on unseen texts. Take other rows, or say in "
+                f"evaluation.suites.{overlap.second}: {counts.pairs:,} of its pairs are pairs of {overlap.first} too, "
+                f"which chooses the {choosing[overlap.first]}, and {counts.rows:,} of its {counts.of_rows:,} rows "
+                f"share a sentence with it: its score would not be one on unseen texts. Take other rows, or say in "
                 f"evaluation.explained_overlap.{overlap.second} why that is accepted; the card repeats it."
             )
 
@@ -70,4 +72,4 @@ def _unseen(recipe: RunConfig) -> set[str]:
     named = {recipe.headline_suite}
     named |= {name for name, suite in recipe.evaluation.suites.items() if suite.split == "test"}
     named |= {name for rule in recipe.release.rules for name in rule.suites_named} | recipe.guards.keys()
-    return named - {recipe.choosing_suite or ""}
+    return named

@@ -70,6 +70,13 @@ def check_parts_fit(recipe: RunConfig) -> None:
             for name in looked_at:
                 what = f"metric of the suite {name!r} called"
                 _check_names(f"{where}.metric", [rule.metric_named], suites[name].metrics, what)
+    if (merge := recipe.release.merge) is not None:
+        _check_names("release.merge.choose_on", [merge.choose_on] if merge.choose_on else [], suites, "suite")
+        if not recipe.merging_choice[0]:
+            raise RecipeError(
+                "release.merge.choose_on: there is no suite to choose the weight on; name one, or give one suite the "
+                "split dev"
+            )
     for where, model in models_of(recipe).items():
         _check_remote_code(where, model)
     _check_names("evaluation.guard", recipe.evaluation.guard, suites, "suite")

@@ -7,6 +7,7 @@ from pathlib import Path
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.merging import Merge
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import Exposure
 
@@ -75,5 +76,7 @@ class TrainedModel(Record):
     """Steps at which later attempts began."""
     stopped_early: bool = False
     findings: tuple[Finding, ...] = ()
+    merge: Merge | None = None
+    """How the tuned weights were averaged with those of the base model; None where `model` is what was trained."""
     reused: bool = False
     """Found finished; nothing was trained in this run."""

@@ -7,12 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.merging import Merge
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.release import Release, RuleOutcome
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
-from stsflow.tasks.tracking.journal import DatasetInput, Entry, Metrics, Params, Tags, flat_params, metrics_now
+from stsflow.tasks.tracking.journal import (
+    DatasetInput,
+    Entry,
+    Metrics,
+    Params,
+    Tags,
+    flat_params,
+    metrics_now,
+    milliseconds,
+)
 from stsflow.tasks.training.events import Event
 
 
@@ -123,6 +133,17 @@ def scores(reports: Iterable[EvaluationReport], differences: Iterable[Difference
             values[f"{stem}_low"] = difference.interval.low
             values[f"{stem}_high"] = difference.interval.high
     return [metrics_now(values)]
+
+
+def merging(merge: Merge) -> list[Entry]:
+    """`merge/<suite>/<metric>` by the share of the tuned model in per cent, and the share that was chosen."""
+    now = milliseconds()
+    points = tuple(
+        (f"merge/{suite}/{merge.metrics[suite]}", score, now, round(100 * point.weight))
+        for point in merge.points
+        for suite, score in point.scores.items()
+    )
+    return [Metrics(points=points), Tags(values={"stsflow.merge": f"{merge.chosen:g} of the tuned model"})]
 
 
 def guard(outcomes: Mapping[str, RuleOutcome]) -> list[Entry]:

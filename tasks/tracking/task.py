@@ -124,8 +124,9 @@ def record_results(
     trained.write(folder.result)
     Differences(items=differences).write(folder.differences)
     journal = relay.journal
+    merged = entries.merging(trained.merge) if trained.merge else []
     kept = entries.guard(guard_outcomes(recipe, reports[0], reports[1], differences))
-    for entry in [*entries.training_result(trained), *entries.scores(reports, differences), *kept]:
+    for entry in [*entries.training_result(trained), *entries.scores(reports, differences), *merged, *kept]:
         journal.append_once(entry)
     if trained.reused:
         journal.append_once(Tags(values={"stsflow.reused_from": trained.fingerprint}))

@@ -9,7 +9,7 @@ from stsflow.tasks.batching.build import sampler_of
 from stsflow.tasks.batching.drawn import planned_exposure
 from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.ground.environment import hardware, versions
-from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file, sha256_of_model
+from stsflow.tasks.ground.fingerprint import sha256_of_model, sha256_of_weights
 from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.models.merge_columns import MergedColumns
@@ -40,7 +40,7 @@ def trained_model(
         folder=folder.root,
         model=folder.model,
         model_digest=sha256_of_model(folder.model),
-        weights_sha256=weights_digest(folder),
+        weights_sha256=sha256_of_weights(folder.model),
         steps=state.global_step,
         epochs=float(state.epoch or 0.0),
         best_step=state.best_global_step,
@@ -171,14 +171,6 @@ def widgets(request: TrainingRequest) -> tuple[tuple[str, ...], ...]:
         if len(sentences) > 1:
             chosen.append(tuple(sentences[:WIDGET_SENTENCES]))
     return tuple(chosen)
-
-
-def weights_digest(folder: TrainingFolder) -> str:
-    """SHA-256 of model.safetensors; over all parts where there are several."""
-    files = sorted(folder.model.glob("model*.safetensors")) or sorted(folder.model.rglob("*.safetensors"))
-    if len(files) == 1:
-        return sha256_of_file(files[0])
-    return fingerprint({path.relative_to(folder.model).as_posix(): sha256_of_file(path) for path in files})
 
 
 def device_facts(trainer: ExactTrainer) -> dict[str, str]:

@@ -41,6 +41,11 @@ STAGES = {
         "evaluation.scoring suites.retrieval models.encode models.loading statistics.bootstrap",
         "training.trainer card.render rules evaluation.task",
     ),
+    "merged": (
+        "merging.worker merging.merge",
+        "merging.average merging.choose models.loading rules.not_worse evaluation.guard",
+        "training.trainer card.render tracking.store",
+    ),
     "comparisons": (
         "evaluation.resampled",
         "evaluation.scoring suites.paired statistics.permutation statistics.bootstrap",

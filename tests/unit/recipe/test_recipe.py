@@ -131,6 +131,9 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
             "evaluation={choose_on: board, suites: {board: {kind: mteb, task: KorSTS}}}",
             ["evaluation.choose_on", "is of kind 'mteb'", "only a suite of kind 'sts' can choose"],
         ),
+        ("release.merge={choose_on: dve}", ["release.merge.choose_on", "no suite 'dve'"]),
+        ("release.merge={weights: [1.5]}", ["release.merge.weights[0]: found 1.5", "less than or equal to 1"]),
+        ("release.merge={weights: [0.125]}", ["release.merge", "the weight 0.125; at most two decimals are allowed"]),
         ("evaluation.guard={sts-tset: {}}", ["evaluation.guard", "no suite 'sts-tset'", "did you mean 'sts-test'?"]),
         ("evaluation.guard={sts-test: {margin: 0}}", ["evaluation.guard.sts-test.margin: found 0", "greater than 0"]),
         ("training.arguments.dataloader_num_workers=100000", ["dataloader_num_workers: found 100000; at most 64"]),
@@ -218,6 +221,14 @@ def test_a_missing_section_is_named(tmp_path: Path) -> None:
     path.write_text("name: bare\n", encoding="utf-8")
     message = refusal(path)
     assert all(f"{section}: missing" in message for section in ("data", "model", "evaluation"))
+
+
+def test_merging_needs_a_suite_to_choose_on_and_takes_that_of_the_checkpoint(recipe: Path) -> None:
+    without_dev = "evaluation.suites.sts-dev.split=validation"
+    assert "release.merge.choose_on: there is no suite" in refusal(recipe, "release.merge={}", without_dev)
+    assert RunConfig.from_recipe(recipe, ("release.merge={}",)).merging_choice == ("sts-dev", "spearman_cosine")
+    other = RunConfig.from_recipe(recipe, ("release.merge={choose_on: sts-test}", without_dev))
+    assert other.merging_choice == ("sts-test", "spearman_cosine")
 
 
 def test_early_stopping_needs_a_suite_to_choose_on(recipe: Path) -> None:

@@ -1,0 +1,60 @@
+"""`python -m stsflow.tasks.merging.worker SPEC`: average base and tuned model in a process of its own.
+
+The base model is loaded as the training loaded it and saved once, so that both have their tensors under the same names.
+Ends with 2 when the two cannot be averaged, its log with the sentence that says why.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from stsflow.tasks.ground.child import guard
+from stsflow.tasks.ground.errors import Refused
+from stsflow.tasks.ground.loading import without_collection
+from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.records.models import BaseModelRef
+
+
+class MergeSpec(Record):
+    """What the worker is asked to do."""
+
+    base: BaseModelRef
+    tuned: Path
+    seed: int
+    """Of the training: what the base model's files lack is drawn as it was there."""
+    targets: dict[float, Path]
+    """By weight of the tuned model, the empty folder for their average."""
+
+
+def merge(spec: MergeSpec) -> None:
+    """Fill the folders of all weights."""
+    with without_collection():
+        from transformers import set_seed
+
+        from stsflow.tasks.merging.average import average
+        from stsflow.tasks.models.kinds import ModelKind
+        from stsflow.tasks.models.loading import load_encoder
+
+    with tempfile.TemporaryDirectory(prefix=".base.", dir=next(iter(spec.targets.values())).parent) as folder:
+        set_seed(spec.seed)
+        model = load_encoder(spec.base, device="cpu", pooling=spec.base.pooling)
+        ModelKind.named(spec.base.model_kind).save(model, Path(folder))
+        del model
+        for weight, target in spec.targets.items():
+            average(Path(folder), spec.tuned, weight, target)
+
+
+def main() -> None:
+    """Do what the spec says that the command line names."""
+    guard()
+    try:
+        merge(MergeSpec.load(Path(sys.argv[1])))
+    except Refused as refused:
+        print(" ".join(refused.message.split()), file=sys.stderr, flush=True)  # the last line of the log
+        sys.exit(refused.exit_code)
+
+
+if __name__ == "__main__":
+    main()
