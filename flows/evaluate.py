@@ -101,12 +101,15 @@ def print_report(report: EvaluationReport, console: Console) -> None:
         table.add_column("metric")
         table.add_column("value", justify="right")
         table.add_column("95 % interval", justify="right")
+        beside = suite.reference.metrics if suite.reference else {}
+        if suite.reference:
+            table.add_column(suite.reference.name, justify="right")
         for metric, value in suite.metrics.items():
             interval = suite.intervals.get(metric)
             text = f"[{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
-            table.add_row(
-                metric, f"{value:.4f}", text.replace("[", r"\["), style="bold" if metric == suite.primary else ""
-            )
+            other = [f"{beside[metric]:.4f}"] if beside else []
+            style = "bold" if metric == suite.primary else ""
+            table.add_row(metric, f"{value:.4f}", text.replace("[", r"\["), *other, style=style)
         console.print(table)
         console.print()
 

@@ -41,6 +41,8 @@ class RunSummary(Record):
     """Final scores by MLflow name, such as `tuned/sts-test/spearman_cosine`."""
     shown: dict[str, tuple[str, ...]]
     """Metrics that a person looks at first, by suite."""
+    references: dict[str, str] = {}
+    """By suite, what was scored on it without a model, such as `bm25`."""
     headline: str
     """Suite whose score is the headline."""
     gain: dict[str, float | None]
@@ -71,12 +73,18 @@ def summarise(
         for report in reports
         for suite, scores in report.suites.items()
         for metric, value in scores.metrics.items()
+    } | {
+        f"{reference.name}/{suite}/{metric}": value
+        for suite, scores in after.suites.items()
+        if (reference := scores.reference) is not None
+        for metric, value in reference.metrics.items()
     }
     return RunSummary(
         status="finished", name=run.name, recipe=recipe.name, mlflow_run_id=run.mlflow_run_id,
         flow_run_id=run.flow_run_id, tracking_uri=run.tracking_uri, experiment_id=run.experiment_id,
         run_dir=run.folder, model_dir=run.folder / "model", card=card.path, metrics=metrics,
         shown={name: shown_metrics(scores) for name, scores in after.suites.items()},
+        references={name: scores.reference.name for name, scores in after.suites.items() if scores.reference},
         headline=f"{recipe.headline_suite}/{head.metric}",
         gain={
             "base": head.before, "tuned": head.after, "difference": head.paired.difference if head.paired else None,
@@ -97,14 +105,17 @@ def shown_metrics(scores: SuiteScores) -> tuple[str, ...]:
 def print_summary(summary: RunSummary, console: Console) -> None:
     """The summary for a person: scores first, then where things are and how to look at them."""
     table = Table(title=f"{summary.name}: base against tuned", title_justify="left", show_edge=False, pad_edge=False)
-    for heading in ("suite", "metric", "base", "tuned", "difference"):
-        table.add_column(heading, justify="right" if heading in ("base", "tuned", "difference") else "left")
+    references = tuple(dict.fromkeys(summary.references.values()))
+    for heading in ("suite", "metric", *references, "base", "tuned", "difference"):
+        table.add_column(heading, justify="left" if heading in ("suite", "metric") else "right")
     for suite, metrics in summary.shown.items():
         for metric in metrics:
             rest = f"{suite}/{metric}"
             base, tuned = summary.metrics[f"base/{rest}"], summary.metrics[f"tuned/{rest}"]
             style = "bold" if rest == summary.headline else ""
-            table.add_row(suite, metric, f"{base:.4f}", f"{tuned:.4f}", f"{tuned - base:+.4f}", style=style)
+            others = [summary.metrics.get(f"{name}/{rest}") for name in references]
+            beside = ("" if value is None else f"{value:.4f}" for value in others)
+            table.add_row(suite, metric, *beside, f"{base:.4f}", f"{tuned:.4f}", f"{tuned - base:+.4f}", style=style)
     console.print()
     console.print(table)
     gain = summary.gain

@@ -23,6 +23,8 @@ class MetricRow(Record):
     is_primary: bool
     base: Fact | None
     tuned: Fact
+    reference: Fact | None
+    """Of what the suite is compared with."""
     interval: Ends | None
     """Of the tuned model."""
     base_interval: Ends | None
@@ -69,6 +71,8 @@ class SuiteBlock(Record):
     """What it measures, as the hub calls it."""
     measured_as: str
     """A sentence on how it measures; may be empty."""
+    reference: str
+    """What else was scored on its rows, without a model; may be empty."""
     split: str
     rows: Fact
     data_digest: Fact
@@ -142,6 +146,7 @@ def _suite_block(evidence: Evidence, rows: Sequence[Beside]) -> SuiteBlock:
         title=tuned.title,
         task_type=told.task_type,
         measured_as=told.measured_as,
+        reference=tuned.reference.name if tuned.reference else "",
         heading=told.heading,
         split=tuned.split,
         rows=source.fact(f"suite.{tuned.suite}.rows", tuned.rows, "count"),
@@ -164,11 +169,13 @@ def _metric_row(evidence: Evidence, row: Beside, base: SuiteScores | None) -> Me
     tuned, name = row.suite, row.metric
     source, place = _source(evidence, "SuiteScores.metrics", tuned), f"{tuned.suite}.{name}"
     before = _source(evidence, "SuiteScores.metrics", base) if base else source
+    beside = _source(evidence, "SuiteScores.reference", tuned, model_digest="")
     return MetricRow(
         name=name,
         is_primary=row.is_primary,
         base=before.known(f"base.{place}", row.before, "score"),
         tuned=source.fact(f"tuned.{place}", row.after, "score"),
+        reference=beside.known(f"reference.{place}", row.reference, "score"),
         interval=_interval(evidence, "tuned", tuned, name),
         base_interval=_interval(evidence, "base", base, name) if base else None,
         change=source.known(f"change.{place}", row.change, "change"),

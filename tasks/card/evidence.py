@@ -214,7 +214,14 @@ def _portable_training(trained: TrainedModel, plain: Callable[[str], str]) -> Tr
 
 def _portable_report(report: EvaluationReport) -> EvaluationReport:
     suites = {
-        name: scores.model_copy(update={"pairs": _name_or_none(scores.pairs), "plot": _name_or_none(scores.plot)})
+        name: scores.model_copy(
+            update={
+                "pairs": _name_or_none(scores.pairs),
+                "plot": _name_or_none(scores.plot),
+                "reference": scores.reference
+                and scores.reference.model_copy(update={"pairs": _name(scores.reference.pairs)}),
+            }
+        )
         for name, scores in report.suites.items()
     }
     return report.model_copy(update={"model_path": _name(report.model_path), "suites": suites})

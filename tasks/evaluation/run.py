@@ -7,10 +7,11 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import cast
 
-from stsflow.tasks.evaluation.worker import EvaluationSpec, ModelSpec, report_file
+from stsflow.tasks.evaluation.worker import EvaluationSpec, ModelSpec, reference_file, report_file
 from stsflow.tasks.ground.child import last_lines, python_module, run_child
 from stsflow.tasks.ground.environment import versions
 from stsflow.tasks.ground.errors import EvaluationFailed, ModelError, Refused
@@ -23,7 +24,7 @@ from stsflow.tasks.models.hardware import AskedDevice, Device, choose_device
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
-from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.records.evaluation import EvaluationReport, Reference
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.suites import suites_of_rows
 
@@ -79,13 +80,14 @@ def evaluate_models(
 
         every = [key for by_suite in keys.values() for key in by_suite.values()]
         found = find_or_make_all(store, "scores", every, EvaluationReport, make, what="the scores")
+        references = _references(config, prepared, store, folder)
         reports = []
         for model in models:
             own = {suite: found[key] for suite, key in keys[model.name].items()}
             if reused := [name for name in suites if name not in lacking[model.name]]:
                 log.info("%s was scored before on %s: reused (same data, same code)", model.name, ", ".join(reused))
             places = {suite: store.made("scores", key) for suite, key in keys[model.name].items()}
-            reports.append(_placed(own, places, folder / model.name, model, reused=not lacking[model.name]))
+            reports.append(_placed(own, places, references, folder / model.name, model, reused=not lacking[model.name]))
             log.info("%s: %s", model.name, _in_words(reports[-1]))
     _write_summaries(folder)
     return reports
@@ -132,7 +134,6 @@ def _scored_by_a_child(
 ) -> dict[str, EvaluationReport]:  # fmt: skip
     """The report of each model on each suite that it lacks, by key; all are scored in one child."""
     folder.mkdir(parents=True, exist_ok=True)
-    worker_log = folder / "worker.log"
     reports = {}
     with tempfile.TemporaryDirectory(prefix=".scores.", dir=folder) as scratch:
         specs = []
@@ -147,22 +148,61 @@ def _scored_by_a_child(
                     )
                 )  # fmt: skip
         spec = EvaluationSpec(models=tuple(specs), config=config, data=data, device=device)
-        command = python_module(WORKER, str(spec.write(Path(scratch) / "spec.json")))
-        ended = run_child(command, worker_log, environment=_environment(config))
-        if ended.code == Refused.exit_code:
-            raise ModelError(last_lines(worker_log, 1))
-        if ended.code != 0:
-            names = ", ".join(one.name for one in specs)
-            raise EvaluationFailed(
-                f"the evaluation of {names} ended with code {ended.code}; "
-                f"the end of {worker_log}:\n{last_lines(worker_log)}"
-            )
+        _run_worker(spec, folder, ", ".join(one.name for one in specs))
         for one in specs:
             whole = EvaluationReport.load(report_file(one.folder))
             for suite in lacking[one.name]:
                 key = keys[one.name][suite]
                 reports[key] = _of_one_suite(whole, suite, one.folder, folders[key])
     return reports
+
+
+def _references(
+    config: EvaluationConfig, data: tuple[PreparedSet, ...], store: Workspace, folder: Path
+) -> dict[str, Reference]:
+    """What the suites are compared with, by suite: found by rows, suite and code, else scored in a child.
+
+    The files of per-row values lie in `<folder>/<reference>/`.
+    """
+    digests = {item.name: item.digest for item in data}
+    libraries = [metadata.version(name) for name in ("numpy", "bm25s")]
+    keys = {
+        name: fingerprint(
+            name, suite.model_dump(mode="json"), digests[name], code_of(WORKER, type(suite).__module__), libraries
+        )
+        for name, suite in config.suites.items()
+        if suite.reference
+    }
+
+    def make(folders: Mapping[str, Path]) -> dict[str, Reference]:
+        lacking = {name: folders[key] for name, key in keys.items() if key in folders}
+        spec = EvaluationSpec(models=(), config=config, data=data, references=lacking)
+        _run_worker(spec, folder, ", ".join(config.suites[name].reference for name in lacking))
+        return {keys[name]: Reference.load(reference_file(place)) for name, place in lacking.items()}
+
+    found = find_or_make_all(store, "references", keys.values(), Reference, make, what="the reference scores")
+    placed = {}
+    for name, key in keys.items():
+        target = folder / found[key].name
+        target.mkdir(parents=True, exist_ok=True)
+        link_or_copy(found[key].pairs, target / found[key].pairs.name)
+        placed[name] = with_paths(found[key], found[key].pairs.parent, target)
+    return placed
+
+
+def _run_worker(spec: EvaluationSpec, folder: Path, what: str) -> None:
+    """Let a child do what `spec` says; its log is `<folder>/worker.log`, `what` it scores is for messages."""
+    folder.mkdir(parents=True, exist_ok=True)
+    worker_log = folder / "worker.log"
+    with tempfile.TemporaryDirectory(prefix=".spec.", dir=folder) as scratch:
+        command = python_module(WORKER, str(spec.write(Path(scratch) / "spec.json")))
+        ended = run_child(command, worker_log, environment=_environment(spec.config))
+    if ended.code == Refused.exit_code:
+        raise ModelError(last_lines(worker_log, 1))
+    if ended.code != 0:
+        raise EvaluationFailed(
+            f"the evaluation of {what} ended with code {ended.code}; the end of {worker_log}:\n{last_lines(worker_log)}"
+        )
 
 
 def _say_what_begins(missing: Mapping[str, Sequence[str]], data: Sequence[PreparedSet]) -> None:
@@ -193,15 +233,20 @@ def _environment(config: EvaluationConfig) -> dict[str, str]:
 
 
 def _placed(
-    found: Mapping[str, EvaluationReport], places: Mapping[str, Path], target: Path, model: ModelUnderTest, *,
-    reused: bool,
+    found: Mapping[str, EvaluationReport], places: Mapping[str, Path], references: Mapping[str, Reference],
+    target: Path, model: ModelUnderTest, *, reused: bool,
 ) -> EvaluationReport:  # fmt: skip
     """One report of the suites in `found`; files at `target`, with paths and the model's name as they are there."""
     shutil.rmtree(target, ignore_errors=True)  # an older evaluation of this run, by an earlier attempt
     target.mkdir(parents=True)
     for suite, place in places.items():
         _place_files(suite, place, target)
-    suites = {suite: with_paths(report.suites[suite], places[suite], target) for suite, report in found.items()}
+    suites = {
+        suite: with_paths(report.suites[suite], places[suite], target).model_copy(
+            update={"reference": references.get(suite)}
+        )
+        for suite, report in found.items()
+    }
     measured = [report.latency for report in found.values() if report.latency is not None]
     latency = min(measured, key=lambda one: one.milliseconds, default=None)
     first = next(iter(found.values()))

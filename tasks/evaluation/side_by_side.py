@@ -32,6 +32,11 @@ class Beside:
         return None if self.before is None else self.after - self.before
 
     @property
+    def reference(self) -> float | None:
+        """What the suite's reference scores, such as BM25; None where it has none."""
+        return self.suite.reference.metrics.get(self.metric) if self.suite.reference else None
+
+    @property
     def interval(self) -> Interval | None:
         """Of the change, by paired resamples."""
         return None if self.paired is None else self.paired.interval

@@ -55,11 +55,17 @@ def compare_scores(
 
 def score_table(rows: Iterable[Beside], first: str, second: str) -> list[dict[str, str]]:
     """For people: each suite by the primary metric of the models `first` and `second`, their difference and p-value."""
+    rows = [row for row in rows if row.is_primary]
+    others = dict.fromkeys(row.suite.reference.name for row in rows if row.suite.reference)
     return [
         {
             "suite": row.suite.suite,
             "rows": f"{row.suite.rows:,}",
             "metric": row.metric,
+            **{
+                name: f"{row.reference:.4f}" if row.suite.reference and row.suite.reference.name == name else ""
+                for name in others
+            },
             first: "" if row.before is None else f"{row.before:.4f}",
             second: f"{row.after:.4f}",
             "difference": f"{row.paired.difference:+.4f}" if row.paired else "",
@@ -67,5 +73,4 @@ def score_table(rows: Iterable[Beside], first: str, second: str) -> list[dict[st
             "p": f"{row.paired.p_value:.4f}" if row.paired and row.paired.p_value is not None else "",
         }
         for row in rows
-        if row.is_primary
     ]

@@ -19,7 +19,7 @@ from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedSet
-from stsflow.tasks.records.evaluation import EvaluationReport, Latency
+from stsflow.tasks.records.evaluation import EvaluationReport, Latency, Reference
 from stsflow.tasks.records.models import BaseModelRef
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class EvaluationSpec(Record):
     """Prepared data of the suites."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the models run."""
+    references: dict[str, Path] = {}
+    """Folders, by suite, that what is scored without a model goes to."""
 
     def data_of(self, suite: str) -> PreparedSet | None:
         """The prepared data of a suite; None for one that brings its own."""
@@ -91,6 +93,22 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
     )
     report.write(report_file(model.folder))
     return report
+
+
+def score_reference(spec: EvaluationSpec, name: str, folder: Path) -> Reference:
+    """Score what a suite is compared with; writes its per-row values and `reference.json` into `folder`."""
+    suite, data = spec.config.suites[name], spec.data_of(name)
+    assert data is not None  # a suite that brings its own rows has no reference
+    pairs = folder / f"{name}.parquet"
+    found = Reference(name=suite.reference, metrics=suite.score_reference(data, pairs), pairs=pairs)
+    log.info("%s on %s: %s %.4f", found.name, name, suite.primary, found.metrics[suite.primary])
+    found.write(reference_file(folder))
+    return found
+
+
+def reference_file(folder: Path) -> Path:
+    """Where the worker leaves the record of a reference."""
+    return folder / "reference.json"
 
 
 def load(model: ModelSpec, device: str) -> Encoder:
@@ -142,6 +160,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     spec = EvaluationSpec.load(Path(sys.argv[1]))
     try:
+        for name, folder in spec.references.items():
+            score_reference(spec, name, folder)
         for model in spec.models:
             evaluate(spec, model)
     except Refused as refused:

@@ -16,6 +16,15 @@ class Interval(Record):
     resamples: int
 
 
+class Reference(Record):
+    """What is no model and was scored on the same rows, such as BM25."""
+
+    name: str
+    metrics: dict[str, float]
+    pairs: Path
+    """Parquet file of its per-row values."""
+
+
 class SuiteScores(Record):
     """One model on one suite."""
 
@@ -39,6 +48,8 @@ class SuiteScores(Record):
     """Metrics by value of the subset column, `rows` among them."""
     slices: dict[str, dict[str, float]] = {}
     """Primary metric and `rows` by slice of length, score band and overlap, such as `length:long`."""
+    reference: Reference | None = None
+    """For comparison, where the suite has one."""
     pairs: Path | None = None
     """Parquet file: row, sentence1, sentence2, gold, cosine, manhattan, euclidean, dot."""
     plot: Path | None = None

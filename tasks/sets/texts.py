@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 # Arrow's 32-bit string offsets end at 2 GiB of text; well before that the columns are read with 64-bit offsets.
 _LARGE_TEXT_BYTES = 1 << 30
+_TEXTS_AT_A_TIME = 65_536
 
 
 def numbered_texts(table: pa.Table, columns: Sequence[str]) -> tuple[npt.NDArray[np.int32], pa.Array]:
@@ -34,6 +36,30 @@ def text_numbers(table: pa.Table, columns: Sequence[str], *, normalise: bool = F
         same, _ = _encode([folded])
         numbers = np.where(numbers < 0, -1, same[numbers]).astype(np.int32)
     return numbers
+
+
+class ArrowTexts(Sequence[str]):
+    """Texts that lie in Arrow, made when they are asked for, one after another or a slice at a time."""
+
+    def __init__(self, texts: pa.Array) -> None:
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            texts: list[str] = self._texts[place].to_pylist()
+            return texts
+        return str(self._texts[place].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _TEXTS_AT_A_TIME):
+            yield from self[start : start + _TEXTS_AT_A_TIME]
 
 
 def _encode(chunks: Sequence[pa.Array]) -> tuple[npt.NDArray[np.int32], pa.Array]:

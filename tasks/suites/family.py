@@ -17,9 +17,12 @@ from stsflow.tasks.shapes import Shape
 from stsflow.tasks.sources import Source
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from stsflow.tasks.evaluation.scoring import Scoring
+    from stsflow.tasks.records.data import PreparedSet
     from stsflow.tasks.records.evaluation import SuiteScores
     from stsflow.tasks.records.models import BaseModelRef
     from stsflow.tasks.suites.paired import Paired
@@ -90,6 +93,15 @@ class Suite(Kind):
     @abstractmethod
     def score(self, scoring: Scoring) -> SuiteScores:
         """Score one model on this suite; leaves its files in the scoring's folder."""
+
+    @property
+    def reference(self) -> str:
+        """What is scored on its rows without a model, for comparison, such as `bm25`; empty: nothing is."""
+        return ""
+
+    def score_reference(self, data: PreparedSet, pairs: Path) -> dict[str, float]:
+        """The metrics of the reference on these rows; writes its per-row values to the parquet file `pairs`."""
+        raise NotImplementedError
 
     def require(self, where: str, base: BaseModelRef) -> None:
         """Raise RecipeError or PreconditionError when no model made from `base` can be scored on it here.

@@ -12,16 +12,15 @@ from stsflow.tasks.suites.family import Metric, SuiteOfRows
 from stsflow.tasks.suites.paired import MeanOfRows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
-    from stsflow.tasks.evaluation.embedded import Embeddings
     from stsflow.tasks.evaluation.scoring import Scoring
+    from stsflow.tasks.records.data import PreparedSet
     from stsflow.tasks.records.evaluation import SuiteScores
-    from stsflow.tasks.statistics.ranking import Numbers
 
 Depths = tuple[Annotated[int, Field(ge=1, le=1_000)], ...]
-# Similarities of this many queries with the whole corpus are held at a time.
-QUERIES_AT_A_TIME = 256
 
 
 class RetrievalSuite(SuiteOfRows):
@@ -36,6 +35,10 @@ class RetrievalSuite(SuiteOfRows):
     kind: Literal["retrieval"] = "retrieval"
     heading: ClassVar[str] = "Information Retrieval"
     task_type: ClassVar[str] = "information-retrieval"
+    measured_as: ClassVar[str] = (
+        "Every passage is ranked for every query, and measured as [trec_eval](https://github.com/usnistgov/trec_eval) "
+        "does; a column `bm25` holds the scores of a ranking by shared words alone, without a model"
+    )
     shape: JudgedPairs = JudgedPairs()
     """Which columns hold query (`sentence1`), passage (`sentence2`) and relevance (`score`)."""
     ndcg_at: Depths = Field(default=(10,), min_length=1)
@@ -49,6 +52,8 @@ class RetrievalSuite(SuiteOfRows):
     """Share of the relevant passages that are among the first k."""
     precision_at: Depths = ()
     """Share of the first k that are relevant."""
+    bm25: bool = True
+    """Whether BM25, which ranks by words alone, is measured on the same rows for comparison."""
     query_prompt: str | None = None
     """Text put before every query, in place of the model's own; empty: none. Default: what the model says."""
     passage_prompt: str | None = None
@@ -89,25 +94,25 @@ class RetrievalSuite(SuiteOfRows):
         import numpy as np
 
         from stsflow.tasks.evaluation.scoring import clean_rows, write_parquet
+        from stsflow.tasks.search.dense import nearest
+        from stsflow.tasks.search.judged import JudgedSearch, deepest
         from stsflow.tasks.sets.rows import read_rows
-        from stsflow.tasks.sets.texts import numbered_texts
-        from stsflow.tasks.statistics.ranking import Judgements, depth_of
 
         rows = read_rows(scoring.data)
-        (asked, queries), (given, passages) = (numbered_texts(rows, [name]) for name in ("sentence1", "sentence2"))
-        judged = Judgements.of(asked[:, 0].astype(np.int64), given[:, 0].astype(np.int64), rows["score"].to_numpy())
-        if not len(judged.asked):
+        search = JudgedSearch.of(rows)
+        texts = search.queries
+        if not texts:
             raise EvaluationFailed(f"the suite {scoring.suite} has no query with a relevant passage (score above 0)")
-        texts = queries.take(judged.asked).to_pylist()
         (near,) = scoring.embedder.embed(texts, side="query", prompt=self.query_prompt)
-        (corpus,) = scoring.embedder.embed(passages.to_pylist(), side="document", prompt=self.passage_prompt)
-        ranked = rank(near, corpus, max(map(depth_of, self.metrics)), scoring.model.similarity_fn_name)
-        values = judged.measures(ranked, self.metrics)
+        (corpus,) = scoring.embedder.embed(search.passages[:], side="document", prompt=self.passage_prompt)
+        found = nearest(near, corpus, deepest(self.metrics), scoring.model.similarity_fn_name)
+        values = search.measures(found, self.metrics)
         write_parquet(scoring.pairs_file, {"row": list(range(len(texts))), "query": texts, **values})
         clean = clean_rows(scoring.data)
         if clean is not None:  # a query is clean when all of its relevant pairs are
             shared = (rows["score"].to_numpy() > 0) & ~np.isin(np.arange(rows.num_rows), clean)
-            clean = np.flatnonzero(~np.isin(judged.asked, asked[shared, 0])).tolist()
+            asked = search.rows_of_queries[shared]
+            clean = np.flatnonzero(~np.isin(search.judgements.asked, asked)).tolist()
         return scoring.scores(
             self,
             rows=len(texts),
@@ -117,18 +122,20 @@ class RetrievalSuite(SuiteOfRows):
             clean_rows=None if clean is None else len(clean),
         )
 
+    @property
+    def reference(self) -> str:
+        """BM25, unless it is turned off."""
+        return "bm25" if self.bm25 else ""
 
-def rank(queries: Embeddings, corpus: Embeddings, depth: int, similarity: str = "cosine") -> Numbers:
-    """For each query the numbers of its `depth` nearest passages by `similarity`, nearest first; ties in corpus order.
+    def score_reference(self, data: PreparedSet, pairs: Path) -> dict[str, float]:
+        """The metrics of BM25: the words of queries and passages, ranked as Lucene ranks them."""
+        from stsflow.tasks.evaluation.scoring import write_parquet
+        from stsflow.tasks.search.judged import JudgedSearch, deepest
+        from stsflow.tasks.search.lexical import LexicalIndex
+        from stsflow.tasks.sets.rows import read_rows
 
-    `similarity` is one that a sentence-transformers model may have: cosine, dot, euclidean or manhattan.
-    """
-    import numpy as np
-
-    from stsflow.tasks.statistics.similarity import all_similarities
-
-    ranked = []
-    for start in range(0, len(queries), QUERIES_AT_A_TIME):
-        similarities = all_similarities(queries[start : start + QUERIES_AT_A_TIME], corpus, similarity)
-        ranked.append(np.argsort(-similarities, axis=1, kind="stable")[:, :depth])
-    return np.concatenate(ranked)
+        search = JudgedSearch.of(read_rows(data))
+        found = LexicalIndex(search.passages).nearest(search.queries, deepest(self.metrics))
+        values = search.measures(found, self.metrics)
+        write_parquet(pairs, {"row": list(range(len(search.queries))), "query": search.queries, **values})
+        return {name: float(column.mean()) for name, column in values.items()}

@@ -118,7 +118,8 @@ def training_result(trained: TrainedModel) -> list[Entry]:
 
 
 def scores(reports: Iterable[EvaluationReport], differences: Iterable[Difference]) -> list[Entry]:
-    """`base/<suite>/<metric>`, `tuned/<suite>/<metric>`, and the paired differences."""
+    """`base/<suite>/<metric>`, `tuned/<suite>/<metric>`, the same of references such as `bm25`, and the paired
+    differences."""
     values: dict[str, float] = {}
     for report in reports:
         for name, suite in report.suites.items():
@@ -126,6 +127,9 @@ def scores(reports: Iterable[EvaluationReport], differences: Iterable[Difference
                 values[f"{report.model}/{name}/{metric}"] = value
             for metric, value in suite.clean.items():
                 values[f"{report.model}/{name}/clean/{metric}"] = value
+            if suite.reference is not None:
+                for metric, value in suite.reference.metrics.items():
+                    values[f"{suite.reference.name}/{name}/{metric}"] = value
     for difference in differences:
         stem = f"gain/{difference.suite}/{difference.metric}"
         values[stem] = difference.difference

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from stsflow.tasks.card.facts import facts_in
 from stsflow.tasks.card.render import render_card
 from stsflow.tasks.records.data import OverlapCounts, SuiteOverlap
 
@@ -111,6 +112,24 @@ def test_the_card_says_what_the_reference_leaves_out(records: Any) -> None:
         "the tuned model carries it and not a permissive one",
     ):  # fmt: skip
         assert said in card
+
+
+def test_what_was_scored_without_a_model_stands_beside_base_and_tuned(records: Any) -> None:
+    from stsflow.tasks.records.evaluation import Reference
+
+    pairs = records.tuned_scores.model_path / "bm25" / "sts-test.parquet"
+    suites = dict(records.tuned_scores.suites)
+    reference = Reference(name="bm25", metrics={"spearman_cosine": 0.31415}, pairs=pairs)
+    suites["sts-test"] = suites["sts-test"].model_copy(update={"reference": reference})
+    content = records.but(tuned_scores=records.tuned_scores.model_copy(update={"suites": suites})).content()
+    card = render_card(content)
+    (block,) = (block for block in table_blocks(body(card)) if "bm25" in block[0])
+    assert block[0] == "| Metric | Base | Tuned | `bm25` | Interval of tuned | Tuned minus base |"
+    assert block[3].startswith("| **spearman_cosine** | **0.6587** | **0.7654** | 0.3142 |")
+    assert block[2].split(" | ")[3] == "–" and len({line.count("|") for line in block}) == 1
+    fact = facts_in(content)["reference.sts-test.spearman_cosine"]
+    assert (fact.value, fact.source.record, fact.source.model_digest) == (0.31415, "SuiteScores.reference", "")
+    assert str(pairs.parent) not in content.evidence.model_dump_json()
 
 
 def test_no_folder_of_the_machine_is_published(records: Any) -> None:

@@ -10,8 +10,8 @@ import pytest
 import pytrec_eval
 from numpy.typing import NDArray
 
+from stsflow.tasks.search.dense import nearest
 from stsflow.tasks.statistics.ranking import Judgements
-from stsflow.tasks.suites.retrieval import rank
 
 DEPTHS = (1, 3, 10, 100)
 WANTED = [f"{name}_at_{k}" for name in ("ndcg", "mrr", "map", "recall", "precision") for k in DEPTHS]
@@ -93,7 +93,8 @@ def test_measures_equal_trec_evals_on_paraphrases_of_real_questions(parakqc: lis
         for other in np.flatnonzero(groups == groups[query])
         if other != query
     ]
-    ranked = rank(counts[asked], counts, 100)
+    (found,) = nearest(counts[asked], counts, 100)
+    ranked = found.ids
 
     columns = np.array(judged)
     values = Judgements.of(columns[:, 0], columns[:, 1], columns[:, 2].astype(float)).measures(ranked, WANTED)

@@ -16,9 +16,9 @@ from stsflow.tasks.evaluation.worker import EvaluationSpec, evaluate
 from stsflow.tasks.ground.errors import EvaluationFailed
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.search.dense import nearest
 from stsflow.tasks.sources import FilesSource
 from stsflow.tasks.suites import MatryoshkaSuite, RetrievalSuite, Suite, TripletSuite
-from stsflow.tasks.suites.retrieval import rank
 
 SOURCE = FilesSource(paths=("rows.tsv",))
 Prepare = Callable[..., PreparedSet]
@@ -55,8 +55,8 @@ def test_a_tie_counts_as_wrong(prepare: Prepare, spec: Spec) -> None:
 
 def test_ranking_is_by_cosine_not_by_length() -> None:
     corpus = np.array([[10.0, 10.0], [0.1, 0.0], [0.0, 0.0]], dtype=np.float32)
-    (order,) = rank(np.array([[1.0, 0.0]], dtype=np.float32), corpus, depth=3)
-    assert order.tolist() == [1, 0, 2]
+    (found,) = nearest(np.array([[1.0, 0.0]], dtype=np.float32), corpus, 3)
+    assert found.ids.tolist() == [[1, 0, 2]]
 
 
 @pytest.mark.parametrize("asked_by", [SENTENCES[0], ""], ids=["judged", "asked by nobody"])
