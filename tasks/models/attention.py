@@ -18,7 +18,7 @@ from transformers.masking_utils import sdpa_mask
 
 from stsflow.tasks.models.attention_with_dropout import by_text_with_dropout
 from stsflow.tasks.models.dropout import draws_from_words
-from stsflow.tasks.models.texts_in_a_row import as_batch, runs_of_equal_length, split_by_run, window_mask
+from stsflow.tasks.models.texts_in_a_row import FlatRow, as_batch, runs_of_equal_length, split_by_run, window_mask
 
 # Without the word "flash": sentence-transformers and transformers take any name that has it for the package flash-attn.
 ATTENTION_NAME = "sdpa_by_text"
@@ -102,8 +102,8 @@ def attend(
     kernel = KERNELS[choose_kernel(device, query.dtype, dropout, query.shape[-1], capability)]
     if kernel is by_text and dropout > 0 and device == "cpu" and draws_from_words(module):
         kernel = by_text_with_dropout
-    query, key, value = (item[0].transpose(0, 1) for item in (query, key, value))  # (tokens, heads, head size)
-    output = kernel(query, key, value, cu_seq_lens_q, max_length_q, dropout, scaling, window)
+    query, key, value = (item[0].transpose(0, 1) for item in (query, key, value))
+    output = kernel(FlatRow(query, key, value, cu_seq_lens_q, max_length_q, dropout, scaling, window))
     return output.unsqueeze(0), None
 
 
@@ -129,83 +129,54 @@ def mask_for_padded(
     return mask
 
 
-def by_text(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    boundaries: torch.Tensor,
-    longest: int,
-    dropout: float,
-    scaling: float | None,
-    window: int | None,
-) -> torch.Tensor:
-    """SDPA on each text; neighbours of equal length go through one call. Shapes as in `varlen`."""
-    del longest
-    runs = runs_of_equal_length(boundaries.tolist())
-    parts = (split_by_run(item, runs) for item in (query, key, value))
+def by_text(row: FlatRow) -> torch.Tensor:
+    """SDPA on each text; neighbours of equal length go through one call."""
+    runs, window = runs_of_equal_length(row.boundaries.tolist()), row.window
+    parts = (split_by_run(item, runs) for item in row.tensors)
     outputs = []
     for (count, length), *three in zip(runs, *parts, strict=True):
         q, k, v = (as_batch(item, count) for item in three)
-        mask = window_mask(length, window, query.device) if window is not None and length > window else None
-        output = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+        mask = window_mask(length, window, q.device) if window is not None and length > window else None
+        output = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=row.dropout, scale=row.scaling)
         outputs.append(output.transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs)
 
 
-def varlen(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    boundaries: torch.Tensor,
-    longest: int,
-    dropout: float,
-    scaling: float | None,
-    window: int | None,
-) -> torch.Tensor:
-    """PyTorch's variable-length attention.
-
-    In and out (tokens, heads, head size). `boundaries` holds texts + 1 offsets, `longest` is the longest text's tokens.
-    """
+def varlen(row: FlatRow) -> torch.Tensor:
+    """PyTorch's variable-length attention."""
     from torch.nn.attention.varlen import varlen_attn
 
-    if dropout:
+    if row.dropout:
         raise ValueError("variable-length attention has no dropout")
-    reach = -1 if window is None else window - 1
-    output: torch.Tensor = varlen_attn(
-        query.contiguous(), key.contiguous(), value.contiguous(), boundaries, boundaries, longest, longest,
-        scale=scaling, window_size=(reach, reach),
-    )  # type: ignore[assignment]  # fmt: skip
+    reach = -1 if row.window is None else row.window - 1
+    query, key, value = (item.contiguous() for item in row.tensors)
+    output: torch.Tensor = varlen_attn(  # type: ignore[assignment]  # it gives a pair only where it is asked for more
+        query, key, value, row.boundaries, row.boundaries, row.longest, row.longest, scale=row.scaling,
+        window_size=(reach, reach),
+    )  # fmt: skip
     return output
 
 
-def repadded(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    boundaries: torch.Tensor,
-    longest: int,
-    dropout: float,
-    scaling: float | None,
-    window: int | None,
-) -> torch.Tensor:
-    """SDPA on the texts padded to the longest, with a mask. Shapes as in `varlen`."""
-    tokens, texts = query.shape[0], boundaries.shape[0] - 1
+def repadded(row: FlatRow) -> torch.Tensor:
+    """SDPA on the texts padded to the longest, with a mask."""
+    boundaries, longest, window, device = row.boundaries, row.longest, row.window, row.query.device
+    tokens, texts = row.query.shape[0], boundaries.shape[0] - 1
     lengths = boundaries[1:] - boundaries[:-1]
     # output_size spares the GPU a wait for the sum of the lengths.
-    text = torch.repeat_interleave(torch.arange(texts, device=query.device), lengths, output_size=tokens)
-    place = torch.arange(tokens, device=query.device) - boundaries[text]
+    text = torch.repeat_interleave(torch.arange(texts, device=device), lengths, output_size=tokens)
+    place = torch.arange(tokens, device=device) - boundaries[text]
     q, k, v = (
         item.new_zeros(texts, longest, *item.shape[1:]).index_put((text, place), item).transpose(1, 2)
-        for item in (query, key, value)
+        for item in row.tensors
     )
-    positions = torch.arange(longest, device=query.device)
+    positions = torch.arange(longest, device=device)
     # At least one key stays open even for an empty text: a softmax over nothing is NaN, and spoils the gradients.
     mask = (positions < lengths.clamp(min=1)[:, None])[:, None, None, :]
     if window is not None:
         # For the same reason each position of the padding sees itself.
         near = (positions[:, None] - positions).abs() < window
         mask = (mask & near) | (positions[:, None] == positions)
-    output = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+    output = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=row.dropout, scale=row.scaling)
     return output.transpose(1, 2)[text, place]
 
 
@@ -221,7 +192,7 @@ def difference_from_by_text(kernel: Kernel, heads: int, head_size: int, dtype: t
 
     def run(name: Kernel) -> list[torch.Tensor]:
         query, key, value = (item.clone().requires_grad_() for item in numbers[:3])
-        output = KERNELS[name](query, key, value, boundaries, max(lengths), 0.0, None, None)
+        output = KERNELS[name](FlatRow(query, key, value, boundaries, max(lengths)))
         return [output.detach(), *torch.autograd.grad(output, (query, key, value), numbers[3])]
 
     with torch.enable_grad(), torch.inference_mode(mode=False):

@@ -13,45 +13,26 @@ from typing import Any
 import torch
 
 from stsflow.tasks.models.dropout import draw, kept, scale_of_kept, steps_dropped
-from stsflow.tasks.models.texts_in_a_row import as_batch, runs_of_equal_length, split_by_run, window_mask
+from stsflow.tasks.models.texts_in_a_row import FlatRow, as_batch, runs_of_equal_length, split_by_run, window_mask
 
 
-def by_text_with_dropout(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    boundaries: torch.Tensor,
-    longest: int,
-    dropout: float,
-    scaling: float | None,
-    window: int | None,
-) -> torch.Tensor:
-    """What SDPA on each text gives, but for the masks. (tokens, heads, head size) in and out.
-
-    `boundaries` holds texts + 1 offsets; `window` w lets a token see those at a distance below w.
-    """
-    del longest
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    runs = runs_of_equal_length(boundaries.tolist())
+def by_text_with_dropout(row: FlatRow) -> torch.Tensor:
+    """What SDPA on each text gives, but for the masks."""
+    scale = row.query.shape[-1] ** -0.5 if row.scaling is None else row.scaling
+    runs = runs_of_equal_length(row.boundaries.tolist())
     # The queries carry the scale: they are fewer numbers than the weights.
-    scaled = query.float() * scale
     attended: torch.Tensor = _Attention.apply(  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
-        scaled, key.float(), value.float(), runs, steps_dropped(dropout), window
+        row.query.float() * scale, row.key.float(), row.value.float(), runs, steps_dropped(row.dropout), row.window
     )
-    return attended.to(value.dtype)
+    return attended.to(row.value.dtype)
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        runs: list[tuple[int, int]],
-        dropped: int,
-        window: int | None,
-    ) -> torch.Tensor:
+        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, runs: list[tuple[int, int]],
+        dropped: int, window: int | None,
+    ) -> torch.Tensor:  # fmt: skip
         texts = [count * value.shape[1] for count, _ in runs]  # each head of each text is a product of its own
         bits = draw(sum(number * length**2 for number, (_, length) in zip(texts, runs, strict=True)))
         output = torch.empty(value.shape)

@@ -32,14 +32,14 @@ def choose_device(asked: AskedDevice) -> LeverState:
     """`cpu` or `cuda` in `chosen`, with the reason; raises PreconditionError for `cuda` where no GPU can be used."""
     found = cuda_capabilities()
     if asked == "cpu":
-        return _state("device", asked, "cpu", "the recipe says cpu")
+        return LeverState("device", asked, "cpu", "the recipe says cpu")
     if found:
-        return _state("device", asked, "cuda", f"{len(found)} CUDA device{'s' if len(found) > 1 else ''} found")
+        return LeverState("device", asked, "cuda", f"{len(found)} CUDA device{'s' if len(found) > 1 else ''} found")
     if asked == "cuda":
         raise PreconditionError(
             f"training.device is `cuda`, but {_why_no_cuda()}; set it to `auto` or `cpu`, or run where a GPU is."
         )
-    return _state("device", asked, "cpu", _why_no_cuda())
+    return LeverState("device", asked, "cpu", _why_no_cuda())
 
 
 def choose_precision(asked: Literal["auto", "float32", "bf16", "fp16"], device: str) -> LeverState:
@@ -60,13 +60,13 @@ def _on_cpu(asked: str) -> LeverState:
         )
     native = [name for name, flag in (("AMX", "amx_bf16"), ("AVX512-BF16", "avx512_bf16")) if flag in flags]
     if asked == "float32":
-        return _state("precision", asked, "float32", "the recipe says float32")
+        return LeverState("precision", asked, "float32", "the recipe says float32")
     if asked == "bf16":
         how = f"natively ({native[0]})" if native else "by emulation, which is slower than float32"
-        return _state("precision", asked, "bf16", f"the recipe says bf16; this CPU multiplies it {how}")
+        return LeverState("precision", asked, "bf16", f"the recipe says bf16; this CPU multiplies it {how}")
     if native:
-        return _state("precision", asked, "bf16", f"this CPU multiplies bf16 natively ({native[0]})")
-    return _state("precision", asked, "float32", "this CPU has neither AMX nor AVX512-BF16")
+        return LeverState("precision", asked, "bf16", f"this CPU multiplies bf16 natively ({native[0]})")
+    return LeverState("precision", asked, "float32", "this CPU has neither AMX nor AVX512-BF16")
 
 
 def _on_gpu(asked: str) -> LeverState:
@@ -76,7 +76,7 @@ def _on_gpu(asked: str) -> LeverState:
     capability = min(found)
     name = f"compute capability {capability[0]}.{capability[1]}"
     if asked == "float32":
-        return _state("precision", asked, "float32", "the recipe says float32")
+        return LeverState("precision", asked, "float32", "the recipe says float32")
     for precision, needed in (("bf16", AMPERE), ("fp16", VOLTA)):
         if asked == precision:
             if capability < needed:
@@ -84,10 +84,10 @@ def _on_gpu(asked: str) -> LeverState:
                     f"training.precision is `{precision}`, which needs compute capability {needed[0]}.{needed[1]} or "
                     f"higher; this GPU has {capability[0]}.{capability[1]}. Use `auto` or `float32`."
                 )
-            return _state("precision", asked, precision, f"the recipe says {precision}; {name}")
+            return LeverState("precision", asked, precision, f"the recipe says {precision}; {name}")
     if capability >= AMPERE:
-        return _state("precision", asked, "bf16", f"this GPU multiplies bf16 natively ({name})")
-    return _state("precision", asked, "float32", f"this GPU has no native bf16 ({name})")
+        return LeverState("precision", asked, "bf16", f"this GPU multiplies bf16 natively ({name})")
+    return LeverState("precision", asked, "float32", f"this GPU has no native bf16 ({name})")
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
@@ -144,7 +144,3 @@ def _why_no_cuda() -> str:
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1", "NoDevFiles"):
         return "CUDA_VISIBLE_DEVICES hides every GPU"
     return "this machine has no usable NVIDIA GPU"
-
-
-def _state(name: str, asked: str, chosen: str, reason: str) -> LeverState:
-    return LeverState(name=name, asked=asked, chosen=chosen, reason=reason)

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 import torch
+
+
+@dataclass(frozen=True)
+class FlatRow:
+    """What attention works on: texts end to end, and how they attend."""
+
+    query: torch.Tensor
+    """(tokens, heads, head size), as are key, value and what comes out."""
+    key: torch.Tensor
+    value: torch.Tensor
+    boundaries: torch.Tensor
+    """Offsets of the texts, one more than there are, int32."""
+    longest: int
+    """Tokens of the longest text."""
+    dropout: float = 0.0
+    scaling: float | None = None
+    """None: one over the root of the head size."""
+    window: int | None = None
+    """Lets a token see those at a distance below it."""
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Query, key and value."""
+        return self.query, self.key, self.value
 
 
 def runs_of_equal_length(boundaries: list[int]) -> list[tuple[int, int]]:

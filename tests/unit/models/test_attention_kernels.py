@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from stsflow.tasks.models.attention import KERNELS, attend, choose_kernel, difference_from_by_text
+from stsflow.tasks.models.attention import KERNELS, FlatRow, attend, choose_kernel, difference_from_by_text
 
 AMPERE, VOLTA = (8, 0), (7, 0)
 
@@ -30,7 +30,7 @@ def test_each_text_attends_to_itself_alone(kernel: str, window: int | None) -> N
     numbers = np.random.default_rng(0).standard_normal((3, sum(lengths), 2, 8))
     query, key, value = (torch.tensor(item) for item in numbers)
     boundaries = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
-    output = KERNELS[kernel](query, key, value, boundaries, max(lengths), 0.0, None, window).numpy()
+    output = KERNELS[kernel](FlatRow(query, key, value, boundaries, max(lengths), window=window)).numpy()
     for start, stop in pairwise(boundaries):
         for head in range(2):
             text = numbers[:, start:stop, head]
@@ -45,7 +45,7 @@ def test_an_empty_text_spoils_nothing() -> None:
     query, key, value = (torch.randn(5, 2, 8, requires_grad=True) for _ in range(3))
     boundaries = torch.tensor([0, 2, 2, 5], dtype=torch.int32)
     for kernel in ("by_text", "repadded"):
-        output = KERNELS[kernel](query, key, value, boundaries, 3, 0.0, None, None)
+        output = KERNELS[kernel](FlatRow(query, key, value, boundaries, 3))
         (gradient,) = torch.autograd.grad(output.sum(), query)
         assert output.shape == (5, 2, 8)
         assert torch.isfinite(gradient).all()

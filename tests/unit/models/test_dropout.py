@@ -15,7 +15,7 @@ from sentence_transformers.sentence_transformer.losses import (
 from torch.nn.functional import scaled_dot_product_attention
 
 from stsflow.tasks.ground.errors import PreconditionError
-from stsflow.tasks.models.attention import KERNELS, attend
+from stsflow.tasks.models.attention import KERNELS, FlatRow, attend
 from stsflow.tasks.models.attention_with_dropout import by_text_with_dropout
 from stsflow.tasks.models.dropout import WordDropout, drop, masks_drawn, quicken_dropout
 from stsflow.tasks.models.loading import load_encoder
@@ -82,7 +82,7 @@ def test_attention_without_a_drop_is_sdpa(window: int | None, scaling: float | N
     """A rate that rounds to nothing leaves the computation of attention itself, gradients included."""
     torch.manual_seed(5)
     inputs, weights = row_of_texts(), torch.randn(sum(LENGTHS), 2, 8)
-    ours = by_text_with_dropout(*inputs, BOUNDARIES, max(LENGTHS), 1e-9, scaling, window)
+    ours = by_text_with_dropout(FlatRow(*inputs, BOUNDARIES, max(LENGTHS), 1e-9, scaling, window))
     texts = []
     for start, stop in pairwise(BOUNDARIES.tolist()):
         places = torch.arange(stop - start)
@@ -103,7 +103,7 @@ def test_attention_with_drops_has_the_gradients_that_its_masks_say(window: int |
     torch.manual_seed(6)
     inputs, weights = row_of_texts(), torch.randn(sum(LENGTHS), 2, 8)
     torch.manual_seed(7)
-    ours = by_text_with_dropout(*inputs, BOUNDARIES, max(LENGTHS), 0.25, None, window)
+    ours = by_text_with_dropout(FlatRow(*inputs, BOUNDARIES, max(LENGTHS), 0.25, None, window))
     torch.manual_seed(7)
     runs = [(1, 3), (2, 7), (1, 1), (1, 20), (3, 5)]  # neighbours of equal length: 3, 7 7, 1, 20, 5 5 5
     kept = torch.ones(sum(count * 2 * length**2 for count, length in runs), dtype=torch.float64)
@@ -132,8 +132,8 @@ def test_attention_with_drops_has_the_gradients_that_its_masks_say(window: int |
 def test_attention_with_drops_has_sdpa_as_its_mean() -> None:
     torch.manual_seed(6)
     inputs = [item.detach() for item in row_of_texts()]
-    draws = [by_text_with_dropout(*inputs, BOUNDARIES, max(LENGTHS), 0.2, None, None) for _ in range(4000)]
-    without = KERNELS["by_text"](*inputs, BOUNDARIES, max(LENGTHS), 0.0, None, None)
+    draws = [by_text_with_dropout(FlatRow(*inputs, BOUNDARIES, max(LENGTHS), 0.2)) for _ in range(4000)]
+    without = KERNELS["by_text"](FlatRow(*inputs, BOUNDARIES, max(LENGTHS)))
     torch.testing.assert_close(torch.stack(draws).mean(dim=0), without, atol=0.08, rtol=0)
 
 
@@ -141,9 +141,9 @@ def test_attention_with_drops_in_half_precision_gives_half_precision() -> None:
     torch.manual_seed(6)
     inputs = row_of_texts(dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        ours = by_text_with_dropout(*inputs, BOUNDARIES, max(LENGTHS), 1e-9, None, None)
+        ours = by_text_with_dropout(FlatRow(*inputs, BOUNDARIES, max(LENGTHS), 1e-9))
     exact = [item.detach().float() for item in inputs]
-    without = KERNELS["by_text"](*exact, BOUNDARIES, max(LENGTHS), 0.0, None, None)
+    without = KERNELS["by_text"](FlatRow(*exact, BOUNDARIES, max(LENGTHS)))
     assert ours.dtype == torch.bfloat16
     torch.testing.assert_close(ours.float(), without, atol=2e-2, rtol=1e-2)
     assert all(item.dtype == torch.bfloat16 for item in torch.autograd.grad(ours.float().sum(), inputs))

@@ -96,8 +96,8 @@ def test_on_refuses_where_it_cannot_be(tiny_mpnet: Path) -> None:
 def test_attention_that_mixes_texts_is_found_at_start_up(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from stsflow.tasks.models import attention
 
-    def one_long_text(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: object) -> torch.Tensor:
-        rows = (item.transpose(0, 1).unsqueeze(0) for item in (query, key, value))
+    def one_long_text(row: attention.FlatRow) -> torch.Tensor:
+        rows = (item.transpose(0, 1).unsqueeze(0) for item in row.tensors)
         return torch.nn.functional.scaled_dot_product_attention(*rows)[0].transpose(0, 1)
 
     monkeypatch.setitem(attention.KERNELS, "by_text", one_long_text)
@@ -114,7 +114,7 @@ def test_an_architecture_that_fails_on_a_flattened_row_stays_padded(
 ) -> None:
     from stsflow.tasks.models import attention
 
-    def broken(*_: object) -> torch.Tensor:
+    def broken(_: object) -> torch.Tensor:
         raise RuntimeError("no kernel for this")
 
     monkeypatch.setitem(attention.KERNELS, "by_text", broken)
