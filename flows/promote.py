@@ -8,14 +8,13 @@ from pathlib import Path
 from shlex import quote
 
 from prefect import flow
-from pydantic import ValidationError
 from rich.console import Console
 
 from stsflow.flows.ops.champion_event import announce_champion
 from stsflow.tasks.evaluation.compare import compare
 from stsflow.tasks.evaluation.run import ModelUnderTest
 from stsflow.tasks.evaluation.task import evaluate
-from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.errors import DamagedRecord, PreconditionError
 from stsflow.tasks.ground.names import MODEL
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.recipe.sections import RunConfig
@@ -42,13 +41,9 @@ BY_HAND = "asked for on the command line"
 
 
 def release_model(
-    recipe: RunConfig,
-    run: RunRef,
-    relay: Relay,
-    data: PreparedData,
-    reports: list[EvaluationReport],
+    recipe: RunConfig, run: RunRef, relay: Relay, data: PreparedData, reports: list[EvaluationReport],
     workspace: Workspace,
-) -> Release:
+) -> Release:  # fmt: skip
     """What happens to the tuned model: registered where the recipe names a model, promoted where the rules say so."""
     name = recipe.release.register_as
     version, why_not = _registered_version(name, run, relay, reports[1].model_digest)
@@ -204,7 +199,7 @@ def _run_with_the_weights(workspace: Workspace, run_id: str, weights: str | None
     for folder, state in runs.known_runs(workspace):
         if state.mlflow_run_id == run_id:
             return folder
-        with suppress(OSError, ValidationError):  # no report yet, or one of another release
+        with suppress(DamagedRecord):  # no report yet, or one of another release
             if EvaluationReport.load(folder.report("tuned")).model_digest == weights:
                 found = folder
     return found
@@ -215,9 +210,6 @@ def _evidence_on_disk(folder: RunFolder) -> tuple[RunConfig, PreparedData, list[
     try:
         data = PreparedData.load(folder.prepared)
         reports = [EvaluationReport.load(folder.report(model)) for model in ("base", "tuned")]
-    except (OSError, ValidationError) as error:
-        raise PreconditionError(
-            f"the scores or the data in {folder.root} are missing or not what this release writes "
-            f"({type(error).__name__}); run its recipe again: what was made is reused"
-        ) from error
+    except DamagedRecord as error:
+        raise PreconditionError(f"{error.message}; run its recipe again: what was made is reused") from error
     return recipe, data, reports

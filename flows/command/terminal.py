@@ -70,14 +70,8 @@ def prepare_process(*, verbose: bool = False, use_services: bool = True, writes:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.addHandler(handler)
     logger.propagate = False
-    for name in (
-        "prefect.task_runs",
-        "prefect.flow_runs",
-        "prefect.engine",
-        "prefect.task_engine",
-        "prefect.flow_engine",
-    ):
-        logging.getLogger(name).addFilter(_without_traceback)
+    for name in ("task_runs", "flow_runs", "engine", "task_engine", "flow_engine"):
+        logging.getLogger(f"prefect.{name}").addFilter(_without_traceback)
 
 
 def require_room(workspace: Workspace) -> None:

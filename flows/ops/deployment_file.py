@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 import stsflow
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.names import ServiceName
-from stsflow.tasks.ground.schema import Section
+from stsflow.tasks.ground.schema import Section, first_fault
 from stsflow.tasks.ground.yaml_text import load_yaml
 
 SHIPPED = Path(stsflow.__file__).with_name("prefect.yaml")
@@ -79,8 +79,9 @@ def read_deployments(prefect_file: Path) -> list[DeploymentEntry]:
             entry = DeploymentEntry.model_validate(raw)
             for schedule in entry.schedules:
                 schedule.schedule()
-        except (ValidationError, ValueError) as error:
-            raise PreconditionError(f"{prefect_file}, deployment {label}: {_sentence(error)}") from error
+        except ValueError as error:
+            said = first_fault(error) if isinstance(error, ValidationError) else error
+            raise PreconditionError(f"{prefect_file}, deployment {label}: {said}") from error
         entries.append(entry)
     return entries
 
@@ -89,10 +90,3 @@ def default_file() -> Path:
     """The prefect.yaml of the current folder, else the product's own."""
     here = Path("prefect.yaml")
     return here if here.is_file() else SHIPPED
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error)

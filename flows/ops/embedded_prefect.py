@@ -31,7 +31,6 @@ from stsflow.tasks.ground.sqlite import require_usable
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE
 
-ANSWER_SECONDS = 15.0
 START_SECONDS = 180.0
 """For the first start in a workspace, which makes the database, on a busy laptop."""
 

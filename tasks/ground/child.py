@@ -25,22 +25,12 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Left over from a launcher above us, these would make a single trainer believe that it is one of several.
 LAUNCHER_VARIABLES = (
-    "LOCAL_RANK",
-    "RANK",
-    "WORLD_SIZE",
-    "LOCAL_WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "GROUP_RANK",
-)
+    "LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK",
+)  # fmt: skip
 # A child that trains needs no way to speak for us; what it does not have it cannot leak.
 TRACKER_VARIABLES = (
-    "MLFLOW_RUN_ID",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "PREFECT_API_KEY",
-    "PREFECT_API_AUTH_STRING",
-)
+    "MLFLOW_RUN_ID", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class Record(BaseModel):
         except ValidationError as error:
             raise DamagedRecord(
                 f"{path} is damaged, or was written by another version: it is no record of the kind {cls.__name__} "
-                f"({_first(error)})"
+                f"({first_fault(error)})"
             ) from error
 
     @classmethod
@@ -107,7 +107,7 @@ class Record(BaseModel):
             return None
 
 
-def _first(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
     """The first thing that is wrong, in a few words."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])

@@ -75,7 +75,6 @@ class Workspace:
         return self
 
     downloads = Below("downloads")
-    """Files fetched by URL and hub snapshots."""
 
     def made(self, kind: str, key: str) -> Path:
         """Folder of what is found again by `key`: of the kinds above that are named by their key."""
@@ -86,7 +85,6 @@ class Workspace:
         return TrainingFolder(self.made("trainings", fingerprint))
 
     runs = Below("runs")
-    """Folder of all runs."""
 
     def run(self, name: str) -> RunFolder:
         """Folder of the run called `name`."""
@@ -99,11 +97,8 @@ class Workspace:
     flow_runs = Below("flow-runs")
     """Notes of the flow runs that a process is at work on."""
     mlflow_database = Below("mlflow.db")
-    """SQLite file of the embedded MLflow store."""
     mlflow_artifacts = Below("mlartifacts")
-    """Artifact folder of the embedded MLflow store."""
     prefect_home = Below("prefect")
-    """Home of the embedded Prefect server."""
     services = Below("services")
     """Logs, sockets and pids of `stsflow up`."""
 
@@ -115,13 +110,10 @@ class TrainingFolder:
     root: Path
 
     spec = Below("spec.json")
-    """What the worker was asked to do."""
     events = Below("events.jsonl")
     """Append-only log of the worker, one JSON object a line."""
     log = Below("worker.log")
-    """Standard output and error of the worker."""
     checkpoints = Below("checkpoints")
-    """Folder of checkpoints."""
     model = Below("model")
     """The finished model; it appears whole or not at all."""
     result = Below("result.json")
@@ -141,25 +133,17 @@ class RunFolder:
     recipe = Below("recipe.yaml")
     """The recipe, resolved and locked: revisions and hashes filled in."""
     data = Below("data")
-    """Records of the prepared data."""
     prepared = Below("data/prepared.json")
-    """Record of the prepared data."""
     base_model = Below("data/base-model.json")
-    """Record of the base model."""
     tokens = Below("tokens")
     """Token report and histogram."""
     token_report = Below("tokens/tokens.json")
-    """The token report."""
     plan = Below("plan")
-    """Plan report."""
     plan_report = Below("plan/plan.json")
-    """The plan report."""
     training = Below("training")
     """Events, result and log of the training."""
     result = Below("training/result.json")
-    """Record of the finished training."""
     model = Below("model")
-    """The tuned model."""
     evaluation = Below("evaluation")
     """Scores, pairs and plots of base and tuned model."""
 

@@ -115,13 +115,7 @@ def _constants(made: ast.ClassDef) -> dict[str, Any]:
     """Names of a class's body that are given a literal."""
     found = {}
     for node in made.body:
-        target = (
-            node.target
-            if isinstance(node, ast.AnnAssign)
-            else node.targets[0]
-            if isinstance(node, ast.Assign)
-            else None
-        )
+        (target,) = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [None])[:1]
         value = getattr(node, "value", None)
         if isinstance(target, ast.Name) and value is not None:
             try:

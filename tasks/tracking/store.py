@@ -105,24 +105,16 @@ class Store:
         PreconditionError when MLflow refuses the run, for a name or a tag.
         """
         with refused_before_work(self.shown_uri, f"the run {name!r} in the experiment {experiment!r}"):
-            return self._open_run(experiment, name, tags, description, started, adopt=adopt)
-
-    def _open_run(
-        self, experiment: str, name: str, tags: Mapping[str, str], description: str, started: datetime,
-        *, adopt: bool,
-    ) -> tuple[str, str]:  # fmt: skip
-        experiment_id = self.experiment(experiment)
-        if adopt:
-            found = self.client.search_runs([experiment_id], f"attributes.run_name = '{name}'", max_results=1)
-            if found:
-                return found[0].info.run_id, experiment_id
-        run = self.client.create_run(
-            experiment_id, start_time=int(started.timestamp() * 1000), run_name=name,
-            tags={
-                **tags, DESCRIPTION_TAG: description, "mlflow.source.name": "stsflow", "mlflow.user": user_name(),
-            },
-        )  # fmt: skip
-        return run.info.run_id, experiment_id
+            experiment_id = self.experiment(experiment)
+            if adopt:
+                found = self.client.search_runs([experiment_id], f"attributes.run_name = '{name}'", max_results=1)
+                if found:
+                    return found[0].info.run_id, experiment_id
+            ours = {DESCRIPTION_TAG: description, "mlflow.source.name": "stsflow", "mlflow.user": user_name()}
+            run = self.client.create_run(
+                experiment_id, start_time=int(started.timestamp() * 1000), run_name=name, tags={**tags, **ours}
+            )
+            return run.info.run_id, experiment_id
 
     def reopen_run(self, run_id: str) -> bool:
         """Set the run to RUNNING again, without the reason why it had ended; False when the store does not know it."""

@@ -7,6 +7,7 @@ Missing databases are made, where the user may do that.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,23 +70,19 @@ def make_databases(databases: Databases) -> tuple[str, ...]:
         reason = str(error).strip().splitlines()[-1]
         raise PreconditionError(f"the PostgreSQL server at {where} cannot be used: {reason}") from error
     connection.autocommit = True
-    made: list[str] = []
     try:
-        with connection.cursor() as cursor:
+        with closing(connection), connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database")
             present = {row[0] for row in cursor.fetchall()}
-            for name in wanted:
-                if name not in present:
-                    cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-                    made.append(name)
+            made = tuple(name for name in wanted if name not in present)
+            for name in made:
+                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     except errors.InsufficientPrivilege as error:
         statements = "; ".join(f'CREATE DATABASE "{name}" OWNER "{url.username}"' for name in wanted)
         raise PreconditionError(
             f"user {url.username} may not create databases at {where}; have an administrator run: {statements}"
         ) from error
-    finally:
-        connection.close()
-    return tuple(made)
+    return made
 
 
 def connect_to_postgres(url: URL, password: str | None, timeout_seconds: int = 10) -> Any:
@@ -106,16 +103,10 @@ def try_database(url_text: str, password: str | None, *, timeout_seconds: int = 
     except ImportError:
         return "its driver is missing: pip install 'stsflow[postgres]'"
     try:
-        connection = connect_to_postgres(url, password, timeout_seconds)
-    except psycopg2.OperationalError as error:
-        return str(error).strip().splitlines()[-1]
-    try:
-        with connection.cursor() as cursor:
+        with closing(connect_to_postgres(url, password, timeout_seconds)) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except psycopg2.Error as error:
         return str(error).strip().splitlines()[-1]
-    finally:
-        connection.close()
     return None
 
 
