@@ -15,6 +15,7 @@ from stsflow.tasks.data.build import prepare_data, prepare_evaluation
 from stsflow.tasks.ground.errors import StsflowError
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.models.sources import ModelSource
+from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef
@@ -120,7 +121,7 @@ class Places:
         share = recipe.plan.maximum_truncated_share
         return measure_tokens(
             data, base, recipe.batch_sizes, self.scratch, recipe.tokens, maximum_truncated_share=share,
-            prompts=recipe.prompts,
+            prompts=column_prompts(recipe, base),
         )  # fmt: skip
 
     def _reading(self, shipped: RunConfig) -> tuple[RunConfig, bool]:

@@ -29,12 +29,11 @@ from stsflow.tasks.records.models import BaseModelRef
 def evaluate_on_recipe(model: str, recipe: RunConfig, *, revision: str | None = None) -> EvaluationReport:
     """Scores of `model` on every suite of the recipe.
 
-    The recipe's own base model is read as the recipe reads it (length, pooling), so that it scores here what it scores
-    in a run; any other model is read as its files say.
+    The recipe's own base model is read as the recipe reads it (length, pooling, prompts), so that it scores here what
+    it scores in a run; any other model is read as its files say.
     """
     return _evaluate(
-        model, revision, recipe.evaluation, recipe.data.root, recipe.headline_suite, recipe.training.device,
-        recipe.model,
+        model, revision, recipe.evaluation, recipe.data.root, recipe.headline_suite, recipe.training.device, recipe,
     )  # fmt: skip
 
 
@@ -114,12 +113,12 @@ def print_report(report: EvaluationReport, console: Console) -> None:
         console.print()
 
 
-def _as_base(recipe: ModelConfig, named: str, found: BaseModelRef, workspace: Workspace) -> BaseModelRef | None:
+def _as_base(recipe: RunConfig, named: str, found: BaseModelRef, workspace: Workspace) -> BaseModelRef | None:
     """The recipe's base model, where that is what was named; None where it is another model, or not at hand."""
-    if recipe.source.hub_id not in ("", named):
+    if recipe.model.source.hub_id not in ("", named):
         return None  # it would have to be fetched to be told apart
     try:
-        base = fetch_base_model(recipe, workspace)
+        base = fetch_base_model(recipe.model, workspace, recipe.prompts)
     except (ModelError, DownloadFailed):
         return None
     return base if base.digest == found.digest else None
@@ -132,7 +131,7 @@ def _evaluate(
     root: Path | None,
     headline: str,
     device: AskedDevice = "auto",
-    of_recipe: ModelConfig | None = None,
+    of_recipe: RunConfig | None = None,
 ) -> EvaluationReport:
     workspace = Workspace.here()
     under_test, found = model_named(model, revision, workspace)
@@ -142,4 +141,8 @@ def _evaluate(
     require_defined(data, headline=headline)
     require_sound(found, sample_texts(data), workspace)
     with tempfile.TemporaryDirectory(prefix="evaluate-", dir=workspace.root) as scratch:
-        return evaluate_models([under_test], config, data, Path(scratch), device=device, workspace=workspace)[0]
+        (report,) = evaluate_models(
+            [under_test], config, data, Path(scratch), prompts=of_recipe.prompts.suites if of_recipe else {},
+            device=device, workspace=workspace,
+        )  # fmt: skip
+    return report

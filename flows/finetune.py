@@ -24,6 +24,7 @@ from stsflow.tasks.models.task import check_model, fetch_model
 from stsflow.tasks.plan.report import write_plan_page
 from stsflow.tasks.plan.task import plan_run, probe_run
 from stsflow.tasks.recipe.lock import recipe_sha256
+from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.models import BaseModelRef
@@ -73,7 +74,7 @@ def finetune(
     with truthful_in_prefect(workspace, flow_run.id or ""), lease(recipe_lease, on_wait=_say_who_runs):
         check_hardware(recipe.training)
         store = connect_tracking(workspace)
-        base = fetch_model(recipe.model, workspace)
+        base = fetch_model(recipe.model, workspace, recipe.prompts)
         guide = fetch_model(recipe.training.guide, workspace) if recipe.training.guide else None
         require_suites(recipe.evaluation.suites, base)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
@@ -84,7 +85,7 @@ def finetune(
         )
         tokens = profile_tokens(
             data, base, recipe.batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh,
-            recipe.prompts,
+            column_prompts(recipe, base),
         )  # fmt: skip
         plan = plan_run(recipe, base, data, tokens, checked, workspace)
         request = training_request(recipe, data, base, stored_lengths(tokens, workspace), guide)
@@ -102,8 +103,8 @@ def finetune(
             if recipe.release.merge is not None:
                 trained = merge_with_base(recipe, run, base, trained, data, workspace, fresh)
             reports = evaluate(
-                "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation, workspace, fresh,
-                recipe.training.device,
+                "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation,
+                recipe.prompts.suites, workspace, fresh, recipe.training.device,
             )  # fmt: skip
             differences = compare_scores(reports[0], reports[1], recipe.evaluation, workspace, fresh)
             card = write_model_card(recipe, run, data, base, tokens, plan, trained, reports, differences, seeds)

@@ -14,6 +14,7 @@ from stsflow.tasks.plan.exposure import plan_exposure
 from stsflow.tasks.plan.findings import merge_findings
 from stsflow.tasks.plan.forgetting import guard_findings
 from stsflow.tasks.plan.probe import probe_forecast
+from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Forecast, PlanReport
@@ -34,7 +35,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     """
     workspace = Workspace.here()
     check_hardware(recipe.training)
-    base = fetch_base_model(recipe.model, workspace)
+    base = fetch_base_model(recipe.model, workspace, recipe.prompts)
     guide = fetch_base_model(recipe.training.guide, workspace) if recipe.training.guide else None
     require_suites(recipe.evaluation.suites, base)
     check_disk(base, recipe.training, workspace.root)
@@ -49,7 +50,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     )
     tokens = measure_tokens(
         data, base, recipe.batch_sizes, workspace, recipe.tokens,
-        maximum_truncated_share=recipe.plan.maximum_truncated_share, prompts=recipe.prompts,
+        maximum_truncated_share=recipe.plan.maximum_truncated_share, prompts=column_prompts(recipe, base),
     )  # fmt: skip
     lengths = stored_lengths(tokens, workspace)
     plan = plan_exposure(recipe, data, recipe.training.processes, base, lengths)

@@ -89,7 +89,7 @@ def _decide(
     if champion is not None:
         model = ModelUnderTest("champion", champion.path, champion.digest)
         (champion_report,) = evaluate(
-            "champion", [model], recipe.evaluation, data, folder / "evaluation", workspace,
+            "champion", [model], recipe.evaluation, data, folder / "evaluation", recipe.prompts.suites, workspace,
             device=recipe.training.device,
         )  # fmt: skip
         differences += compare(champion_report, candidate, recipe.evaluation, metrics=metrics, workspace=workspace)

@@ -74,8 +74,9 @@ def assess(recipe: RunConfig, tolerance: float = 0.002) -> State[Any]:
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, False)
     model = ModelUnderTest(CHAMPION, champion.path, champion.digest)
     (report,) = evaluate(
-        CHAMPION, [model], recipe.evaluation, data, folder / "evaluation", workspace, True, recipe.training.device
-    )
+        CHAMPION, [model], recipe.evaluation, data, folder / "evaluation", recipe.prompts.suites, workspace, True,
+        recipe.training.device,
+    )  # fmt: skip
     drifts = compare_with_record(champion, recorded_scores(store, champion.run_id), report)
     drifted = [drift for drift in drifts if drift.beyond(tolerance)]
     if drifted:

@@ -14,7 +14,6 @@ from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.batching.no_duplicates import NoDuplicateBatches
 from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches
 from stsflow.tasks.losses import Loss
-from stsflow.tasks.recipe.prompts import prompts_of
 from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
@@ -44,11 +43,13 @@ def read_sets(
     *,
     base: BaseModelRef | None = None,
     lengths: Mapping[str, Path] | None = None,
+    prompts: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[SetForBatching]:
     """The training sets as the samplers see them, in the order of `prepared`.
 
     `losses` are by name, for every set: what a batch must be follows from its loss. With `training.batch_tokens`,
-    `base` is needed and `lengths` are the files with the lengths of the sets (see `tokens.lengths`); sets with a cached
+    `base` is needed, `lengths` are the files with the lengths of the sets (see `tokens.lengths`), and where there are
+    none, `prompts` by training set and column are counted with the texts; sets with a cached
     loss keep `batch_size` rows all the same, because its mini-batches bear the token budget (see `plain.token_slices`).
     """
     sets = []
@@ -61,8 +62,7 @@ def read_sets(
         if training.batch_tokens is not None and not losses[item.name].bounds_its_memory:
             if base is None:
                 raise ValueError("batch_tokens needs the base model: its tokenizer and its length limit")
-            prompts = prompts_of(training.arguments, item.name, columns)
-            tokens = lengths_as_read(item, base, prompts, (lengths or {}).get(item.name))
+            tokens = lengths_as_read(item, base, (prompts or {}).get(item.name, {}), (lengths or {}).get(item.name))
             row_tokens = tokens.sum(axis=1, dtype=np.int32)
         sets.append(SetForBatching(item.name, table.num_rows, texts, row_tokens))
     return sets

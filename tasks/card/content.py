@@ -22,6 +22,7 @@ from stsflow.tasks.card.usage import sentence_transformers_code, transformers_co
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.sources import ModelSource
+from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
 
@@ -75,6 +76,8 @@ class Usage(Record):
     """None when the model has modules that transformers alone does not have."""
     prompts: str
     """JSON of the model's prompts; empty when it has none."""
+    default_prompt: str
+    """Name of the one that `encode` takes by itself; empty when there is none."""
     training_prompts: str
     """JSON of what the trainer put before the texts, by training set and column; empty when there was nothing."""
     recipe: str
@@ -191,15 +194,22 @@ def _usage(evidence: Evidence, widget: tuple[tuple[str, ...], ...]) -> Usage:
     model_id = recipe.card.model_id or "."  # a name that nobody gave would load nothing, or a folder that is in the way
     texts = (widget[0] if widget else ("The weather is lovely today.", "It is sunny outside.", "He drove away."))[:3]
     length, remote = trained.max_seq_length or base.max_seq_length, base.trust_remote_code
+    training = column_prompts(recipe, base).training
     source = evidence.source("RunRef")
     return Usage(
         model_id=model_id,
         sentence_transformers=sentence_transformers_code(
-            ModelKind.named(base.model_kind), model_id, texts, trained.dimension or base.dimension, remote
+            ModelKind.named(base.model_kind),
+            model_id,
+            texts,
+            trained.dimension or base.dimension,
+            modules.prompts,
+            remote,
         ),
         transformers=transformers_code(model_id, texts, length, modules, remote),
-        prompts=json.dumps(modules.prompts, ensure_ascii=False, indent=2) if any(modules.prompts.values()) else "",
-        training_prompts=json.dumps(recipe.prompts, ensure_ascii=False, indent=2) if recipe.prompts else "",
+        prompts=json.dumps(modules.prompts.texts, ensure_ascii=False, indent=2) if modules.prompts.some else "",
+        default_prompt=(modules.prompts.default or "") if modules.prompts.of(None) else "",
+        training_prompts=json.dumps(training, ensure_ascii=False, indent=2) if training else "",
         recipe=portable_yaml(recipe),
         recipe_digest=source.fact("run.recipe_sha256", evidence.run.recipe_sha256),
         run=source.fact("run.mlflow_run_id", evidence.run.mlflow_run_id),

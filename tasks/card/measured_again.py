@@ -196,7 +196,9 @@ class MeasuredAgain:
             models = [ModelUnderTest("tuned", self.model, sha256_of_model(self.model))]
             if base is not None:
                 models.append(ModelUnderTest("base", base.path, sha256_of_model(base.path), base))
-            tuned, *others = self.tools.evaluate(models, at_hand, data, self.scratch)
+            tuned, *others = self.tools.evaluate(
+                models, at_hand, data, self.scratch, prompts=self.shipped.recipe.prompts.suites
+            )
             before = others[0] if others else None
             differences = self.tools.compare(before, tuned, at_hand) if before else ()
         except StsflowError as error:

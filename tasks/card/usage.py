@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from stsflow.tasks.card.escape import string_literal
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.kinds import ModelKind
+from stsflow.tasks.records.prompts import Prompts
 
 _LEGACY_POOLING = {
     "pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_max_tokens": "max",
@@ -36,42 +37,45 @@ class ModelModules(Record):
     """Embeddings are brought to length one."""
     others: tuple[str, ...] = ()
     """Class names of further modules, which transformers alone does not have."""
-    prompts: dict[str, str] = {}
-    """Prompts by name."""
-    default_prompt: str | None = None
-    """Prompt that is put before every text unless another one is asked for."""
+    prompts: Prompts = Prompts()
+    """What the model puts before texts, as it was saved."""
 
 
 def read_modules(model: Path) -> ModelModules:
     """The modules of the model folder `model`, from its modules.json and the folders that it names."""
     pooling: tuple[str, ...] = ()
-    normalize, others = False, []
+    normalize, apart, others = False, False, []
     for module in _json_list(model / "modules.json"):
         kind = str(module["type"]).rsplit(".", 1)[-1]
         if kind == "Pooling":
-            pooling = _pooling_modes(_json_object(model / str(module["path"]) / "config.json"))
+            config = _json_object(model / str(module["path"]) / "config.json")
+            pooling, apart = _pooling_modes(config), config.get("include_prompt") is False
         elif kind == "Normalize":
             normalize = True
         elif kind != "Transformer":
             others.append(kind)
     settings = _json_object(model / "config_sentence_transformers.json")
-    prompts = settings.get("prompts")
-    default = settings.get("default_prompt_name")
+    named, default = settings.get("prompts"), settings.get("default_prompt_name")
+    prompts = Prompts(
+        texts={str(key): str(value or "") for key, value in named.items()} if isinstance(named, dict) else {},
+        default=str(default) if default else None,
+    )
+    if apart and prompts.some:
+        others.append("Pooling without the prompt's tokens")
     return ModelModules(
         pooling=pooling or ("mean",),
         normalize=normalize,
         others=tuple(others),
-        prompts={str(key): str(value) for key, value in prompts.items()} if isinstance(prompts, dict) else {},
-        default_prompt=str(default) if default else None,
+        prompts=prompts,
     )
 
 
 def sentence_transformers_code(
-    kind: ModelKind, model_id: str, sentences: Sequence[str], dimension: int, remote_code: bool
+    kind: ModelKind, model_id: str, sentences: Sequence[str], dimension: int, prompts: Prompts, remote_code: bool
 ) -> str:
     """Code that loads a model of this kind and prints shapes; comments give what is printed."""
     literals = [string_literal(text) for text in sentences]
-    return kind.usage(string_literal(model_id), literals, dimension, remote_code=remote_code)
+    return kind.usage(string_literal(model_id), literals, dimension, prompts, remote_code=remote_code)
 
 
 def transformers_code(
@@ -82,7 +86,7 @@ def transformers_code(
         return None
     trust = ", trust_remote_code=True" if remote_code else ""
     pooled = [_POOL[mode] for mode in modules.pooling]
-    prompt = modules.prompts.get(modules.default_prompt or "", "")
+    prompt = modules.prompts.of(None)
     lines = [
         "import torch",
         "from transformers import AutoModel, AutoTokenizer",

@@ -26,6 +26,7 @@ from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import EvaluationReport, Reference
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.prompts import SuitePrompts
 from stsflow.tasks.suites import suites_of_rows
 
 log = logging.getLogger(__name__)
@@ -45,14 +46,17 @@ class ModelUnderTest:
     digest: str
     """SHA-256 over the model folder without its README.md."""
     base: BaseModelRef | None = None
-    """For a base model: how the recipe wants it loaded (length, pooling)."""
+    """For a base model: how the recipe wants it loaded (length, pooling, prompts)."""
 
 
 def evaluate_models(
     models: Sequence[ModelUnderTest], config: EvaluationConfig, data: PreparedData, folder: Path, *,
-    device: AskedDevice = "auto", workspace: Workspace | None = None,
+    prompts: Mapping[str, SuitePrompts], device: AskedDevice = "auto", workspace: Workspace | None = None,
 ) -> list[EvaluationReport]:  # fmt: skip
     """Reports of `models` on the suites of `config`, in order, all scored by the same code in one child process.
+
+    Texts are read behind each model's own prompts, of which `prompts` names others by suite; a base model has those of
+    its record.
 
     Leaves `<folder>/<model>/` with `report.json` and for each suite its scores (`.json`), its per-row scores
     (`.parquet`) and figure (`.png`), and `<folder>/<suite>.json` with the scores of every model in the folder. With a
@@ -68,7 +72,9 @@ def evaluate_models(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         store = workspace or Workspace(Path(scratch))
         keys = {
-            model.name: {name: scores_fingerprint(model, name, config, prepared, chosen) for name in suites}
+            model.name: {
+                name: scores_fingerprint(model, name, config, prepared, chosen, prompts.get(name)) for name in suites
+            }
             for model in models
         }
         lacking: dict[str, list[str]] = {model.name: [] for model in models}
@@ -76,7 +82,8 @@ def evaluate_models(
         def make(folders: Mapping[str, Path]) -> dict[str, EvaluationReport]:
             lacking.update(_lacking(keys, folders))
             _say_what_begins(lacking, prepared)
-            return _scored_by_a_child(models, lacking, keys, folders, config, prepared, folder, chosen)
+            spec = EvaluationSpec(models=(), config=config, data=prepared, device=chosen, prompts=dict(prompts))
+            return _scored_by_a_child(models, lacking, keys, folders, spec, folder)
 
         every = [key for by_suite in keys.values() for key in by_suite.values()]
         found = find_or_make_all(store, "scores", every, EvaluationReport, make, what="the scores")
@@ -100,19 +107,22 @@ def _in_words(report: EvaluationReport) -> str:
 
 
 def scores_fingerprint(
-    model: ModelUnderTest, suite: str, config: EvaluationConfig, data: Sequence[PreparedSet], device: Device = "cpu"
-) -> str:
-    """What determines the scores on a suite: weights and how they are loaded, rows, the suite, settings, code,
-    versions, device. Other suites do not: a model's numbers on one do not depend on which others are scored with it.
+    model: ModelUnderTest, suite: str, config: EvaluationConfig, data: Sequence[PreparedSet], device: Device = "cpu",
+    prompts: SuitePrompts | None = None,
+) -> str:  # fmt: skip
+    """What determines the scores on a suite: weights and how they are loaded, rows, the suite and its prompts,
+    settings, code, versions, device. Other suites do not: a model's numbers on one do not depend on which others are
+    scored with it.
     """
-    loading = None if model.base is None else (model.base.max_seq_length, model.base.pooling)
+    base = model.base
+    loading = None if base is None else (base.max_seq_length, base.pooling, base.prompts)
     rows = [
         (item.digest, "" if item.clean_rows is None else item.clean_rows.read_text())
         for item in data
         if item.name == suite
     ]
     settings = config.model_dump(include={"resamples", "confidence", "seed"}, mode="json")
-    asked = (suite, config.suites[suite].model_dump(mode="json"))
+    asked = (suite, config.suites[suite].model_dump(mode="json"), prompts or SuitePrompts())
     found = {name: version for name, version in versions().items() if name in LIBRARIES}
     code = code_of(WORKER, type(config.suites[suite]).__module__)
     return fingerprint(model.digest, loading, rows, asked, settings, code, found, device)
@@ -130,9 +140,9 @@ def _lacking(keys: Mapping[str, Mapping[str, str]], missing: Iterable[str]) -> d
 
 def _scored_by_a_child(
     models: Sequence[ModelUnderTest], lacking: Mapping[str, Sequence[str]], keys: Mapping[str, Mapping[str, str]],
-    folders: Mapping[str, Path], config: EvaluationConfig, data: tuple[PreparedSet, ...], folder: Path, device: Device,
+    folders: Mapping[str, Path], spec: EvaluationSpec, folder: Path,
 ) -> dict[str, EvaluationReport]:  # fmt: skip
-    """The report of each model on each suite that it lacks, by key; all are scored in one child."""
+    """The report of each model on each suite that it lacks, by key; all are scored in one child, as `spec` has it."""
     folder.mkdir(parents=True, exist_ok=True)
     reports = {}
     with tempfile.TemporaryDirectory(prefix=".scores.", dir=folder) as scratch:
@@ -147,8 +157,8 @@ def _scored_by_a_child(
                         suites=tuple(lacking[model.name]),
                     )
                 )  # fmt: skip
-        spec = EvaluationSpec(models=tuple(specs), config=config, data=data, device=device)
-        _run_worker(spec, folder, ", ".join(one.name for one in specs))
+        asked = spec.model_copy(update={"models": tuple(specs)})
+        _run_worker(asked, folder, ", ".join(one.name for one in specs))
         for one in specs:
             whole = EvaluationReport.load(report_file(one.folder))
             for suite in lacking[one.name]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from prefect import task
@@ -19,6 +19,7 @@ from stsflow.tasks.models.hardware import AskedDevice
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.prompts import SuitePrompts
 
 
 def _run_name() -> str:
@@ -33,12 +34,15 @@ def evaluate(
     config: EvaluationConfig,
     data: PreparedData,
     folder: Path,
+    prompts: Mapping[str, SuitePrompts],
     workspace: Workspace,
     fresh: bool = False,
     device: AskedDevice = "auto",
 ) -> list[EvaluationReport]:
     """Every model on every suite, by the same code, in one child process. `names` is for the run's name alone."""
-    return evaluate_models(models, config, data, folder, device=device, workspace=None if fresh else workspace)
+    return evaluate_models(
+        models, config, data, folder, prompts=prompts, device=device, workspace=None if fresh else workspace
+    )
 
 
 @task(name="compare scores", task_run_name="compare {before.model} and {after.model}")

@@ -21,6 +21,7 @@ from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.evaluation import EvaluationReport, Latency, Reference
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.prompts import SuitePrompts
 
 if TYPE_CHECKING:
     from stsflow.tasks.evaluation.embedded import Embedder
@@ -55,6 +56,8 @@ class EvaluationSpec(Record):
     """Where the models run."""
     references: dict[str, Path] = {}
     """Folders, by suite, that what is scored without a model goes to."""
+    prompts: dict[str, SuitePrompts] = {}
+    """By suite, prompts that the recipe names for it."""
 
     def data_of(self, suite: str) -> PreparedSet | None:
         """The prepared data of a suite; None for one that brings its own."""
@@ -143,7 +146,7 @@ def _scoring(spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: Encoder
         model_name=model.name,
         model_digest=model.digest,
         model=loaded,
-        embedder=embedder,
+        embedder=embedder.for_suite(spec.prompts.get(suite, SuitePrompts())),
         batch_size=spec.config.batch_size,
         resamples=spec.config.resamples,
         confidence=spec.config.confidence,

@@ -55,7 +55,7 @@ def merge_models(
     }
     device = cast("Device", choose_device(recipe.training.device).chosen)
     scored = [
-        scores_fingerprint(model, name, evaluation, data.evaluation, device)
+        scores_fingerprint(model, name, evaluation, data.evaluation, device, recipe.prompts.suites.get(name))
         for model in ends.values()
         for name in suites
     ]
@@ -68,8 +68,8 @@ def merge_models(
         with tempfile.TemporaryDirectory(prefix=".merging.", dir=folder.parent) as scratch:
             models = _averaged(ends, weights, base, recipe.training.seed, Path(scratch))
             reports = evaluate_models(
-                list(models.values()), evaluation, data, Path(scratch) / "scores", device=recipe.training.device,
-                workspace=None if fresh else workspace,
+                list(models.values()), evaluation, data, Path(scratch) / "scores", prompts=recipe.prompts.suites,
+                device=recipe.training.device, workspace=None if fresh else workspace,
             )  # fmt: skip
             measured = dict(zip(weights, reports, strict=True))
             points = _points(recipe, evaluation, measured, metrics, None if fresh else workspace)

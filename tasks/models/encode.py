@@ -17,16 +17,13 @@ from numpy.typing import NDArray
 
 from stsflow.tasks.models.hardware import Precision
 from stsflow.tasks.models.padding_free import autocast, disable_padding_free, enable_padding_free, is_padding_free
+from stsflow.tasks.records.prompts import Prompts, Side
 
 if TYPE_CHECKING:
     from stsflow.tasks.models.kinds import Encoder
 
 TOKENS_OF_A_ROW = 32
 """A batch of `batch_size` rows has this many tokens for each: short texts come in more rows, long ones in fewer."""
-
-
-Side = Literal["query", "document"]
-"""Which side of a search a text is on; models may read the two differently."""
 
 
 def encode_distinct(
@@ -65,13 +62,11 @@ def encode_distinct(
     return rows[[alike.number_of[text] for text in texts]]
 
 
-def own_prompt(model: Encoder, side: Side | None) -> str:
-    """The prompt that `encode`, `encode_query` or `encode_document` puts before a text when it is given none."""
-    names: dict[Side | None, tuple[str, ...]] = {
-        None: (), "query": ("query",), "document": ("document", "passage", "corpus"),
-    }  # fmt: skip
-    name = next((name for name in names[side] if name in model.prompts), model.default_prompt_name)
-    return "" if name is None else str(model.prompts.get(name) or "")
+def own_prompt(model: Encoder, side: Side | None, named: str | None = None) -> str:
+    """The prompt that `encode`, `encode_query` or `encode_document` puts before a text when it is given none; with
+    `named`, the model's prompt of that name (see `Prompts.of`).
+    """
+    return Prompts(texts=model.prompts, default=model.default_prompt_name).of(side, named)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.admission import admit
 from stsflow.tasks.models.folder import WEIGHTS, ModelFolder
 from stsflow.tasks.models.kinds import EMBEDDINGS
-from stsflow.tasks.recipe.sections import ModelConfig
+from stsflow.tasks.models.known_prompts import trained_with
+from stsflow.tasks.recipe.prompts import prompts_in_run
+from stsflow.tasks.recipe.sections import ModelConfig, PromptsConfig
 from stsflow.tasks.records.models import BaseModelRef
 
 logger = logging.getLogger(__name__)
@@ -21,15 +23,16 @@ WITHOUT_REMOTE_CODE = {"Alibaba-NLP/gte-multilingual-base": "alibaba-nlp-communi
 
 
 def fetch_base_model(
-    model: ModelConfig, workspace: Workspace, *, recipe_folder: Path | None = None,
-    gives: frozenset[str] = EMBEDDINGS,
+    model: ModelConfig, workspace: Workspace, prompts: PromptsConfig | None = None, *,
+    recipe_folder: Path | None = None, gives: frozenset[str] = EMBEDDINGS,
 ) -> BaseModelRef:  # fmt: skip
-    """The model that `model` names, on the local disk and verified; of a kind that gives one of `gives`.
+    """The model that `model` names, on the local disk and verified; of a kind that gives one of `gives`. For a recipe's
+    base, `prompts` are the recipe's; any other model keeps its own.
 
     A hub model comes through the hub's own cache, at its pinned commit; a relative directory starts from
     `recipe_folder` (default: the working directory); a package is located without importing it. Raises ModelError when
     what is there is not a model, is not what the recipe pinned, cannot take `max_seq_length`, or asks for code that the
-    recipe does not allow; DownloadFailed when the network gives up.
+    recipe does not allow; RecipeError for a prompt that neither has; DownloadFailed when the network gives up.
     """
     del workspace  # a hub model lies in the hub's cache, where other tools find it too; the others stay where they are
     _check_code_policy(model)
@@ -49,6 +52,7 @@ def fetch_base_model(
             f"{name}: {WEIGHTS} has SHA-256 {weights_sha256}, but the recipe's model.weights_sha256 is "
             f"{model.weights_sha256}: these are other weights."
         )
+    own = folder.own_prompts()
     digest = sha256_of_model(path)
     dimension = folder.dimension(model.pooling) if folder.kind.gives in EMBEDDINGS else 0
     reference = BaseModelRef(
@@ -57,6 +61,7 @@ def fetch_base_model(
         weights_sha256=weights_sha256, architecture=folder.architecture, parameters=parameters,
         dimension=dimension, position_limit=folder.position_limit,
         max_seq_length=_max_seq_length(model, folder, name), pooling=model.pooling,
+        prompts=prompts_in_run(prompts or PromptsConfig(), own), trained_with=trained_with(name, own),
         trust_remote_code=model.trust_remote_code, language=model.language, license=model.license,
     )  # fmt: skip
     logger.info(

@@ -16,6 +16,7 @@ from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.ground.strict_json import read_json_list, read_json_object
 from stsflow.tasks.models import length
 from stsflow.tasks.models.kinds import EMBEDDINGS, ModelKind, kind_told_by, sign_of_encoder, sign_of_modules
+from stsflow.tasks.records.prompts import Prompts
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -135,6 +136,19 @@ class ModelFolder:
                 size = int(settings.get("out_features", size))
         cut = self.library_config().get("truncate_dim")
         return min(size, cut) if isinstance(cut, int) and cut > 0 else size
+
+    def own_prompts(self) -> Prompts:
+        """The prompts that the folder names in config_sentence_transformers.json.
+
+        `query` and `document` are always among them, as in the library; documents of an older model that names
+        `passage` or `corpus` alone have that one. Where no default is named, it is the query's: the library's `encode`
+        would put nothing before texts that such a model has never seen bare.
+        """
+        config = self.library_config()
+        said = {str(name): str(text or "") for name, text in (config.get("prompts") or {}).items()}
+        document = next((said[name] for name in ("document", "passage", "corpus") if name in said), "")
+        texts = {"query": "", "document": document} | said
+        return Prompts(texts=texts, default=config.get("default_prompt_name") or ("query" if texts["query"] else None))
 
     def weights(self) -> tuple[Path, ...]:
         """The safetensors files, an index first where there is one; raises ModelError when there are none."""

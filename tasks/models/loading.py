@@ -30,7 +30,8 @@ def load_encoder(
     """The model at `ref`, weights in float32 whatever they were stored in, on `device`.
 
     A folder without pooling gets mean pooling; `pooling` other than `keep` puts a fresh pooling of that kind in the
-    place of the model's own, and everything else stays: prompts, similarity, Dense and Normalize behind it.
+    place of the model's own, and everything else stays: similarity, Dense and Normalize behind it. Prompts are the
+    record's, which the model keeps when it is saved, or the folder's own.
     `max_seq_length` (tokens) defaults to the record's, or the folder's own. Nothing is looked up on the network.
 
     Raises ModelError when the folder does not load, when a tensor of the encoder is not in its weights (transformers
@@ -47,6 +48,8 @@ def load_encoder(
         limit = ModelFolder.open(path).position_limit
         max_seq_length = min(length for length in (model.max_seq_length, limit, NO_LENGTH) if length is not None)
     model.max_seq_length = max_seq_length
+    prompts = ModelFolder.open(path).own_prompts() if isinstance(ref, Path) else ref.prompts
+    model.prompts, model.default_prompt_name = dict(prompts.texts), prompts.default
     return model
 
 

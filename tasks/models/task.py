@@ -10,7 +10,7 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.models.kinds import EMBEDDINGS
 from stsflow.tasks.models.preflight import require_loadable
-from stsflow.tasks.recipe.sections import ModelConfig
+from stsflow.tasks.recipe.sections import ModelConfig, PromptsConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
@@ -23,9 +23,11 @@ from stsflow.tasks.records.models import BaseModelRef
     retry_delay_seconds=30,
     retry_condition_fn=when_raised(DownloadFailed),
 )
-def fetch_model(model: ModelConfig, workspace: Workspace, gives: frozenset[str] = EMBEDDINGS) -> BaseModelRef:
-    """The model on the local disk, verified; of a kind that gives one of `gives`."""
-    return fetch_base_model(model, workspace, gives=gives)
+def fetch_model(
+    model: ModelConfig, workspace: Workspace, prompts: PromptsConfig | None = None, gives: frozenset[str] = EMBEDDINGS
+) -> BaseModelRef:
+    """The model on the local disk, verified; of a kind that gives one of `gives`. The base has the recipe's prompts."""
+    return fetch_base_model(model, workspace, prompts, gives=gives)
 
 
 @task(name="check base model", task_run_name="check {base.name}")

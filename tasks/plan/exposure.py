@@ -10,6 +10,7 @@ from stsflow.tasks.batching.drawn import planned_exposure
 from stsflow.tasks.batching.multi import TrainingBatches, ends_with
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.plan.findings import merge_findings, one_a_cause
+from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.recipe.sections import MOST_EPOCHS, RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
@@ -63,7 +64,8 @@ def draw_batches(
 ) -> TrainingBatches:  # fmt: skip
     """The batches of the run that `recipe` describes; the trainer builds the same."""
     losses = {item.name: recipe.loss_of(item.name) for item in data.train}
-    sets = read_sets(data.train, recipe.training, losses, base=base, lengths=lengths)
+    prompts = column_prompts(recipe, base).training if base else {}
+    sets = read_sets(data.train, recipe.training, losses, base=base, lengths=lengths, prompts=prompts)
     return build_batches(sets, recipe.training, world_size)
 
 

@@ -37,7 +37,7 @@ def probe_forecast(
     batches = draw_batches(recipe, data, recipe.training.processes, request.base, request.lengths)
     accumulation = recipe.training.gradient_accumulation_steps
     work = token_work(
-        batches, request.sets, request.base, plan.steps, accumulation, padded=probe.padded, prompts=recipe.prompts,
+        batches, request.sets, request.base, plan.steps, accumulation, padded=probe.padded, prompts=request.prompts,
         lengths=request.lengths,
     )  # fmt: skip
     size = max(source.batch_size for source in batches.sources)

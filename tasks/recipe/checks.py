@@ -84,8 +84,7 @@ def check_parts_fit(recipe: RunConfig) -> None:
         _check_comparable(recipe, f"evaluation.guard.{name}", [name])
     _check_names("training.optimizer", [recipe.training.optimizer], known_arguments()["optim"]["one_of"], "optimiser")
     check_arguments(recipe.training.arguments)
-    texts = {name: recipe.roles_of(name).texts for name in recipe.data.train}
-    check_prompts(recipe.training.arguments, texts)
+    check_prompts(recipe)
     compiled = [name for name in COMPILES if recipe.training.arguments.get(name)]
     if compiled and {recipe.training.padding_free, recipe.training.word_dropout} != {"off"}:
         raise RecipeError(

@@ -14,6 +14,12 @@ from stsflow.tasks.ground.addresses import fit_to_show
 from stsflow.tasks.ground.family import Kind
 
 LONGEST_SHOWN = 80
+MOVED = dict.fromkeys(
+    ("query_prompt", "passage_prompt"),
+    "prompts are said once for everything: their texts at the top of the recipe "
+    "(`prompts: {query: ..., document: ...}`), and by name for a single suite (`prompts.suites`)",
+)
+"""Keys of earlier recipes, and where what they said is said now."""
 LONGEST_SENTENCE = 1_200  # of which most is the names that are allowed
 
 
@@ -31,6 +37,8 @@ def _sentence(fault: ErrorDetails, kind: type[BaseModel]) -> str:
     section = _model_at(kind, fault["loc"][:-1])
     field = _dotted(kind, fault["loc"])
     if fault["type"] == "extra_forbidden":
+        if moved := MOVED.get(location[-1]):
+            return f"{field}: {moved}"
         names = list(section.model_fields) if section else []
         return f"{field}: unknown key{nearest(location[-1], names)}; allowed here: {', '.join(names)}"
     if fault["type"] == "missing":

@@ -1,72 +1,104 @@
-"""The prompts of `training.arguments.prompts`: what the trainer puts before the texts of each column.
+"""Which prompt goes before which text: one answer for training, token counts, evaluation, mining, teaching and card.
 
-It takes one prompt for everything, one for each column, one for each training set, or one for each column of each set.
+A prompt has a name and a text. Names say where: queries take `query`, documents `document`, and rows whose texts are
+all alike (`Shape.symmetric`) the model's default; the recipe may name others by column and by suite. Texts are the
+model's own, and for the base model what the recipe says in their place; they travel with it (`BaseModelRef.prompts`)
+and are saved with the tuned model.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
-
-from pydantic import JsonValue
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from stsflow.tasks.ground.errors import RecipeError
+from stsflow.tasks.records.prompts import ColumnPrompts, Prompts, Side, SuitePrompts
 
-ARGUMENT = "prompts"
-WHERE = f"training.arguments.{ARGUMENT}"
-
-
-def prompts_of(arguments: Mapping[str, JsonValue], name: str, columns: Collection[str]) -> dict[str, str]:
-    """The prompt of each text column of training set `name` that has one, as the trainer finds it."""
-    given = _read(arguments.get(ARGUMENT))
-    if isinstance(given, Mapping):
-        for_set = given.get(name, {} if any(isinstance(value, Mapping) for value in given.values()) else given)
-    else:
-        for_set = given
-    if isinstance(for_set, str):
-        return dict.fromkeys(columns, for_set) if for_set else {}
-    chosen = for_set if isinstance(for_set, Mapping) else {}
-    return {column: str(chosen[column]) for column in columns if chosen.get(column)}
+if TYPE_CHECKING:
+    from stsflow.tasks.recipe.sections import PromptsConfig, RunConfig
+    from stsflow.tasks.records.models import BaseModelRef
+    from stsflow.tasks.shapes import Roles
 
 
-def check_prompts(arguments: Mapping[str, JsonValue], sets: Mapping[str, Collection[str]]) -> None:
-    """Raise RecipeError for a prompt that no text of the training `sets` (text columns by name) would get."""
-    given = _read(arguments.get(ARGUMENT))
-    if given is None or isinstance(given, str):
-        return
-    if not isinstance(given, Mapping):
-        raise RecipeError(f"{WHERE}: found {given!r}; allowed are a text, or texts by column or training set.")
-    columns = dict.fromkeys(column for names in sets.values() for column in names)
-    by_set, by_column = [name for name in given if name in sets], [name for name in given if name not in sets]
-    if by_set and by_column:
-        raise RecipeError(
-            f"{WHERE}: {by_set[0]} is a training set and {by_column[0]} is none; name sets alone or columns alone."
-        )
-    for name, value in given.items():
-        if name in sets and isinstance(value, Mapping):
-            _check_columns(f"{WHERE}.{name}", value, sets[name])
-        elif name in sets and not isinstance(value, str):
-            raise RecipeError(f"{WHERE}.{name}: found {value!r}; allowed are a text, or texts by column.")
-    if by_column:
-        _check_columns(WHERE, given, columns, f" or training set (sets: {', '.join(sets)})")
+def prompts_of_set(recipe: RunConfig, name: str, model: BaseModelRef) -> dict[str, str]:
+    """What `model` reads before the texts of training set `name`, by column; columns without a prompt are left out.
+
+    `model` is the base, or any other one that reads the set: one that mines, teaches or guides reads it behind prompts
+    of its own texts, under the names that the recipe gives.
+    """
+    return _columns(
+        recipe.roles_of(name), model.prompts, recipe.prompts.columns.get(name, {}),
+        symmetric=recipe.data.train[name].shape.symmetric,
+    )  # fmt: skip
 
 
-def _check_columns(where: str, given: Mapping[str, JsonValue], columns: Collection[str], or_else: str = "") -> None:
-    for name, value in given.items():
-        if name not in columns:
+def column_prompts(recipe: RunConfig, model: BaseModelRef) -> ColumnPrompts:
+    """What `model` reads before the texts of every training set and of every suite of rows."""
+    training = {name: prompts_of_set(recipe, name, model) for name in recipe.data.train}
+    evaluation = {}
+    for name, suite in recipe.evaluation.suites.items():
+        if (roles := suite.roles) is None:
+            continue
+        given = recipe.prompts.suites.get(name, SuitePrompts())
+        names = {column: given.name_for(None if suite.symmetric else _side(roles, column)) for column in roles.texts}
+        evaluation[name] = _columns(roles, model.prompts, names, symmetric=suite.symmetric)
+    return ColumnPrompts(
+        training={name: texts for name, texts in training.items() if texts},
+        evaluation={name: texts for name, texts in evaluation.items() if texts},
+    )
+
+
+def prompts_in_run(config: PromptsConfig, own: Prompts) -> Prompts:
+    """A model's `own` prompts with those of the recipe in their place; the default follows the recipe's `query`.
+
+    Raises RecipeError for a name that neither has.
+    """
+    said = {"query": config.query, "document": config.document}
+    texts = own.texts | config.named | {name: text for name, text in said.items() if text is not None}
+    for where, name in _names(config):
+        if name and name not in texts:
+            raise RecipeError(f"{where}: there is no prompt {name!r}; there is: {', '.join(texts)}.")
+    default = own.default if config.query is None else "query" if config.query else None
+    return Prompts(texts=texts, default=default)
+
+
+def check_prompts(recipe: RunConfig) -> None:
+    """Raise RecipeError for a prompt that no text would get."""
+    prompts, suites = recipe.prompts, recipe.evaluation.suites
+    for name in ("query", "document"):
+        if name in prompts.named:
+            raise RecipeError(f"prompts.named.{name}: this one has a field of its own; use prompts.{name}.")
+    for name, columns in prompts.columns.items():
+        _check_name(f"prompts.columns.{name}", name, recipe.data.train, "training set")
+        for column in columns:
+            _check_name(f"prompts.columns.{name}.{column}", column, recipe.roles_of(name).texts, "text column")
+    for name, sides in prompts.suites.items():
+        _check_name(f"prompts.suites.{name}", name, suites, "suite")
+        if suites[name].symmetric and sides.document not in (None, sides.query):
             raise RecipeError(
-                f"{where}.{name}: there is no text column of this name{or_else}; columns: {', '.join(columns)}."
+                f"prompts.suites.{name}.document: the texts of this suite are all alike and take one prompt; "
+                "name it as `query` alone."
             )
-        if not isinstance(value, str):
-            raise RecipeError(f"{where}.{name}: found {value!r}; a prompt is a text.")
 
 
-def _read(given: JsonValue) -> JsonValue:
-    """A text that is JSON stands for what it holds, as in the trainer."""
-    if not isinstance(given, str):
-        return given
-    try:
-        held: JsonValue = json.loads(given)
-    except (ValueError, RecursionError):
-        return given
-    return held
+def _columns(roles: Roles, model: Prompts, names: Mapping[str, str | None], *, symmetric: bool) -> dict[str, str]:
+    found = {column: model.of(None if symmetric else _side(roles, column), names.get(column)) for column in roles.texts}
+    return {column: text for column, text in found.items() if text}
+
+
+def _side(roles: Roles, column: str) -> Side:
+    return "query" if column == roles.anchor else "document"
+
+
+def _names(config: PromptsConfig) -> Iterator[tuple[str, str]]:
+    """Every name that the recipe gives to a column or a suite, with its place."""
+    for name, columns in config.columns.items():
+        yield from ((f"prompts.columns.{name}.{column}", given) for column, given in columns.items())
+    for name, sides in config.suites.items():
+        given = {"query": sides.query, "document": sides.document}
+        yield from ((f"prompts.suites.{name}.{side}", text) for side, text in given.items() if text is not None)
+
+
+def _check_name(where: str, name: str, allowed: Mapping[str, object] | tuple[str, ...], what: str) -> None:
+    if name not in allowed:
+        raise RecipeError(f"{where}: there is no {what} {name!r}; there is: {', '.join(allowed)}.")

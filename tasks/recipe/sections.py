@@ -22,6 +22,7 @@ from stsflow.tasks.ground.names import (
 from stsflow.tasks.ground.schema import LARGEST_SEED, MOST_ROWS, Section, Slug
 from stsflow.tasks.losses import Loss
 from stsflow.tasks.models.sources import ModelSource
+from stsflow.tasks.records.prompts import SuitePrompts
 from stsflow.tasks.rules import NotWorse, Rule
 from stsflow.tasks.shapes import Roles, Shape
 from stsflow.tasks.sources import Source
@@ -113,6 +114,24 @@ class ModelConfig(Section):
     """Language codes of the model, for the card."""
     license: Licence = ""
     """Licence of the model (SPDX identifier, lower case), for the card."""
+
+
+class PromptsConfig(Section):
+    """Texts that are put before every text that the model reads: in training, in every count of tokens, in evaluation,
+    and, as the tuned model keeps them, in use."""
+
+    query: str | None = None
+    """Text before queries, and before each text where a row's texts are all alike, as those of scored pairs are; empty:
+    none. Default: the base model's own; where that has a default prompt, texts that are alike have that one."""
+    document: str | None = None
+    """Text before what is not a query: positives and negatives of pairs and triplets, passages; empty: none. Default:
+    the base model's own."""
+    named: dict[Word, str] = {}
+    """Further prompts by name, beside the base model's own."""
+    columns: dict[Slug, dict[str, str]] = {}
+    """By training set and column, the name of another prompt; empty: none."""
+    suites: dict[Slug, SuitePrompts] = {}
+    """By suite, the names of other prompts."""
 
 
 class TokensConfig(Section):
@@ -338,6 +357,8 @@ class RunConfig(Section):
     """The data that the model learns from."""
     model: ModelConfig
     """The model to start from."""
+    prompts: PromptsConfig = PromptsConfig()
+    """What goes before the texts."""
     tokens: TokensConfig = TokensConfig()
     """Token statistics."""
     plan: PlanConfig = PlanConfig()
@@ -387,14 +408,6 @@ class RunConfig(Section):
     def batch_sizes(self) -> dict[str, int]:
         """Rows in a batch of each training set."""
         return {name: self.training.batch_sizes.get(name, self.training.batch_size) for name in self.data.train}
-
-    @property
-    def prompts(self) -> dict[str, dict[str, str]]:
-        """What the trainer puts before the texts of each column, by training set and column: recipe/prompts.py."""
-        from stsflow.tasks.recipe.prompts import prompts_of
-
-        found = {name: prompts_of(self.training.arguments, name, self.roles_of(name).texts) for name in self.data.train}
-        return {name: texts for name, texts in found.items() if texts}
 
     @property
     def choosing_suite(self) -> str | None:

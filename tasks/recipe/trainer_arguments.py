@@ -54,6 +54,7 @@ REPLACED_BY_FIELD = {
     "push_to_hub": "release (a model is published after its gate, never by the trainer)",
     "hub_token": "release (a model is published after its gate, never by the trainer)",
     "hub_model_id": "card.model_id",
+    "prompts": "prompts, at the top of the recipe, which evaluation, token counts and the saved model go by as well",
     "report_to": "tracking (the record is written by stsflow itself)",
 }
 """Arguments that stsflow sets itself, and the field of the recipe to use instead."""
@@ -87,7 +88,7 @@ HARMLESS_VALUES: dict[str, tuple[JsonValue, ...]] = {
     "enable_jit_checkpoint": (False,), "eval_on_start": (False,), "parallelism_config": (None,),
     "logging_nan_inf_filter": (True, False), "dataloader_drop_last": (False,), "train_sampling_strategy": ("random",),
     "data_seed": (None,), "fsdp": (None, "", []),
-    "fsdp_config": (None,), "deepspeed": (None,), "ddp_backend": (None,), "run_name": (None,),
+    "fsdp_config": (None,), "deepspeed": (None,), "ddp_backend": (None,), "run_name": (None,), "prompts": (None,),
 }  # fmt: skip
 
 MOST = {"dataloader_num_workers": 64, "dataloader_prefetch_factor": 1_000}

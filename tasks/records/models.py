@@ -10,6 +10,7 @@ from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.sources import ModelSource
+from stsflow.tasks.records.prompts import Prompts
 
 
 class BaseModelRef(Record):
@@ -41,6 +42,10 @@ class BaseModelRef(Record):
     """Longest input in tokens in this run: the recipe's, else the model's own."""
     pooling: str
     """`keep`, or the fresh pooling that the recipe asked for."""
+    prompts: Prompts = Prompts()
+    """What goes before its texts in this run: the recipe's prompts, else the model's own."""
+    trained_with: Prompts = Prompts()
+    """The prompts that it was made with, as far as its configuration or its name says so."""
     trust_remote_code: bool = False
     language: tuple[str, ...] = ()
     license: str = ""

@@ -59,6 +59,9 @@ class Shape(Kind):
     """Kind of the loss of a training set of this shape for which the recipe names none."""
     row_for_row: ClassVar[bool] = True
     """Whether each row that comes out is one that was read."""
+    symmetric: ClassVar[bool] = False
+    """Whether the texts of a row are all alike, sentences beside sentences; else the anchor asks and the others answer,
+    and a model may read the two behind different prompts."""
 
     @property
     @abstractmethod

@@ -22,6 +22,7 @@ class LabelledPairs(Shape):
     kind: Literal["labelled_pairs"] = "labelled_pairs"
     roles: ClassVar[Roles] = Roles(("sentence1", "sentence2"), score="label", of_two_values=True)
     default_loss: ClassVar[str] = "contrastive"
+    symmetric: ClassVar[bool] = True
     sentence1: str = "sentence1"
     """Column of the first sentence."""
     sentence2: str = "sentence2"

@@ -34,6 +34,7 @@ class NliTriplets(Shape):
     roles: ClassVar[Roles] = Roles(("anchor", "positive", "negative"), negatives=1)
     default_loss: ClassVar[str] = "multiple_negatives_ranking"
     row_for_row: ClassVar[bool] = False
+    symmetric: ClassVar[bool] = True
     premise: str = "sentence1"
     """Column of the premise."""
     hypothesis: str = "sentence2"

@@ -21,6 +21,7 @@ class Parallel(Shape):
     roles: ClassVar[Roles] = Roles(("source", "translation"))
     default_loss: ClassVar[str] = "multiple_negatives_ranking"
     row_for_row: ClassVar[bool] = False
+    symmetric: ClassVar[bool] = True
     source: str = "source"
     """Column of the source text, in the language that the base model or the teacher knows."""
     translations: tuple[str, ...] = Field(default=("translation",), min_length=1)

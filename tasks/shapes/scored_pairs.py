@@ -26,6 +26,7 @@ class ScoredPairs(Shape):
     kind: Literal["scored_pairs"] = "scored_pairs"
     roles: ClassVar[Roles] = Roles(("sentence1", "sentence2"), score="score")
     default_loss: ClassVar[str] = "cosine_similarity"
+    symmetric: ClassVar[bool] = True
     sentence1: str = "sentence1"
     """Column of the first sentence."""
     sentence2: str = "sentence2"
@@ -117,6 +118,7 @@ class JudgedPairs(ScoredPairs):
     A row without a query is a passage of the corpus that nobody asks for; its relevance may be left empty.
     """
 
+    symmetric: ClassVar[bool] = False
     sentence1: str = "query"
     """Column of the query."""
     sentence2: str = "passage"

@@ -13,5 +13,6 @@ class Texts(Shape):
     kind: Literal["texts"] = "texts"
     roles: ClassVar[Roles] = Roles(("text",))
     default_loss: ClassVar[str] = "multiple_negatives_ranking"
+    symmetric: ClassVar[bool] = True
     text: str = "text"
     """Column of the text."""

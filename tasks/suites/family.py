@@ -13,7 +13,7 @@ from pydantic import Field
 from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.ground.names import Language, Licence
 from stsflow.tasks.ground.schema import MOST_ROWS
-from stsflow.tasks.shapes import Shape
+from stsflow.tasks.shapes import Roles, Shape
 from stsflow.tasks.sources import Source
 
 if TYPE_CHECKING:
@@ -103,6 +103,16 @@ class Suite(Kind):
         """The metrics of the reference on these rows; writes its per-row values to the parquet file `pairs`."""
         raise NotImplementedError
 
+    @property
+    def roles(self) -> Roles | None:
+        """What the columns of its rows are for; None where the data stage prepares none."""
+        return None
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether its texts are all alike; see `Shape.symmetric`."""
+        return False
+
     def require(self, where: str, base: BaseModelRef) -> None:
         """Raise RecipeError or PreconditionError when no model made from `base` can be scored on it here.
 
@@ -124,6 +134,16 @@ class SuiteOfRows(Suite):
     """Where the rows come from."""
     shape: Shape
     """What the rows become."""
+
+    @property
+    def roles(self) -> Roles:
+        """Those of its shape."""
+        return self.shape.roles
+
+    @property
+    def symmetric(self) -> bool:
+        """As the shape of its rows has it."""
+        return self.shape.symmetric
 
 
 def suites_of_rows(suites: Mapping[str, Suite]) -> dict[str, SuiteOfRows]:

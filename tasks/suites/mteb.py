@@ -68,14 +68,15 @@ class MtebSuite(Suite):
         try:
             task.load_data()
             rows = rows_of(task)  # counted now: the package lets go of the data when it has finished
-            result = mteb.evaluate(
-                scoring.model,
-                task,
-                encode_kwargs={"batch_size": scoring.batch_size},
-                cache=None,
-                co2_tracker=False,
-                show_progress_bar=False,
-            )
+            with scoring.embedder.prompted() as model:
+                result = mteb.evaluate(
+                    model,
+                    task,
+                    encode_kwargs={"batch_size": scoring.batch_size},
+                    cache=None,
+                    co2_tracker=False,
+                    show_progress_bar=False,
+                )
         except (OSError, ValueError, KeyError) as error:  # what `datasets` raises for data that is absent or misshapen
             raise EvaluationFailed(
                 f"the MTEB task {self.task} could not be run: {type(error).__name__}: {error}"

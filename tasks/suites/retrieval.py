@@ -54,10 +54,6 @@ class RetrievalSuite(SuiteOfRows):
     """Share of the first k that are relevant."""
     bm25: bool = True
     """Whether BM25, which ranks by words alone, is measured on the same rows for comparison."""
-    query_prompt: str | None = None
-    """Text put before every query, in place of the model's own; empty: none. Default: what the model says."""
-    passage_prompt: str | None = None
-    """Text put before every passage, in place of the model's own; empty: none. Default: what the model says."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -103,8 +99,8 @@ class RetrievalSuite(SuiteOfRows):
         texts = search.queries
         if not texts:
             raise EvaluationFailed(f"the suite {scoring.suite} has no query with a relevant passage (score above 0)")
-        (near,) = scoring.embedder.embed(texts, side="query", prompt=self.query_prompt)
-        (corpus,) = scoring.embedder.embed(search.passages[:], side="document", prompt=self.passage_prompt)
+        (near,) = scoring.embedder.embed(texts, side="query")
+        (corpus,) = scoring.embedder.embed(search.passages[:], side="document")
         found = nearest(near, corpus, deepest(self.metrics), scoring.model.similarity_fn_name)
         values = search.measures(found, self.metrics)
         write_parquet(scoring.pairs_file, {"row": list(range(len(texts))), "query": texts, **values})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from stsflow.tasks.records.prompts import Side
 from stsflow.tasks.shapes import NliTriplets, Triplets
 from stsflow.tasks.statistics import SIMILARITIES
 from stsflow.tasks.suites.family import Metric, SuiteOfRows
@@ -44,7 +45,7 @@ class TripletSuite(SuiteOfRows):
         """Accuracy under each similarity; writes `<suite>.parquet` with 0 or 1 a row in the column of each metric.
 
         A tie counts as wrong: a model that maps every text to one point gets 0, not a half. Anchors are read as
-        queries, the others as documents, where a model tells them apart.
+        queries, the others as documents, where a model tells them apart and the texts are not all alike.
         """
         import numpy as np
 
@@ -52,8 +53,10 @@ class TripletSuite(SuiteOfRows):
         from stsflow.tasks.statistics.similarity import pair_similarities
 
         columns = read_columns(scoring.data)
-        (anchors,) = scoring.embedder.embed(columns["anchor"], side="query")
-        positives, negatives = scoring.embedder.embed(columns["positive"], columns["negative"], side="document")
+        asked: Side | None = None if self.symmetric else "query"
+        answers: Side | None = None if self.symmetric else "document"
+        (anchors,) = scoring.embedder.embed(columns["anchor"], side=asked)
+        positives, negatives = scoring.embedder.embed(columns["positive"], columns["negative"], side=answers)
         near, far = pair_similarities(anchors, positives), pair_similarities(anchors, negatives)
         correct = {f"accuracy_{name}": (near[name] > far[name]).astype(np.float64) for name in near}
         rows = len(columns["anchor"])

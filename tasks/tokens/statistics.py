@@ -20,6 +20,7 @@ from stsflow.tasks.recipe.sections import TokensConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.prompts import ColumnPrompts
 from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
 from stsflow.tasks.sets.rows import read_rows
 from stsflow.tasks.tokens.counting import TokenCounter, counter_of, tokenizer_file
@@ -39,8 +40,7 @@ class TokenRequest(Record):
     base: BaseModelRef
     batch_sizes: dict[str, int]
     maximum_truncated_share: float
-    prompts: dict[str, dict[str, str]]
-    """Text before every text of a column, by training set and column."""
+    prompts: ColumnPrompts
 
 
 def measure_tokens(
@@ -51,20 +51,20 @@ def measure_tokens(
     config: TokensConfig,
     *,
     maximum_truncated_share: float,
-    prompts: Mapping[str, Mapping[str, str]] | None = None,
+    prompts: ColumnPrompts | None = None,
     fresh: bool = False,
 ) -> TokenReport:
     """Token statistics of all sets under the base model's tokenizer, exact over every row; found again by content.
 
-    `batch_sizes` are by training set; evaluation sets are stated for 32 rows. `prompts` are those that the trainer puts
-    before the texts of a column, by training set and column; they count as part of each text. A column of which more
+    `batch_sizes` are by training set; evaluation sets are stated for 32 rows. `prompts` are what goes
+    before the texts of a column (see `recipe.prompts`); they count as part of each text. A column of which more
     than `maximum_truncated_share` of the rows is cut gives a finding. Writes the report into the workspace, and beside
     it the lengths of every training text (see `lengths.stored_lengths`); `fresh` measures again. Raises ModelError when
     the folder has no tokenizer that can be read.
     """
+    prompts = prompts or ColumnPrompts()
     sets = (*data.train, *data.evaluation)
     file = tokenizer_file(base.path)
-    prompts = {name: dict(texts) for name, texts in (prompts or {}).items()}
     key = fingerprint(
         [(item.name, item.role, item.digest, item.columns) for item in sets], sha256_of_file(file) if file else None,
         base.digest, base.max_seq_length, base.position_limit, dict(batch_sizes), maximum_truncated_share, prompts,
@@ -109,7 +109,8 @@ def measure(request: TokenRequest, counter: TokenCounter, folder: Path) -> Token
 
 def _measure_set(data: PreparedSet, request: TokenRequest, remembered: Remembered, folder: Path) -> SetTokens:
     training = data.role == "train"
-    counted = count_texts(data, remembered, request.prompts.get(data.name, {}) if training else {})
+    prompts = request.prompts.training if training else request.prompts.evaluation
+    counted = count_texts(data, remembered, prompts.get(data.name, {}))
     if training:
         path = lengths_file(folder, data.name)
         path.parent.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import TokensConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.prompts import ColumnPrompts
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.tokens.table import token_table
@@ -33,7 +34,7 @@ def profile_tokens(
     maximum_truncated_share: float,
     workspace: Workspace,
     fresh: bool,
-    prompts: Mapping[str, Mapping[str, str]],
+    prompts: ColumnPrompts,
 ) -> TokenReport:
     """Token statistics of every row of every set, as a record and as a table in Prefect."""
     report = measure_tokens(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,13 @@ class Pace:
 
 
 def trainer_arguments(
-    config: TrainingConfig, output: Path, *, pace: Pace, metric: str | None, cuda: bool, precision: str, eval_batch: int
-) -> dict[str, Any]:
+    config: TrainingConfig, output: Path, *, pace: Pace, metric: str | None, cuda: bool, precision: str,
+    eval_batch: int, prompts: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:  # fmt: skip
     """Keyword arguments of SentenceTransformerTrainingArguments for this section, `config.arguments` included.
 
     `metric` is the full name of the choosing metric (`sts-dev_spearman_cosine`) or None; `precision` is resolved
-    (float32, bf16, fp16).
+    (float32, bf16, fp16); `prompts` are by training set and column.
     """
     core: dict[str, Any] = {
         "output_dir": str(output),
@@ -62,6 +64,7 @@ def trainer_arguments(
         "save_steps": pace.checkpoint,
         "metric_for_best_model": metric,
         "greater_is_better": True if metric else None,
+        "prompts": {name: dict(texts) for name, texts in prompts.items()} or None,
         "report_to": "none",
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,  # it would put the mean of earlier losses in the place of a NaN

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
-from stsflow.tasks.models.encode import encode_distinct
+from stsflow.tasks.models.encode import encode_distinct, own_prompt
 from stsflow.tasks.sets.rows import training_rows
 from stsflow.tasks.training.request import ChooseOn
 
@@ -30,7 +30,7 @@ class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library
         self.columns: dict[str, list[Any]] = {name: list(rows[name]) for name in rows.column_names}
         self.metrics = resolve_name(choose.scored_by)
         self.name, self.primary_metric = choose.suite, choose.full_metric
-        self.batch_size = choose.batch_size
+        self.batch_size, self.names = choose.batch_size, choose.prompts
 
     def __call__(
         self, model: Encoder, output_path: str | None = None, epoch: int = -1, steps: int = -1
@@ -40,7 +40,8 @@ class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library
 
         def embed(*columns: Sequence[str]) -> tuple[NDArray[np.float32], ...]:
             texts = [text for column in columns for text in column]
-            embeddings = encode_distinct(model, texts, batch_size=self.batch_size, padding_free="off")
+            prompt = own_prompt(model, None, self.names.name_for(None))
+            embeddings = encode_distinct(model, texts, batch_size=self.batch_size, padding_free="off", prompt=prompt)
             return tuple(np.split(embeddings, np.cumsum([len(column) for column in columns])[:-1]))
 
         named: dict[str, Any] = self.prefix_name_to_metrics(self.metrics(self.columns, embed), self.name)

@@ -15,9 +15,11 @@ from stsflow.tasks.losses import Loss
 from stsflow.tasks.made.code import code_of
 from stsflow.tasks.models.hardware import choose_device, choose_precision
 from stsflow.tasks.models.process_environment import process_environment
+from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.recipe.sections import RunConfig, TrainingConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.prompts import SuitePrompts
 
 PACKAGES = ("python", "sentence-transformers", "transformers", "tokenizers", "torch", "accelerate", "datasets", "numpy")
 """Packages whose version may change the weights."""
@@ -51,6 +53,8 @@ class ChooseOn(Record):
     """Name of one of the suite's metrics; higher is better."""
     batch_size: int = 64
     """Sentences encoded at a time."""
+    prompts: SuitePrompts = SuitePrompts()
+    """Prompts that the recipe names for it."""
 
     @property
     def full_metric(self) -> str:
@@ -70,6 +74,8 @@ class TrainingRequest(Record):
     """None: the last step is kept."""
     guide: BaseModelRef | None = None
     """For losses that need one."""
+    prompts: dict[str, dict[str, str]] = {}
+    """What goes before the texts, by training set and column."""
     lengths: dict[str, Path] = {}
     """Files with the lengths of the sets, by name (see `tokens.lengths`); what has none is counted when needed."""
 
@@ -88,10 +94,11 @@ class TrainingRequest(Record):
             {name: loss.model_dump(mode="json") for name, loss in self.losses.items()},
             [[item.name, item.shape, item.digest] for item in self.sets],
             *(
-                [model.digest, model.max_seq_length, model.pooling, model.trust_remote_code]
+                [model.digest, model.max_seq_length, model.pooling, model.trust_remote_code, model.prompts]
                 for model in (self.base, self.guide)
                 if model is not None
             ),
+            self.prompts,
             choose,
             {name: version for name, version in versions().items() if name in PACKAGES},
             code_of(WORKER, *([self.choose.scored_by] if self.choose else [])),
@@ -115,6 +122,7 @@ def training_request(
             data=data.evaluation_set(suite),
             metric=recipe.evaluation.choose_metric,
             batch_size=recipe.evaluation.batch_size,
+            prompts=recipe.prompts.suites.get(suite, SuitePrompts()),
         )
     return TrainingRequest(
         training=recipe.training,
@@ -122,6 +130,7 @@ def training_request(
         sets=data.train,
         base=base,
         choose=choose,
+        prompts=column_prompts(recipe, base).training,
         lengths=dict(lengths or {}),
         guide=guide,
     )

@@ -123,11 +123,14 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
             cuda=device.chosen == "cuda",
             precision=precision.chosen,
             eval_batch=request.choose.batch_size if request.choose else 8,
+            prompts=request.prompts,
         )
     )
     sets = DatasetDict({prepared.name: training_rows(prepared) for prepared in request.sets})
     batches = build_batches(
-        read_sets(request.sets, config, request.losses, base=request.base, lengths=request.lengths),
+        read_sets(
+            request.sets, config, request.losses, base=request.base, lengths=request.lengths, prompts=request.prompts
+        ),
         config, config.processes,
     )  # fmt: skip
     trainer = trainer_of(kind)(

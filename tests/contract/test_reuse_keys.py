@@ -31,8 +31,7 @@ STAGES = {
     "preflight": ("models.preflight_worker", "models.soundness models.loading", "training.trainer evaluation.run"),
     "training": (
         "training.worker",
-        "training.trainer training.checkpoints batching.no_duplicates losses models.encode models.padding_free "
-        "recipe.prompts",
+        "training.trainer training.checkpoints batching.no_duplicates losses models.encode models.padding_free",
         "suites statistics.bootstrap rules card.render reading.download leakage.overlap plan.forecast tracking.store "
         "training.task evaluation.run",
     ),

@@ -26,7 +26,7 @@ def test_evaluate_reads_the_base_of_a_recipe_as_its_runs_do(
     in_a_run = ModelUnderTest("base", base.path, base.digest, base)
     as_it_is = ModelUnderTest("as-it-is", base.path, base.digest)
     data = prepare_evaluation(suites, None, workspace)
-    run, whole = evaluate_models([in_a_run, as_it_is], recipe.evaluation, data, tmp_path / "run")
+    run, whole = evaluate_models([in_a_run, as_it_is], recipe.evaluation, data, tmp_path / "run", prompts={})
     found = evaluate_on_recipe(str(tiny_bert), recipe)
     assert (found.max_seq_length, run.max_seq_length, whole.max_seq_length) == (6, 6, 128)
     for name, scores in found.suites.items():

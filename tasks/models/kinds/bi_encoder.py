@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.models.kinds.family import Described, ModelKind
+from stsflow.tasks.records.prompts import Prompts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,22 +82,31 @@ class BiEncoder(ModelKind):
 
         return SentenceTransformerTrainingArguments  # type: ignore[no-any-return]
 
-    def usage(self, model_id: str, texts: Sequence[str], dimension: int, *, remote_code: bool) -> str:
+    def usage(self, model_id: str, texts: Sequence[str], dimension: int, prompts: Prompts, *, remote_code: bool) -> str:
         count, trust = len(texts), ", trust_remote_code=True" if remote_code else ""
-        return "\n".join(
-            (
-                f"from sentence_transformers import {self.library_class}",
+        named = f", prompt_name={json.dumps(prompts.default, ensure_ascii=False)}" if prompts.of(None) else ""
+        lines = [
+            f"from sentence_transformers import {self.library_class}",
+            "",
+            f"model = {self.library_class}({model_id}{trust})",
+            "sentences = [",
+            *(f"    {text}," for text in texts),
+            "]",
+            f"embeddings = model.encode(sentences{named})",
+            "print(embeddings.shape)",
+            f"# ({count}, {dimension})",
+            "",
+            "similarities = model.similarity(embeddings, embeddings)",
+            "print(similarities.shape)",
+            f"# torch.Size([{count}, {count}])",
+        ]
+        if prompts.of("query") != prompts.of("document"):
+            lines += [
                 "",
-                f"model = {self.library_class}({model_id}{trust})",
-                "sentences = [",
-                *(f"    {text}," for text in texts),
-                "]",
-                "embeddings = model.encode(sentences)",
-                "print(embeddings.shape)",
-                f"# ({count}, {dimension})",
-                "",
-                "similarities = model.similarity(embeddings, embeddings)",
-                "print(similarities.shape)",
-                f"# torch.Size([{count}, {count}])",
-            )
-        )
+                "# In search, queries and documents have prompts of their own:",
+                "queries = model.encode_query(sentences[:1])",
+                "documents = model.encode_document(sentences[1:])",
+                "print(model.similarity(queries, documents).shape)",
+                f"# torch.Size([1, {count - 1}])",
+            ]
+        return "\n".join(lines)

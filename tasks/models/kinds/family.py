@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.ground.speed_lever import LeverState
+from stsflow.tasks.records.prompts import Prompts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +80,7 @@ class ModelKind(Kind):
         """The library's arguments of that trainer."""
         raise NotImplementedError
 
-    def usage(self, model_id: str, texts: Sequence[str], dimension: int, *, remote_code: bool) -> str:
-        """Python code that uses the model; comments give what it prints. `model_id` and `texts` are literals."""
+    def usage(self, model_id: str, texts: Sequence[str], dimension: int, prompts: Prompts, *, remote_code: bool) -> str:
+        """Python code that uses the model and its prompts; comments give what it prints. `model_id` and `texts` are
+        literals."""
         raise NotImplementedError

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from stsflow.tasks.card.facts import facts_in
 from stsflow.tasks.card.render import render_card
 from stsflow.tasks.records.data import OverlapCounts, SuiteOverlap
+from stsflow.tasks.records.prompts import Prompts
 
 # The reference card's headings in its order; what it hides in comments is a section here.
 REFERENCE_HEADINGS = [
@@ -198,11 +199,14 @@ def test_the_card_says_what_the_headline_shares_with_the_choosing_suite_and_why(
 
 
 def test_prompts_of_the_training_are_said_in_the_usage(records: Any) -> None:
-    training = records.recipe.training.model_copy(update={"arguments": {"prompts": {"anchor": "query: "}}})
-    card = render_card(records.but(recipe=records.recipe.model_copy(update={"training": training})).content())
-    said = "In training these texts were put before those of each training set's columns"
+    prompts = Prompts(texts={"query": "query: ", "document": "passage: "}, default="query")
+    base = records.base.model_copy(update={"prompts": prompts})
+    modules = records.modules.model_copy(update={"prompts": prompts})
+    card = render_card(records.but(base=base, modules=modules).content())
+    said = "In training they went before the texts of these columns"
     usage = card[card.index("## Usage") : card.index("### Direct Usage (Transformers)")]
-    assert said in usage and '"anchor": "query: "' in usage
+    assert said in usage and '"anchor": "query: "' in usage and '"document": "passage: "' in usage
+    assert "`encode` that of `query` unless `prompt_name` names another one" in usage
     assert said not in render_card(records.content())
 
 

@@ -15,6 +15,7 @@ from models import SENTENCES, build_tiny_model
 from stsflow.tasks.card.render import write_card
 from stsflow.tasks.card.usage import ModelModules, read_modules, sentence_transformers_code, transformers_code
 from stsflow.tasks.models.kinds import BiEncoder
+from stsflow.tasks.records.prompts import Prompts
 
 
 def run_code(code: str) -> np.ndarray:
@@ -44,7 +45,7 @@ def test_both_ways_give_the_same_embeddings(card_model: Path, mode: str | list[s
     alone = transformers_code(str(folder), SENTENCES, length, found, False)
     assert alone is not None
     dimension = 32 * len(found.pooling)
-    together = run_code(sentence_transformers_code(BiEncoder(), str(folder), SENTENCES, dimension, False))
+    together = run_code(sentence_transformers_code(BiEncoder(), str(folder), SENTENCES, dimension, Prompts(), False))
     assert together.shape == (len(SENTENCES), dimension)
     np.testing.assert_allclose(run_code(alone), together, atol=2e-6)
 
@@ -67,6 +68,43 @@ def test_the_code_runs_as_the_card_prints_it_in_the_folder_where_the_card_lies(
     np.testing.assert_allclose(second, first, atol=2e-6)
 
 
+@pytest.mark.parametrize("default", [None, "query"])
+def test_the_code_of_a_model_with_prompts_runs_and_puts_them_before_the_texts(
+    card_model: Path, tmp_path: Path, default: str | None
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(card_model), device="cpu")
+    bare = model.encode(SENTENCES)
+    model.prompts, model.default_prompt_name = {"query": "한국: ", "document": "A man "}, default
+    model.save(str(tmp_path / "model"), create_model_card=False)
+    modules = read_modules(tmp_path / "model")
+    code = sentence_transformers_code(BiEncoder(), str(tmp_path / "model"), SENTENCES, 32, modules.prompts, False)
+    names: dict[str, Any] = {}
+    exec(compile(code, "card", "exec"), names)
+    texts = [f"한국: {text}" for text in SENTENCES] if default else list(SENTENCES)
+    np.testing.assert_allclose(names["embeddings"], model.encode(texts, prompt=""), atol=2e-6)
+    assert np.allclose(names["embeddings"], bare, atol=1e-3) == (default is None)
+    np.testing.assert_allclose(names["queries"], model.encode([f"한국: {SENTENCES[0]}"], prompt=""), atol=2e-6)
+    documents = [f"A man {text}" for text in SENTENCES[1:]]
+    np.testing.assert_allclose(names["documents"], model.encode(documents, prompt=""), atol=2e-6)
+    alone = transformers_code(str(tmp_path / "model"), SENTENCES, model.max_seq_length, modules, False)
+    assert alone is not None
+    np.testing.assert_allclose(run_code(alone), names["embeddings"], atol=2e-6)
+
+
+def test_pooling_without_the_prompt_is_left_to_sentence_transformers(card_model: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(card_model), device="cpu")
+    model.set_pooling_include_prompt(False)
+    model.save(str(tmp_path / "bare"), create_model_card=False)
+    assert read_modules(tmp_path / "bare").others == ()
+    model.prompts = {"query": "한국: "}
+    model.save(str(tmp_path / "model"), create_model_card=False)
+    assert read_modules(tmp_path / "model").others == ("Pooling without the prompt's tokens",)
+
+
 def test_older_pooling_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "1_Pooling" / "config.json").write_text(
@@ -84,6 +122,6 @@ def test_modules_that_transformers_lacks_are_not_papered_over() -> None:
 
 
 def test_remote_code_is_asked_for_only_where_the_model_needs_it() -> None:
-    code = sentence_transformers_code(BiEncoder(), "a/b", ["x"], 3, True)
+    code = sentence_transformers_code(BiEncoder(), "a/b", ["x"], 3, Prompts(), True)
     assert 'SentenceTransformer("a/b", trust_remote_code=True)' in code
-    assert "trust_remote_code" not in sentence_transformers_code(BiEncoder(), "a/b", ["x"], 3, False)
+    assert "trust_remote_code" not in sentence_transformers_code(BiEncoder(), "a/b", ["x"], 3, Prompts(), False)

@@ -18,6 +18,7 @@ from stsflow.tasks.card.verify import VerifyResult, verify_card
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.fingerprint import sha256_of_file, sha256_of_model
 from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.records.prompts import Prompts
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +276,7 @@ def suite_left_out_of_the_scores(finished: Finished) -> None:
 
 
 def prompts_that_the_model_does_not_know(finished: Finished) -> None:
-    finished.write_card(finished.records.but(modules=ModelModules(prompts={"query": "query: "})))
+    finished.write_card(finished.records.but(modules=ModelModules(prompts=Prompts(texts={"query": "query: "}))))
 
 
 def text_without_end(finished: Finished) -> None:

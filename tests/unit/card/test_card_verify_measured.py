@@ -44,7 +44,7 @@ def test_a_measured_card_holds_and_exchanged_weights_do_not(records: Any, tmp_pa
     models = [
         ModelUnderTest("base", base, sha256_of_model(base)), ModelUnderTest("tuned", model, sha256_of_model(model))
     ]  # fmt: skip
-    before, after = evaluate_models(models, config, data, records.run.folder / "evaluation")
+    before, after = evaluate_models(models, config, data, records.run.folder / "evaluation", prompts={})
     trained = records.trained.model_copy(
         update={
             "model_digest": sha256_of_model(model), "weights_sha256": sha256_of_file(model / "model.safetensors"),

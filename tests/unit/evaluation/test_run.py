@@ -48,7 +48,7 @@ def test_two_models_in_one_child_then_reused_then_made_again_then_compared(
     workspace = Workspace(tmp_path / "workspace")
     models = [ModelUnderTest("base", small_model, "digest-1"), ModelUnderTest("tuned", other_model, "digest-2")]
     folder = tmp_path / "run-1"
-    base, tuned = evaluate_models(models, config, data, folder, workspace=workspace)
+    base, tuned = evaluate_models(models, config, data, folder, workspace=workspace, prompts={})
     assert (base.model, tuned.model, base.reused, tuned.reused) == ("base", "tuned", False, False)
     assert base.suites["sts-dev"].metrics != tuned.suites["sts-dev"].metrics
     for report in (base, tuned):
@@ -58,17 +58,17 @@ def test_two_models_in_one_child_then_reused_then_made_again_then_compared(
     assert both["tuned"]["metrics"] == tuned.suites["sts-dev"].metrics
 
     again = [ModelUnderTest("champion", other_model, "digest-2")]
-    (champion,) = evaluate_models(again, config, data, tmp_path / "run-2", workspace=workspace)
+    (champion,) = evaluate_models(again, config, data, tmp_path / "run-2", workspace=workspace, prompts={})
     assert (champion.model, champion.reused) == ("champion", True)
     assert champion.suites["sts-dev"].pairs == tmp_path / "run-2" / "champion" / "sts-dev.parquet"
     assert champion.suites["sts-dev"].pairs.is_file()
-    (once_more,) = evaluate_models(again, config, data, tmp_path / "run-2", workspace=workspace)
+    (once_more,) = evaluate_models(again, config, data, tmp_path / "run-2", workspace=workspace, prompts={})
     assert once_more == champion
 
     stored = workspace.made("scores", scores_fingerprint(models[1], "sts-dev", config, data.evaluation))
     whole = (stored / "sts-dev.parquet").read_bytes()
     (stored / "sts-dev.parquet").write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
-    (damaged,) = evaluate_models(again, config, data, tmp_path / "run-3", workspace=workspace)
+    (damaged,) = evaluate_models(again, config, data, tmp_path / "run-3", workspace=workspace, prompts={})
     assert not damaged.reused and damaged.suites["sts-dev"].metrics == champion.suites["sts-dev"].metrics
 
     # Only one suite is another now: the other one's scores are found, and the report is whole all the same.
@@ -76,14 +76,14 @@ def test_two_models_in_one_child_then_reused_then_made_again_then_compared(
         return config.model_copy(update={"suites": suites})
 
     changed: dict[str, Suite] = {**config.suites, "nli": TripletSuite(source=SOURCE, title="Another title")}
-    (partly,) = evaluate_models(again, with_suites(changed), data, tmp_path / "run-4", workspace=workspace)
+    (partly,) = evaluate_models(again, with_suites(changed), data, tmp_path / "run-4", workspace=workspace, prompts={})
     said = (tmp_path / "run-4" / "worker.log").read_text(encoding="utf-8")
     assert "champion on nli" in said and "champion on sts-dev" not in said and not partly.reused
     assert list(partly.suites) == ["sts-dev", "nli"] and partly.suites["nli"].title == "Another title"
     assert partly.suites["sts-dev"].metrics == champion.suites["sts-dev"].metrics
     assert partly.suites["nli"].metrics == champion.suites["nli"].metrics
     (fewer,) = evaluate_models(
-        again, with_suites({"nli": changed["nli"]}), data, tmp_path / "run-4", workspace=workspace
+        again, with_suites({"nli": changed["nli"]}), data, tmp_path / "run-4", workspace=workspace, prompts={}
     )
     assert fewer.reused and not (tmp_path / "run-4" / "champion" / "sts-dev.parquet").exists()
 
@@ -108,7 +108,7 @@ def test_failing_child_leaves_no_folder_and_its_last_words(
     with pytest.raises(
         EvaluationFailed, match=r"the evaluation of base ended with code 1; the end of .*worker\.log"
     ) as failed:
-        evaluate_models([ModelUnderTest("base", small_model, "digest")], config, gone, tmp_path / "run")
+        evaluate_models([ModelUnderTest("base", small_model, "digest")], config, gone, tmp_path / "run", prompts={})
     assert "gone" in str(failed.value)
     assert not (tmp_path / "run" / "base").exists()
 
@@ -122,7 +122,7 @@ def test_a_model_with_random_weights_is_refused_and_leaves_no_scores(
     with pytest.raises(
         ModelError, match=r"prefixed: the weights do not fit .* are missing and would be random numbers"
     ):
-        evaluate_models([ModelUnderTest("tuned", prefixed, "digest")], config, data, tmp_path / "run")
+        evaluate_models([ModelUnderTest("tuned", prefixed, "digest")], config, data, tmp_path / "run", prompts={})
     assert not (tmp_path / "run" / "tuned").exists()
 
 
@@ -140,7 +140,7 @@ def test_a_device_that_is_not_there_is_refused_before_a_child_starts(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     model = ModelUnderTest("base", small_model, "digest")
     with pytest.raises(PreconditionError, match=r"training\.device is `cuda`, but"):
-        evaluate_models([model], config, data, tmp_path / "run", device="cuda")
+        evaluate_models([model], config, data, tmp_path / "run", device="cuda", prompts={})
     assert not (tmp_path / "run").exists()
 
 

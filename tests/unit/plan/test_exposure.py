@@ -17,6 +17,7 @@ from stsflow.tasks.plan.report import exposure_table
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.plan import PlanReport
+from stsflow.tasks.records.prompts import Prompts
 
 Prepare = Callable[..., PreparedData]
 Recipe = Callable[..., RunConfig]
@@ -266,8 +267,8 @@ def test_a_token_budget_is_filled_by_exact_lengths_from_the_file_where_there_is_
     np.save(tmp_path / "twice.npy", np.full((8, 2), 8, np.int32))
     measured = {"sts": tmp_path / "twice.npy"}
     assert plan_exposure(config, data, 1, base, measured).exposure[0].batches_per_epoch == 8
-    prompted = recipe({"sts": "scored_pairs"}, batch_size=8, batch_tokens=16, arguments={"prompts": "a a "})
-    assert plan_exposure(prompted, data, 1, base).exposure[0].batches_per_epoch == 6  # 8 rows of 12 tokens
+    prompted = base.model_copy(update={"prompts": Prompts(texts={"query": "a a "}, default="query")})
+    assert plan_exposure(config, data, 1, prompted).exposure[0].batches_per_epoch == 6  # 8 rows of 12 tokens
 
 
 def test_the_plan_is_made_without_the_training_stack() -> None:

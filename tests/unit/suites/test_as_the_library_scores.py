@@ -22,6 +22,7 @@ from stsflow.tasks.evaluation.worker import EvaluationSpec, ModelSpec, evaluate
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.evaluation import SuiteScores
+from stsflow.tasks.records.prompts import SuitePrompts
 from stsflow.tasks.sources import FilesSource
 from stsflow.tasks.suites import RetrievalSuite, StsSuite, Suite, TripletSuite
 
@@ -69,12 +70,13 @@ def model(request: pytest.FixtureRequest, small_model: Path, tmp_path: Path) -> 
 def score(tmp_path: Path, model: Path, prepare: Prepare) -> Score:
     """Function that scores the model on one suite over some columns."""
 
-    def run(suite: Suite, columns: dict[str, list[Any]]) -> SuiteScores:
+    def run(suite: Suite, columns: dict[str, list[Any]], names: SuitePrompts | None = None) -> SuiteScores:
         folder = tmp_path / "scores"
         folder.mkdir()
         spec = ModelSpec(name="base", path=model, digest="model", folder=folder)
         config = EvaluationConfig(suites={"suite": suite}, resamples=0)
-        report = evaluate(EvaluationSpec(models=(spec,), config=config, data=(prepare("suite", columns),)), spec)
+        prompts, data = {"suite": names or SuitePrompts()}, (prepare("suite", columns),)
+        report = evaluate(EvaluationSpec(models=(spec,), config=config, data=data, prompts=prompts), spec)
         return report.suites["suite"]
 
     return run
@@ -82,8 +84,11 @@ def score(tmp_path: Path, model: Path, prepare: Prepare) -> Score:
 
 @pytest.fixture
 def library(model: Path) -> SentenceTransformer:
-    """The same model, as the library loads it."""
-    return SentenceTransformer(str(model), device="cpu")
+    """The same model, as the library loads it; where it names no default, texts that are alike are read as queries."""
+    found = SentenceTransformer(str(model), device="cpu")
+    if found.default_prompt_name is None and found.prompts["query"]:
+        found.default_prompt_name = "query"
+    return found
 
 
 def test_sts(score: Score, library: SentenceTransformer, pair_columns: dict[str, list[Any]]) -> None:
@@ -105,8 +110,8 @@ def test_triplets(score: Score, library: SentenceTransformer) -> None:
     assert found == pytest.approx({f"accuracy_{name}": expected[f"{name}_accuracy"] for name in SIMILARITIES})
 
 
-@pytest.mark.parametrize("prompts", [{}, {"query": "한국: ", "passage": "A man "}, {"query": "", "passage": ""}])
-def test_retrieval(prompts: dict[str, str], score: Score, library: SentenceTransformer) -> None:
+@pytest.mark.parametrize("names", [{}, {"query": "document", "document": "query"}, {"query": "", "document": ""}])
+def test_retrieval(names: dict[str, str], score: Score, library: SentenceTransformer) -> None:
     queries, corpus = list(SENTENCES[:6]), list(SENTENCES[6:])
     relevant = {number: {(3 * number) % len(corpus)} for number in range(len(queries))}
     judged = [(q, c, 1.0 if c in relevant[q] else 0.0) for q in relevant for c in range(len(corpus))]
@@ -117,11 +122,12 @@ def test_retrieval(prompts: dict[str, str], score: Score, library: SentenceTrans
     }
     evaluator = InformationRetrievalEvaluator(
         dict(enumerate(queries)), dict(enumerate(corpus)), relevant, write_csv=False,
-        query_prompt=prompts.get("query"), corpus_prompt=prompts.get("passage"), precision_recall_at_k=[1, 10, 100],
+        query_prompt=None if not names else library.prompts.get(names["query"], ""),
+        corpus_prompt=None if not names else library.prompts.get(names["document"], ""),
+        precision_recall_at_k=[1, 10, 100],
     )  # fmt: skip
     expected, name = evaluator(library), library.similarity_fn_name
-    suite = RetrievalSuite(source=SOURCE, query_prompt=prompts.get("query"), passage_prompt=prompts.get("passage"))
-    found = score(suite, columns).metrics
+    found = score(RetrievalSuite(source=SOURCE), columns, SuitePrompts(**names)).metrics
     assert found == pytest.approx({metric: expected[f"{name}_{metric.replace('_at_', '@')}"] for metric in found})
 
 

@@ -19,6 +19,7 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import TokensConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.prompts import ColumnPrompts
 from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.scenes.rows import generate
@@ -90,7 +91,7 @@ def test_a_prompt_counts_as_part_of_each_text_of_its_column_and_of_no_other(word
     data, same = prepared(tmp_path, "pairs", ROWS), prepared(tmp_path, "same", ROWS, role="evaluation")
     report = measure_tokens(
         data_of(data, same), base_of(word_model), {}, Workspace(tmp_path / "workspace"), TokensConfig(),
-        maximum_truncated_share=1.0, prompts={"pairs": {"anchor": "a b "}},
+        maximum_truncated_share=1.0, prompts=ColumnPrompts(training={"pairs": {"anchor": "a b "}}),
     )  # fmt: skip
     plain = measure(tmp_path, word_model, data, same)
     anchor = report.sets[0].columns["anchor"]
@@ -98,6 +99,12 @@ def test_a_prompt_counts_as_part_of_each_text_of_its_column_and_of_no_other(word
     assert (anchor.truncated_rows, anchor.rows, anchor.distinct) == (2, 4, 3)
     assert report.sets[0].columns["positive"] == plain.sets[0].columns["positive"]
     assert report.sets[1] == plain.sets[1]
+    evaluated = measure_tokens(
+        data_of(data, same), base_of(word_model), {}, Workspace(tmp_path / "workspace"), TokensConfig(),
+        maximum_truncated_share=1.0, prompts=ColumnPrompts(evaluation={"same": {"positive": "a "}}),
+    )  # fmt: skip
+    assert evaluated.sets[0].columns == plain.sets[0].columns
+    assert evaluated.sets[1].columns["positive"].tokens == plain.sets[1].columns["positive"].tokens + 4
 
 
 def test_lengths_of_training_texts_lie_beside_the_report_and_are_those_that_are_counted_without_one(
@@ -107,7 +114,7 @@ def test_lengths_of_training_texts_lie_beside_the_report_and_are_those_that_are_
     workspace, prompts, base = Workspace(tmp_path / "workspace"), {"anchor": "a b "}, base_of(word_model)
     report = measure_tokens(
         data_of(data, other), base, {}, workspace, TokensConfig(), maximum_truncated_share=1.0,
-        prompts={"pairs": prompts},
+        prompts=ColumnPrompts(training={"pairs": prompts}),
     )  # fmt: skip
     (name, path), *others = stored_lengths(report, workspace).items()
     assert (name, others) == ("pairs", [])
