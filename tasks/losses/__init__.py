@@ -1,5 +1,6 @@
 """The training losses that a recipe can name: one file a kind, all below `Loss`, which says what a loss must tell."""
 
+from stsflow.tasks.losses.adaptive_layer import AdaptiveLayer
 from stsflow.tasks.losses.angle import AnglE
 from stsflow.tasks.losses.cached_gist import CachedGist
 from stsflow.tasks.losses.cached_multiple_negatives_ranking import CachedMultipleNegativesRanking
@@ -9,11 +10,13 @@ from stsflow.tasks.losses.cosine_similarity import CosineSimilarity
 from stsflow.tasks.losses.family import Loss, PlainLoss
 from stsflow.tasks.losses.gist import Gist
 from stsflow.tasks.losses.matryoshka import Matryoshka
+from stsflow.tasks.losses.matryoshka_2d import Matryoshka2d
 from stsflow.tasks.losses.multiple_negatives_ranking import MultipleNegativesRanking
 from stsflow.tasks.losses.online_contrastive import OnlineContrastive
 from stsflow.tasks.losses.triplet import TripletMargin
 
 __all__ = [
-    "AnglE", "CachedGist", "CachedMultipleNegativesRanking", "CoSENT", "Contrastive", "CosineSimilarity", "Gist",
-    "Loss", "Matryoshka", "MultipleNegativesRanking", "OnlineContrastive", "PlainLoss", "TripletMargin",
+    "AdaptiveLayer", "AnglE", "CachedGist", "CachedMultipleNegativesRanking", "CoSENT", "Contrastive",
+    "CosineSimilarity", "Gist", "Loss", "Matryoshka", "Matryoshka2d", "MultipleNegativesRanking", "OnlineContrastive",
+    "PlainLoss", "TripletMargin",
 ]  # fmt: skip

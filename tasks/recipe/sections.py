@@ -172,8 +172,8 @@ class TrainingConfig(Section):
     batch_tokens: int | None = Field(default=None, ge=16, le=10_000_000)
     """Instead of a fixed number of rows, fill batches up to about this many tokens, never more than batch_size rows."""
     losses: dict[Slug, Loss] = {}
-    """Loss of each data set, by name. Default: MultipleNegativesRanking for triplets and pairs, CosineSimilarity for
-    scored pairs."""
+    """Loss of each data set, by name. Default: that of its shape, such as multiple_negatives_ranking for triplets and
+    pairs, cosine_similarity for scored pairs."""
     guide: ModelConfig | None = None
     """Model that looks at the batches of losses that need one, such as `gist`: never trained, and not part of what is
     saved. It reads the texts as the model's tokenizer gives them back."""

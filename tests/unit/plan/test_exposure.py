@@ -16,8 +16,10 @@ from stsflow.tasks.plan.exposure import draw_batches, plan_exposure
 from stsflow.tasks.plan.report import exposure_table
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
+from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.prompts import Prompts
+from stsflow.tasks.shapes import NTuples
 
 Prepare = Callable[..., PreparedData]
 Recipe = Callable[..., RunConfig]
@@ -69,6 +71,7 @@ def texts_fed(
     from stsflow.tasks.models.kinds import BiEncoder
     from stsflow.tasks.training.trainer import trainer_of
 
+    base = more.pop("base", None)
     training = recipe.training
     sets = DatasetDict({item.name: load_from_disk(str(item.path)) for item in data.train})
     fed: dict[str, list[list[str]]] = {item.name: [] for item in data.train}
@@ -87,11 +90,11 @@ def texts_fed(
     )  # fmt: skip
     trainer = Watched(
         checkpoints=folder, keep=1, ledger=Ledger({name: len(rows) for name, rows in sets.items()}),
-        batches=draw_batches(recipe, data, world_size=1), parts={}, resume=None, model=model, args=arguments,
+        batches=draw_batches(recipe, data, 1, base), parts={}, resume=None, model=model, args=arguments,
         train_dataset=sets, loss={name: recipe.loss_of(name).build(model) for name in sets},
     )  # fmt: skip
     trainer.train()
-    assert trainer.state.global_step == plan_exposure(recipe, data, 1).steps
+    assert trainer.state.global_step == plan_exposure(recipe, data, 1, base).steps
     return fed
 
 
@@ -114,6 +117,28 @@ def test_the_plan_is_what_the_trainer_is_fed(
     met = sum(len(batch) * (2 * len(batch) - 1) for batch in fed["nli"])  # all positives and negatives but its own
     assert plan.exposure[0].in_batch_negatives == pytest.approx(met / anchors)
     assert plan.exposure[1].in_batch_negatives == 0
+
+
+@pytest.mark.parametrize("batch_tokens", [None, 60])
+def test_rows_of_several_negatives_are_fed_as_planned_and_their_negatives_counted_in_every_direction(
+    prepare: Prepare, recipe: Recipe, model: Any, base: BaseModelRef, tmp_path: Path, batch_tokens: int | None
+) -> None:
+    chooser = random.Random(5)
+    texts = {name: [f"{name} {chooser.randrange(30)}" for _ in range(33)] for name in ("x", "y")}
+    columns = {"anchor": [spelled(row) for row in range(33)], "positive": [f"positive {row // 2}" for row in range(33)]}
+    data = prepare({"several": columns | {"negative_1": texts["x"], "negative_2": texts["y"]}})
+    roles = NTuples(negatives=2).roles
+    data = data.model_copy(update={"train": (data.train[0].model_copy(update={"roles": roles, "shape": "n_tuples"}),)})
+    directions = ["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
+    loss = {"kind": "multiple_negatives_ranking", "directions": directions}
+    config = recipe({"several": "n_tuples"}, batch_size=4, losses={"several": loss}, batch_tokens=batch_tokens)
+    fed = texts_fed(model, data, config, tmp_path / "trainer", base=base)["several"]
+    (item,) = plan_exposure(config, data, 1, base).exposure
+    seen = [text for batch in fed for text in batch]
+    assert (item.batches, item.rows_seen, item.unique_rows_seen) == (len(fed), len(seen), len(set(seen)))
+    # Of n rows an anchor meets 3 n - 1 texts and n - 1 anchors, its positive n - 1 anchors and 3 (n - 1) texts.
+    met = sum(len(batch) * (3 * len(batch) - 1 + 5 * (len(batch) - 1)) for batch in fed)
+    assert item.in_batch_negatives == pytest.approx(met / len(seen))
 
 
 def test_the_ledger_agrees_with_the_plan_and_notices_one_row_too_few(prepare: Prepare, recipe: Recipe) -> None:

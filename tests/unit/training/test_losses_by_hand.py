@@ -17,13 +17,17 @@ from models import SENTENCES
 from sentence_transformers import SentenceTransformer
 
 from stsflow.tasks.losses import (
+    AdaptiveLayer,
     AnglE,
     CachedMultipleNegativesRanking,
+    Contrastive,
     CoSENT,
     CosineSimilarity,
     Loss,
     Matryoshka,
+    Matryoshka2d,
     MultipleNegativesRanking,
+    OnlineContrastive,
     TripletMargin,
 )
 from stsflow.tasks.shapes import Roles
@@ -32,6 +36,7 @@ Array = np.ndarray[Any, Any]
 TRIPLETS = (SENTENCES[0:4], SENTENCES[4:8], SENTENCES[8:12])
 PAIRS = (SENTENCES[0:5], SENTENCES[5:10])
 SCORES = np.array([0.0, 0.3, 0.3, 0.8, 1.0])
+LABELS = np.array([0, 1, 0, 1, 1])
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +56,54 @@ def ranking(columns: list[Array], scale: float, similarity: str = "cosine") -> f
     scores = scale * anchors @ others.T
     rows = np.arange(len(anchors))
     return float(np.mean(np.log(np.exp(scores).sum(axis=1)) - scores[rows, rows]))
+
+
+def all_ways(columns: list[Array], scale: float, hardness: float = 0, harder: str = "") -> float:
+    """As `ranking`, with the other anchors, the positive's anchors and other rows' texts in the same denominator.
+
+    With `harder` the logit of an anchor's own negatives ("own"), of other rows' texts ("others") or of both ("all") grows
+    by hardness * cosine.
+    """
+    columns = [unit(column) for column in columns]
+    rows, values = len(columns[0]), []
+    for i in range(rows):
+        terms = []
+        for number, column in enumerate(columns[1:]):
+            for j in range(rows):
+                similarity = columns[0][i] @ column[j]
+                own = i == j and number > 0
+                hard = (own and harder in ("own", "all")) or (i != j and harder in ("others", "all"))
+                terms.append(scale * similarity + hardness * similarity * hard)
+                if i != j and not harder:
+                    terms.append(scale * column[j] @ columns[1][i])
+        if not harder:
+            terms += [scale * columns[0][i] @ columns[0][j] for j in range(rows) if j != i]
+            terms += [scale * columns[0][j] @ columns[1][i] for j in range(rows)]
+        values.append(np.log(np.exp(terms).sum()) - scale * columns[0][i] @ columns[1][i])
+    return float(np.mean(values))
+
+
+def both_ways(columns: list[Array], scale: float) -> float:
+    """Mean of the anchor's ranking over all texts and the positive's over all anchors."""
+    return (ranking(columns, scale) + ranking([columns[1], columns[0]], scale)) / 2
+
+
+def distances(columns: list[Array]) -> Array:
+    return 1 - cosine(columns)
+
+
+def contrast(columns: list[Array], margin: float) -> float:
+    found = distances(columns)
+    together, apart = found**2, np.maximum(margin - found, 0) ** 2
+    return float(np.mean(np.where(LABELS == 1, together, apart)) / 2)
+
+
+def hard_contrast(columns: list[Array], margin: float) -> float:
+    found = distances(columns)
+    together, apart = found[LABELS == 1], found[LABELS == 0]
+    far, near = together[together > apart.min()], apart[apart < together.max()]
+    assert len(far) and len(near)
+    return float((far**2).sum() + (np.maximum(margin - near, 0) ** 2).sum())
 
 
 def cosine(columns: list[Array]) -> Array:
@@ -100,6 +153,31 @@ CASES: list[tuple[Loss, Callable[[list[Array]], float]]] = [
     (MultipleNegativesRanking(scale=5), lambda c: ranking(c, 5)),
     (MultipleNegativesRanking(scale=0.1, similarity="dot"), lambda c: ranking(c, 0.1, "dot")),
     (CachedMultipleNegativesRanking(mini_batch_size=3), lambda c: ranking(c, 20)),
+    (
+        MultipleNegativesRanking(directions=("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"), scale=3),
+        lambda c: all_ways(c, 3),
+    ),
+    (
+        CachedMultipleNegativesRanking(
+            directions=("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"), mini_batch_size=3
+        ),
+        lambda c: all_ways(c, 20),
+    ),
+    (
+        MultipleNegativesRanking(directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction", scale=5),
+        lambda c: both_ways(c, 5),
+    ),
+    (
+        MultipleNegativesRanking(hardness_mode="in_batch_negatives", hardness_strength=9),
+        lambda c: all_ways(c, 20, 9, "others"),
+    ),
+    (MultipleNegativesRanking(hardness_mode="all_negatives", hardness_strength=2), lambda c: all_ways(c, 20, 2, "all")),
+    (
+        CachedMultipleNegativesRanking(hardness_mode="hard_negatives", hardness_strength=5, mini_batch_size=3),
+        lambda c: all_ways(c, 20, 5, "own"),
+    ),
+    (Contrastive(margin=0.1), lambda c: contrast(c, 0.1)),
+    (OnlineContrastive(margin=0.2), lambda c: hard_contrast(c, 0.2)),
     (CosineSimilarity(), mean_square),
     (CoSENT(), lambda c: pair_ranking(cosine(c), 20)),
     (AnglE(), lambda c: pair_ranking(angle(c), 20)),
@@ -124,12 +202,18 @@ def name_of(case: Any) -> str:
 
 
 def columns_for(loss: Loss) -> tuple[tuple[str, ...], ...]:
-    return PAIRS if "scored_pairs" in loss.learns_from else TRIPLETS
+    return PAIRS if "labelled_pairs" in loss.learns_from else TRIPLETS
+
+
+def labels_for(loss: Loss) -> torch.Tensor | None:
+    if "scored_pairs" in loss.learns_from:
+        return torch.tensor(SCORES, dtype=torch.float32)
+    return torch.tensor(LABELS) if "labelled_pairs" in loss.learns_from else None
 
 
 def value_of(loss: Loss, model: SentenceTransformer) -> torch.Tensor:
     features = [model.preprocess(list(column)) for column in columns_for(loss)]
-    labels = torch.tensor(SCORES, dtype=torch.float32) if "scored_pairs" in loss.learns_from else None
+    labels = labels_for(loss)
     value: torch.Tensor = loss.build(model)(features, labels)
     return value
 
@@ -148,7 +232,7 @@ def test_a_few_steps_bring_it_down(loss: Loss, small_bert: Path) -> None:
     trained = SentenceTransformer(str(small_bert), device="cpu").eval()
     module = loss.build(trained)
     features = [trained.preprocess(list(column)) for column in columns_for(loss)]
-    labels = torch.tensor(SCORES, dtype=torch.float32) if "scored_pairs" in loss.learns_from else None
+    labels = labels_for(loss)
     optimizer = torch.optim.SGD(trained.parameters(), lr=1e-3)
     values = []
     for _ in range(4):
@@ -164,19 +248,115 @@ def test_a_few_steps_bring_it_down(loss: Loss, small_bert: Path) -> None:
 def test_a_mean_over_rows_is_the_weighted_mean_of_its_parts(loss: Loss, small_bert: Path) -> None:
     fresh = SentenceTransformer(str(small_bert), device="cpu").eval()
     module = loss.build(fresh)
-    columns, scores = columns_for(loss), torch.tensor(SCORES, dtype=torch.float32)
+    columns, labels = columns_for(loss), labels_for(loss)
     rows = len(columns[0])
 
     def value(part: slice) -> float:
         features = [fresh.preprocess(list(column[part])) for column in columns]
-        return float(module(features, scores[part] if "scored_pairs" in loss.learns_from else None).detach())
+        return float(module(features, None if labels is None else labels[part]).detach())
 
     parts = 3 / rows * value(slice(0, 3)) + (rows - 3) / rows * value(slice(3, None))
     assert parts == pytest.approx(value(slice(None)), rel=1e-5)
 
 
+def of_layers(texts: tuple[str, ...], model: SentenceTransformer) -> list[Array]:
+    """The mean over a text's tokens, layer by layer, the output of the word embeddings first."""
+    features: Any = model.preprocess(list(texts))
+    encoder, mask = model[0].model, features["attention_mask"][..., None]
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    with torch.inference_mode():
+        found = encoder(**{n: features[n] for n in names if n in features}, output_hidden_states=True).hidden_states
+    return [((layer * mask).sum(1) / mask.sum(1)).numpy().astype(np.float64) for layer in found]
+
+
+def divergence(student: Array, teacher: Array, temperature: float) -> float:
+    """Mean over rows of KL(teacher, student) of the softmax over an embedding's numbers."""
+    p, q = (np.exp(x / temperature) / np.exp(x / temperature).sum(axis=1, keepdims=True) for x in (teacher, student))
+    return float((p * np.log(p / q)).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("weighting", ["uniform", "linear"])
+def test_earlier_layers_are_weighed_as_the_formula_says(weighting: Any, model: SentenceTransformer) -> None:
+    layers = [of_layers(column, model) for column in TRIPLETS]
+    *earlier, last = [[layers[column][number] for column in range(3)] for number in range(len(layers[0]))]
+    expected = 2 * ranking(last, 20)
+    for number, columns in enumerate(earlier):
+        weight = 1 / (1 + number) if weighting == "linear" else 1
+        expected += 0.5 * weight * ranking(columns, 20) / len(earlier)
+        expected += 3 * 0.7 * divergence(np.concatenate(columns), np.concatenate(last), 0.7)
+    loss = AdaptiveLayer(
+        loss=MultipleNegativesRanking(), layers_per_step="all", last_layer_weight=2, prior_layers_weight=0.5,
+        kl_div_weight=3, kl_temperature=0.7, layer_weighting=weighting,
+    )  # fmt: skip
+    assert len(earlier) == 2
+    assert value_of(loss, model).item() == pytest.approx(expected, rel=2e-5)
+
+
+def test_layers_and_dimensions_are_weighed_together(model: SentenceTransformer) -> None:
+    layers = [of_layers(column, model) for column in PAIRS]
+    *earlier, last = [[layers[column][number] for column in range(2)] for number in range(len(layers[0]))]
+
+    def both(columns: list[Array]) -> float:
+        return mean_square(columns) + 0.5 * mean_square(leading(columns, 8))
+
+    expected = both(last) + np.mean([both(columns) for columns in earlier])
+    loss = Matryoshka2d(
+        loss=CosineSimilarity(), dimensions=(32, 8), weights=(1, 0.5), layers_per_step="all", dimensions_per_step="all",
+        kl_temperature=0,
+    )  # fmt: skip
+    assert value_of(loss, model).item() == pytest.approx(expected, rel=2e-5)
+    drawn = loss.model_copy(update={"dimensions_per_step": 1})
+    assert (loss.is_mean_of_rows, drawn.is_mean_of_rows) == (True, False)
+    assert not AdaptiveLayer(loss=CosineSimilarity()).is_mean_of_rows
+
+
+def test_earlier_layers_take_no_loss_that_encodes_twice_or_asks_a_guide() -> None:
+    for inner, words in (("cached_multiple_negatives_ranking", "encodes its batch a second time"), ("gist", "guide")):
+        with pytest.raises(ValueError, match=words):
+            AdaptiveLayer.model_validate({"loss": {"kind": inner}})
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"directions": ["doc_to_doc"]}, "must hold `query_to_doc`"),
+        ({"directions": []}, "must hold `query_to_doc`"),
+        ({"directions": ["query_to_doc", "query_to_doc"]}, "more than once"),
+        ({"directions": ["query_to_doc", "doc_to_doc"], "partition_mode": "per_direction"}, "doc_to_doc has none"),
+        ({"hardness_mode": "all_negatives"}, "go together"),
+        ({"hardness_strength": 5}, "go together"),
+    ],
+)
+def test_directions_and_hardness_that_do_not_fit_are_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        MultipleNegativesRanking.model_validate(fields)
+
+
+def test_negatives_are_counted_in_every_direction() -> None:
+    """Three rows of an anchor, a positive and two negatives, counted by hand."""
+    ways = {
+        ("query_to_doc",): 8,  # nine texts but its own positive
+        ("query_to_doc", "doc_to_query"): 8 + 2,
+        ("query_to_doc", "query_to_query"): 8 + 2,
+        ("query_to_doc", "doc_to_doc"): 8 + 6,  # three texts of each of the two other rows
+        ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"): 8 + 2 + 2 + 6,
+    }
+    for directions, expected in ways.items():
+        loss = MultipleNegativesRanking(directions=directions)  # type: ignore[arg-type]
+        assert loss.negatives(3, 4) == expected
+        assert Matryoshka(loss=loss, dimensions=(8,)).negatives(np.array([3]), 4).tolist() == [expected]
+
+
+def test_hard_negatives_need_negatives() -> None:
+    hard = MultipleNegativesRanking(hardness_mode="hard_negatives", hardness_strength=5)
+    assert set(hard.learns_from) == {"nli_triplets", "triplets", "n_tuples"}
+    assert "pairs" in MultipleNegativesRanking(hardness_mode="all_negatives", hardness_strength=5).learns_from
+
+
 def test_losses_that_compare_rows_are_not_means_of_rows() -> None:
-    for loss in (MultipleNegativesRanking(), CachedMultipleNegativesRanking(), CoSENT(), AnglE()):
+    for loss in (
+        MultipleNegativesRanking(), CachedMultipleNegativesRanking(), CoSENT(), AnglE(), OnlineContrastive(),
+    ):  # fmt: skip
         assert not loss.is_mean_of_rows
         assert not Matryoshka(loss=loss, dimensions=(8,)).is_mean_of_rows
 
@@ -220,6 +400,11 @@ def test_only_a_cached_loss_has_a_lighter_form() -> None:
     ("loss", "name", "parameters", "cited"),
     [
         (MultipleNegativesRanking(), "MultipleNegativesRankingLoss", {"scale": 20.0, "similarity_fct": "cos_sim"}, "1807.03748"),
+        (Contrastive(), "ContrastiveLoss", {"distance_metric": "SiameseDistanceMetric.COSINE_DISTANCE", "margin": 0.5}, "hadsell"),
+        (
+            CachedMultipleNegativesRanking(directions=("query_to_doc", "doc_to_query"), hardness_mode="all_negatives", hardness_strength=2), "CachedMultipleNegativesRankingLoss",
+            {"scale": 20.0, "similarity_fct": "cos_sim", "directions": ("query_to_doc", "doc_to_query"), "hardness_mode": "all_negatives", "hardness_strength": 2.0, "mini_batch_size": 32}, "2101.06983",
+        ),
         (CosineSimilarity(), "CosineSimilarityLoss", {"loss_fct": "torch.nn.modules.loss.MSELoss"}, ""),
         (TripletMargin(), "TripletLoss", {"distance_metric": "TripletDistanceMetric.EUCLIDEAN", "triplet_margin": 5.0}, "1703.07737"),
     ],

@@ -1,0 +1,29 @@
+"""What the pages show of shapes and losses is read as a recipe is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from stsflow.tasks.ground.yaml_text import load_yaml
+from stsflow.tasks.recipe.sections import DataConfig, TrainingConfig
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+
+
+def snippets(page: str) -> list[dict[str, object]]:
+    found = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    return [load_yaml(text) for text in found]
+
+
+def test_the_shapes_that_the_page_on_data_shows() -> None:
+    (shown,) = [one for one in snippets("data.md") if "train" in one]
+    sets = DataConfig.model_validate(shown).train
+    assert {one.shape.kind for one in sets.values()} == {"n_tuples", "labelled_pairs", "taught", "parallel", "texts"}
+
+
+def test_the_losses_that_the_page_on_losses_shows() -> None:
+    whole, *rest = snippets("losses.md")
+    assert TrainingConfig.model_validate(whole["training"]).losses["questions"].rows_at_a_time == 32
+    for losses in rest:
+        assert TrainingConfig.model_validate({"losses": losses}).losses
