@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -16,13 +16,13 @@ from stsflow.tasks.ground.fingerprint import sha256_of_file
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.recipe.lock import recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.records.data import PreparedData, PreparedSet
+from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
-from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.records.sources import FileRef, SourceRef
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.sources import Source
@@ -102,33 +102,32 @@ def digests_of_pairs(*reports: EvaluationReport) -> dict[str, str]:
 
 def portable(evidence: Evidence) -> Evidence:
     """The same without a folder of the machine: paths shrink to their last part, folders inside messages go."""
-    folders = _folders(evidence)
+    run = evidence.run.model_copy(update={"tracking_uri": ""})
+    changed = evidence.model_copy(update={"recipe": portable_recipe(evidence.recipe), "run": run})
+    found: Evidence = _portable(changed, _folders(evidence))
+    return found
 
-    def plain(text: str) -> str:
-        for folder in folders:
-            text = text.replace(f"{folder}/", "")
-        return text
 
-    data, plan = evidence.data, evidence.plan
-    return evidence.model_copy(
-        update={
-            "recipe": portable_recipe(evidence.recipe),
-            "run": evidence.run.model_copy(update={"folder": _name(evidence.run.folder), "tracking_uri": ""}),
-            "data": data.model_copy(
-                update={
-                    "train": tuple(_portable_set(item) for item in data.train),
-                    "evaluation": tuple(_portable_set(item) for item in data.evaluation),
-                    "findings": _said(data.findings, plain),
-                }
-            ),
-            "base": _portable_model(evidence.base),
-            "tokens": evidence.tokens.model_copy(update={"findings": _said(evidence.tokens.findings, plain)}),
-            "plan": plan and plan.model_copy(update={"findings": _said(plan.findings, plain)}),
-            "trained": _portable_training(evidence.trained, plain),
-            "base_scores": _portable_report(evidence.base_scores),
-            "tuned_scores": _portable_report(evidence.tuned_scores),
-        }
-    )
+def _portable(value: Any, folders: Sequence[str]) -> Any:
+    """The value with every path in it shortened, in all records inside; texts only where they may name a folder."""
+    if isinstance(value, Path):
+        return Path(shortened(str(value)))
+    if isinstance(value, tuple):
+        return tuple(_portable(item, folders) for item in value)
+    if isinstance(value, dict):
+        return {name: _portable(item, folders) for name, item in value.items()}
+    if not isinstance(value, Record):
+        return value
+    fields = {name: _portable(item, folders) for name, item in value}
+    if isinstance(value, Finding):
+        fields |= {name: _without(folders, fields[name]) for name in ("message", "remedy", "subject")}
+    elif isinstance(value, SourceRef):
+        fields |= {"name": shortened(value.name), "uri": _portable_address(value.uri)}
+    elif isinstance(value, FileRef):
+        fields["uri"] = _portable_address(value.uri)
+    elif isinstance(value, TrainedModel):
+        fields["hyperparameters"] = {name: _without_folders(item) for name, item in value.hyperparameters.items()}
+    return value.model_copy(update=fields)
 
 
 def portable_recipe(recipe: RunConfig) -> RunConfig:
@@ -169,71 +168,14 @@ def _folders(evidence: Evidence) -> list[str]:
     return sorted(usable, key=len, reverse=True)
 
 
-def _name(path: Path) -> Path:
-    return Path(shortened(str(path)))
-
-
-def _name_or_none(path: Path | None) -> Path | None:
-    return None if path is None else _name(path)
+def _without(folders: Sequence[str], text: str) -> str:
+    for folder in folders:
+        text = text.replace(f"{folder}/", "")
+    return text
 
 
 def _portable_address(entry: str) -> str:
     return without_credentials(entry) if is_url(entry) else shortened(entry)
-
-
-def _portable_set(item: PreparedSet) -> PreparedSet:
-    return item.model_copy(
-        update={
-            "path": _name(item.path), "source": _portable_source(item.source),
-            "clean_rows": _name_or_none(item.clean_rows),
-        }
-    )  # fmt: skip
-
-
-def _portable_source(source: SourceRef) -> SourceRef:
-    files = tuple(
-        file.model_copy(update={"path": _name(file.path), "uri": _portable_address(file.uri)}) for file in source.files
-    )
-    names = {"name": shortened(source.name), "uri": _portable_address(source.uri)}
-    return source.model_copy(update={"files": files, **names})
-
-
-def _portable_model(model: BaseModelRef | None) -> BaseModelRef | None:
-    return model and model.model_copy(update={"path": _name(model.path)})
-
-
-def _portable_training(trained: TrainedModel, plain: Callable[[str], str]) -> TrainedModel:
-    return trained.model_copy(
-        update={
-            "folder": _name(trained.folder), "model": _name(trained.model), "guide": _portable_model(trained.guide),
-            "hyperparameters": {name: _without_folders(value) for name, value in trained.hyperparameters.items()},
-            "findings": _said(trained.findings, plain),
-        }
-    )  # fmt: skip
-
-
-def _portable_report(report: EvaluationReport) -> EvaluationReport:
-    suites = {
-        name: scores.model_copy(
-            update={
-                "pairs": _name_or_none(scores.pairs),
-                "plot": _name_or_none(scores.plot),
-                "reference": scores.reference
-                and scores.reference.model_copy(update={"pairs": _name(scores.reference.pairs)}),
-            }
-        )
-        for name, scores in report.suites.items()
-    }
-    return report.model_copy(update={"model_path": _name(report.model_path), "suites": suites})
-
-
-def _said(findings: tuple[Finding, ...], plain: Callable[[str], str]) -> tuple[Finding, ...]:
-    return tuple(
-        item.model_copy(
-            update={"message": plain(item.message), "remedy": plain(item.remedy), "subject": plain(item.subject)}
-        )
-        for item in findings
-    )
 
 
 def _without_folders(value: object) -> object:
