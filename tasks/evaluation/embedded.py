@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stsflow.tasks.records.prompts import Side, SuitePrompts
+from stsflow.tasks.search.dense import Rows
+from stsflow.tasks.search.stored import StoredEmbeddings
 
 if TYPE_CHECKING:
     from stsflow.tasks.models.kinds import Encoder
 
 Embeddings = NDArray[np.float32]
+TEXTS_OF_A_BLOCK = 65_536
+
+log = logging.getLogger("stsflow.evaluation")
 
 
 @dataclass
@@ -47,6 +54,26 @@ class Embedder:
                 self.model, asked[-1], batch_size=self.batch_size, side=side, prompt=prompt
             )
         return tuple(self._known[asked][[place[text] for text in column]] for column in columns)
+
+    def embed_corpus(self, texts: Sequence[str], folder: Path) -> Rows:
+        """Embeddings of documents, in their order; of many texts they lie in a file in `folder`, made block by block.
+
+        A block is encoded by itself, so that of two texts in different blocks that are the same tokens the embeddings
+        may differ in the last digits.
+        """
+        from stsflow.tasks.models.encode import encode_distinct, own_prompt
+
+        if len(texts) <= TEXTS_OF_A_BLOCK:
+            return self.embed(texts, side="document")[0]
+        prompt = own_prompt(self.model, "document", self.names.name_for("document"))
+        stored = StoredEmbeddings(folder)
+        for start in range(0, len(texts), TEXTS_OF_A_BLOCK):
+            block = list(texts[start : start + TEXTS_OF_A_BLOCK])
+            stored.append(
+                encode_distinct(self.model, block, batch_size=self.batch_size, side="document", prompt=prompt)
+            )
+            log.info("%d of %d passages are embedded", start + len(block), len(texts))
+        return stored
 
     def for_suite(self, names: SuitePrompts) -> Embedder:
         """The same embeddings, as a suite with these prompts asks for them."""

@@ -24,7 +24,7 @@ Depths = tuple[Annotated[int, Field(ge=1, le=1_000)], ...]
 
 
 class RetrievalSuite(SuiteOfRows):
-    """Retrieval over a small corpus, from judged pairs: a query, a passage, and how relevant it is.
+    """Retrieval over a corpus, from judged pairs: a query, a passage, and how relevant it is.
 
     The corpus is every distinct passage of the source; passages that nobody asks for go in as rows of relevance 0 or
     without a query. A pair that is not in the source counts as not relevant. Passages are ranked by the similarity
@@ -100,7 +100,7 @@ class RetrievalSuite(SuiteOfRows):
         if not texts:
             raise EvaluationFailed(f"the suite {scoring.suite} has no query with a relevant passage (score above 0)")
         (near,) = scoring.embedder.embed(texts, side="query")
-        (corpus,) = scoring.embedder.embed(search.passages[:], side="document")
+        corpus = scoring.embedder.embed_corpus(search.passages, scoring.folder)
         found = nearest(near, corpus, deepest(self.metrics), scoring.model.similarity_fn_name)
         values = search.measures(found, self.metrics)
         write_parquet(scoring.pairs_file, {"row": list(range(len(texts))), "query": texts, **values})

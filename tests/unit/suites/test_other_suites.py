@@ -12,6 +12,7 @@ import pytest
 from models import SENTENCES
 from pydantic import ValidationError
 
+from stsflow.tasks.evaluation import embedded
 from stsflow.tasks.evaluation.worker import EvaluationSpec, evaluate
 from stsflow.tasks.ground.errors import EvaluationFailed
 from stsflow.tasks.recipe.sections import EvaluationConfig
@@ -117,6 +118,20 @@ def test_depths_name_the_metrics_and_ten_leads(prepare: Prepare, spec: Spec) -> 
     scores = evaluate(made, made.models[0]).suites["search"]
     assert scores.metrics == {"ndcg_at_5": 1, "ndcg_at_10": 1, "map_at_3": 1, "precision_at_2": 0.5}
     assert set(scores.intervals) == set(suite.metrics)
+
+
+def test_a_corpus_that_is_embedded_in_blocks_scores_as_in_one(
+    prepare: Prepare, spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = [f"{text} {other}" for text in SENTENCES for other in SENTENCES[:6]]
+    asked = [*corpus[::9], *[""] * len(corpus)]
+    columns = {"sentence1": asked, "sentence2": [*corpus[3::9], *corpus], "score": [1.0] * 11 + [0.0] * len(corpus)}
+    made = spec({"search": RetrievalSuite(source=SOURCE)}, prepare("search", columns))
+    whole = evaluate(made, made.models[0]).suites["search"]
+    monkeypatch.setattr(embedded, "TEXTS_OF_A_BLOCK", 7)
+    in_blocks = evaluate(made, made.models[0]).suites["search"]
+    assert in_blocks.metrics == pytest.approx(whole.metrics, abs=1e-12)
+    assert 0 < whole.metrics["ndcg_at_10"] < 1
 
 
 def test_retrieval_without_a_relevant_passage_says_so(prepare: Prepare, spec: Spec) -> None:
