@@ -30,6 +30,8 @@ from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.suites import require_suites
+from stsflow.tasks.teaching.task import teach
+from stsflow.tasks.teaching.teach import TEACHES
 from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.task import profile_tokens
 from stsflow.tasks.tracking.relay import require_sent
@@ -75,11 +77,14 @@ def finetune(
         check_hardware(recipe.training)
         store = connect_tracking(workspace)
         base = fetch_model(recipe.model, workspace, recipe.prompts)
+        teacher = fetch_model(recipe.teacher, workspace, TEACHES) if recipe.teacher else None
         guide = fetch_model(recipe.training.guide, workspace) if recipe.training.guide else None
         require_suites(recipe.evaluation.suites, base)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
         check_suites_apart(recipe, data)
         require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
+        if recipe.teacher and teacher:
+            data = teach(data, teacher, recipe.teacher, recipe.taught, recipe.training.device, workspace, fresh)
         checked = tuple(
             finding for model in (base, guide) if model is not None for finding in check_model(model, data, workspace)
         )

@@ -19,6 +19,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Forecast, PlanReport
 from stsflow.tasks.suites import require_suites
+from stsflow.tasks.teaching.teach import TEACHES, teach_sets
 from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.training.disk import check_disk
@@ -36,12 +37,16 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     workspace = Workspace.here()
     check_hardware(recipe.training)
     base = fetch_base_model(recipe.model, workspace, recipe.prompts)
+    teacher = fetch_base_model(recipe.teacher, workspace, gives=TEACHES) if recipe.teacher else None
     guide = fetch_base_model(recipe.training.guide, workspace) if recipe.training.guide else None
     require_suites(recipe.evaluation.suites, base)
     check_disk(base, recipe.training, workspace.root)
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     check_suites_apart(recipe, data)
     require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
+    if recipe.teacher and teacher:
+        device = recipe.training.device
+        data = teach_sets(data, teacher, recipe.teacher, recipe.taught, workspace, device=device)
     checked = tuple(
         finding
         for model in (base, guide)

@@ -168,7 +168,11 @@ def _details(evidence: Evidence, language: tuple[str, ...]) -> ModelDetails:
         dimension=after.fact("model.dimension", trained.dimension or base.dimension, "count"),
         similarity=_SIMILARITIES.get(trained.similarity, trained.similarity),
         language=language,
-        others=() if trained.guide is None else (_other(evidence, "guide", trained.guide),),
+        others=tuple(
+            _other(evidence, what, model)
+            for what, model in (("teacher", evidence.data.teacher), ("guide", trained.guide))
+            if model is not None
+        ),
     )
 
 

@@ -136,7 +136,7 @@ def portable_recipe(recipe: RunConfig) -> RunConfig:
     values = recipe.model_dump(mode="json")
     values["data"]["root"] = None
     values["training"]["arguments"] = _without_folders(values["training"]["arguments"])
-    for model in (values["model"], values["training"]["guide"]):
+    for model in (values["model"], values["teacher"], values["training"]["guide"]):
         if model is not None and "path" in model["source"]:
             model["source"]["path"] = shortened(model["source"]["path"])
     for section in (*values["data"]["train"].values(), *values["evaluation"]["suites"].values()):

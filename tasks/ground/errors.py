@@ -75,6 +75,10 @@ class TrainerKilled(TrainingFailed):
     """The trainer was ended by a signal that stsflow did not send."""
 
 
+class TeachingFailed(RunFailed):
+    """The teacher's process ended before every row was labelled."""
+
+
 class EvaluationFailed(RunFailed):
     """The evaluation process ended without scores."""
 

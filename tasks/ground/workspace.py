@@ -4,6 +4,7 @@
   downloads/                     files fetched by URL, by content hash; hub snapshots
   prepared/<key>/                shaped data sets (Arrow) and their record
   tokens/<key>/                  a token report
+  taught/<key>/                  a training set that a teacher labelled; while it does, the blocks beside it
   preflight/<key>/               what the check of a base model found
   scores/<key>/                  scores of a model on a suite
   comparisons/<key>/             what resampling says of two models

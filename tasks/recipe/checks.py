@@ -28,8 +28,10 @@ def check_parts_fit(recipe: RunConfig) -> None:
             raise RecipeError(
                 f"training.losses.{name}: the loss {loss.kind!r} cannot learn from "
                 f"{training_set.shape.kind!r} (columns {', '.join(roles.columns)}); it needs one of: "
-                + ", ".join(loss.learns_from)
+                + (", ".join(loss.learns_from) or "rows that a teacher labels")
+                + ("; a section `teacher` names a model that labels rows" if loss.needs_teacher else "")
             )
+    _check_teacher(recipe)
     _check_guide(recipe)
     suites = recipe.evaluation.suites
     _check_names("evaluation.explained_overlap", recipe.evaluation.explained_overlap, suites, "suite")
@@ -108,8 +110,25 @@ def _check_comparable(recipe: RunConfig, where: str, suites: Sequence[str]) -> N
 
 def models_of(recipe: RunConfig) -> dict[str, ModelConfig]:
     """Every model that the recipe names, by the field that does."""
-    named = {"model": recipe.model, "training.guide": recipe.training.guide}
+    named = {"model": recipe.model, "teacher": recipe.teacher, "training.guide": recipe.training.guide}
     return {where: model for where, model in named.items() if model is not None}
+
+
+def _check_teacher(recipe: RunConfig) -> None:
+    if recipe.teacher is None:
+        return
+    _check_names("teacher.sets", recipe.teacher.sets or (), recipe.data.train, "training set")
+    if not recipe.taught:
+        raise RecipeError(
+            "teacher: no loss of this recipe learns from a teacher; leave it out, or give a set a loss that does"
+        )
+    for name, roles in recipe.taught.items():
+        if roles.taught is None:
+            raise RecipeError(
+                f"teacher.sets: the loss {recipe.loss_of(name).kind!r} of {name!r} does not learn from a teacher's "
+                f"{recipe.teacher.gives or 'scores or embeddings'} of such rows; leave the set out, or give it a loss "
+                "that does"
+            )
 
 
 def _check_guide(recipe: RunConfig) -> None:

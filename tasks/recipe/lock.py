@@ -28,6 +28,7 @@ def lock_recipe(
     values = recipe.model_dump(mode="json")
     for section, config, found in (
         (values["model"], recipe.model, base), (values["training"]["guide"], recipe.training.guide, guide),
+        (values["teacher"], recipe.teacher, data.teacher),
     ):  # fmt: skip
         if config is not None and found is not None:
             section["weights_sha256"] = found.weights_sha256

@@ -21,6 +21,7 @@ PATH_FIELDS = (
     ("data", "root"),
     ("model", "source", "path"),
     ("training", "guide", "source", "path"),
+    ("teacher", "source", "path"),
     ("evaluation", "suites", "*", "folder"),
 )
 

@@ -19,7 +19,7 @@ from stsflow.tasks.ground.names import (
     TagName,
     Word,
 )
-from stsflow.tasks.ground.schema import LARGEST_SEED, MOST_ROWS, Section, Slug
+from stsflow.tasks.ground.schema import LARGEST_SEED, MOST_ROWS, Dimension, Section, Slug
 from stsflow.tasks.losses import Loss
 from stsflow.tasks.models.sources import ModelSource
 from stsflow.tasks.records.prompts import SuitePrompts
@@ -132,6 +132,19 @@ class PromptsConfig(Section):
     """By training set and column, the name of another prompt; empty: none."""
     suites: dict[Slug, SuitePrompts] = {}
     """By suite, the names of other prompts."""
+
+
+class TeacherConfig(ModelConfig):
+    """A model that labels rows of training sets before training, for losses that learn from what it says."""
+
+    sets: tuple[Slug, ...] | None = None
+    """Training sets that it labels; default: those whose loss needs a teacher and whose rows bring none."""
+    gives: Literal["scores", "embedding"] | None = None
+    """A score for each text beside the anchor, or the embedding of the anchor; default: what the set's loss needs."""
+    dimension: Dimension | None = None
+    """Keep the first so many numbers of its embeddings, for a model with smaller ones; default: all."""
+    batch_size: int = Field(default=64, ge=1, le=MOST_ROWS_OF_A_BATCH)
+    """Pairs or texts that it reads at a time."""
 
 
 class TokensConfig(Section):
@@ -363,6 +376,8 @@ class RunConfig(Section):
     """Token statistics."""
     plan: PlanConfig = PlanConfig()
     """What is worked out before training, and when it warns."""
+    teacher: TeacherConfig | None = None
+    """A model that labels training rows for losses that learn from it."""
     training: TrainingConfig = TrainingConfig()
     """Fine-tuning."""
     evaluation: EvaluationConfig
@@ -390,6 +405,19 @@ class RunConfig(Section):
 
     def roles_of(self, name: str) -> Roles:
         """What each column of training set `name` is for when training begins."""
+        return self._taught_roles(name) or self._roles_untaught(name)
+
+    @property
+    def taught(self) -> dict[str, Roles]:
+        """The roles of the training sets that the teacher labels, by name."""
+        return {name: roles for name in self.data.train if (roles := self._taught_roles(name)) is not None}
+
+    def _taught_roles(self, name: str) -> Roles | None:
+        from stsflow.tasks.recipe.taught import taught_roles
+
+        return taught_roles(self.teacher, name, self._roles_untaught(name), self.loss_of(name))
+
+    def _roles_untaught(self, name: str) -> Roles:
         return self.data.train[name].shape.roles
 
     def loss_of(self, name: str) -> Loss:

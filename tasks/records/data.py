@@ -9,7 +9,9 @@ from pydantic import field_validator, model_validator
 
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.records.teaching import Teaching
 from stsflow.tasks.shapes import Roles, Shape
 
 
@@ -50,6 +52,8 @@ class PreparedSet(Record):
     license: str = ""
     roles: Roles
     """The columns that a loss or a suite takes, by what they are for."""
+    teaching: Teaching | None = None
+    """Training sets: how its rows were labelled by a teacher; None where they were not."""
     clean_rows: Path | None = None
     """Evaluation sets: JSON list of the rows (numbers from 0) that share nothing with any training set."""
 
@@ -130,6 +134,11 @@ class PreparedData(Record):
     suite_overlaps: tuple[SuiteOverlap, ...] = ()
     """Ordered pairs of evaluation sets that share a sentence."""
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def teacher(self) -> BaseModelRef | None:
+        """The model that labelled training rows; None where none did."""
+        return next((item.teaching.teacher for item in self.train if item.teaching is not None), None)
 
     def training_set(self, name: str) -> PreparedSet:
         """The training set called `name`."""

@@ -14,13 +14,16 @@ from stsflow.tasks.sets.content_digest import content_digest
 if TYPE_CHECKING:
     from datasets import Dataset
 
+LARGE = 1 << 28
+"""Bytes from which rows are written chunk by chunk, as they lie on the disk, and not brought together in memory."""
+
 
 def write_rows(table: pa.Table, folder: Path) -> str:
     """Write the rows as an Arrow folder that `datasets.load_from_disk` reads; return the digest of their content."""
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
-    Dataset(table.combine_chunks()).save_to_disk(str(folder))
+    Dataset(table if table.nbytes > LARGE else table.combine_chunks()).save_to_disk(str(folder))
     return content_digest(table)
 
 

@@ -73,8 +73,9 @@ def preparation(
         "stsflow.base_digest": base.digest,
         "stsflow.data_fingerprint": data.fingerprint,
     }
-    if guide is not None:
-        tags |= {"stsflow.guide": guide.name, "stsflow.guide_digest": guide.digest}
+    for what, model in (("guide", guide), ("teacher", data.teacher)):
+        if model is not None:
+            tags |= {f"stsflow.{what}": model.name, f"stsflow.{what}_digest": model.digest}
     entries.append(Tags(values=tags))
     return entries
 

@@ -15,6 +15,8 @@ from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
 from stsflow.tasks.models.hardware import choose_device, choose_precision, cuda_capabilities
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.recipe.sections import TrainingConfig
+from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.training.request import TrainingRequest
 from stsflow.tasks.training.run import finished_training, train_in_child
 from stsflow.tasks.training.worker import Failure, failure_file
@@ -47,6 +49,27 @@ def check_losses(request: TrainingRequest) -> None:
                 f"training.losses.{name}: a dimension of {loss.least_dimension:,} cannot exceed the model's embedding "
                 f"dimension of {request.base.dimension:,}"
             )
+    for item in request.sets:
+        if item.roles.taught is not None and item.roles.teaches == "embedding":
+            _check_dimension(item, request.base)
+
+
+def _check_dimension(item: PreparedSet, base: BaseModelRef) -> None:
+    """A teacher's embeddings must have as many numbers as the model's."""
+    from stsflow.tasks.sets.rows import read_rows
+
+    found = len(read_rows(item)[item.roles.taught][0].as_py())
+    if found > base.dimension:
+        raise RecipeError(
+            f"training.losses.{item.name}: the teacher's embeddings have {found:,} numbers and those of {base.name} "
+            f"{base.dimension:,}; set teacher.dimension: {base.dimension} (their first ones, which say enough where "
+            "the teacher was trained for that), or use a loss that learns from a teacher's scores"
+        )
+    if found < base.dimension:
+        raise RecipeError(
+            f"training.losses.{item.name}: the teacher's embeddings have {found:,} numbers and those of {base.name} "
+            f"{base.dimension:,}; take a larger teacher, or a loss that learns from a teacher's scores"
+        )
 
 
 def needs_trial(request: TrainingRequest) -> bool:

@@ -1,0 +1,1 @@
+"""Teaching: the rows of training sets labelled by another model before training begins."""
