@@ -91,6 +91,7 @@ class Places:
         reading, own = self._reading(recipe)
         sources = [section.source for section in reading.data.train.values()]
         missing = [why for source in sources if (why := self._out_of_reach(source, own))]
+        missing += [f"a teacher labelled {name}, and is not asked again here." for name in reading.taught]
         sets = suites_of_rows(reading.evaluation.suites)
         missing += [why for suite in sets.values() if (why := self._out_of_reach(suite.source, own))]
         if not missing:

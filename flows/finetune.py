@@ -77,7 +77,7 @@ def finetune(
         check_hardware(recipe.training)
         store = connect_tracking(workspace)
         base = fetch_model(recipe.model, workspace, recipe.prompts)
-        teacher = fetch_model(recipe.teacher, workspace, TEACHES) if recipe.teacher else None
+        teacher = fetch_model(recipe.teacher, workspace, gives=TEACHES) if recipe.teacher else None
         guide = fetch_model(recipe.training.guide, workspace) if recipe.training.guide else None
         require_suites(recipe.evaluation.suites, base)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)

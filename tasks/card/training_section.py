@@ -14,6 +14,7 @@ from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.plan import Exposure
+from stsflow.tasks.records.teaching import Teaching
 from stsflow.tasks.records.tokens import SetTokens
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.sources import Source
@@ -57,6 +58,8 @@ class DataBlock(Record):
     """Counts by reason, both."""
     statistics: tuple[TableRow, ...]
     padding: Sentence | None
+    taught: Sentence | None
+    """What a teacher said of the rows."""
     samples: tuple[tuple[Fact, ...], ...]
     loss: str
     loss_link: str
@@ -158,6 +161,7 @@ def _data_block(evidence: Evidence, prepared: PreparedSet) -> DataBlock:
         notes=_counts(source, f"{name}.note", prepared.counts.notes),
         statistics=(*_statistics(source, prepared, measured), *_score_rows(source, prepared, samples.score)),
         padding=_padding(source, measured) if measured else None,
+        taught=_taught(source, prepared.name, prepared.teaching) if prepared.teaching else None,
         samples=tuple(_sample_rows(source, prepared, samples)),
         loss=loss_name,
         loss_link=_LOSS_PAGE + loss_name.lower() if loss_name.isidentifier() else "",
@@ -198,6 +202,22 @@ def _score_rows(source: FactSource, prepared: PreparedSet, score: ScoreStatistic
         fact = source.fact(f"data.{prepared.name}.score.{label}", value, "decimal")
         cells = tuple(fact if column == prepared.roles.score else None for column in prepared.columns)
         yield TableRow(label=f"{label} value", cells=cells)
+
+
+def _taught(source: FactSource, name: str, said: Teaching) -> Sentence:
+    here, stem = source.model_copy(update={"record": "Teaching"}), f"teaching.{name}"
+    parts: list[Fact | str] = [
+        f"Labelled by the teacher {said.teacher.name}: ", here.fact(f"{stem}.numbers", said.numbers, "count"),
+        f" {'scores' if said.gives == 'scores' else 'numbers of an embedding'} a row, from ",
+        here.fact(f"{stem}.minimum", said.minimum, "score"), " to ",
+        here.fact(f"{stem}.maximum", said.maximum, "score"), ", mean ", here.fact(f"{stem}.mean", said.mean, "score"),
+    ]  # fmt: skip
+    if said.disagrees is not None:
+        parts += [
+            "; in ", here.fact(f"{stem}.disagrees", said.disagrees, "count"),
+            " rows it scores a negative at least as high as the positive",
+        ]  # fmt: skip
+    return sentence(*parts, ".")
 
 
 def _padding(source: FactSource, measured: SetTokens) -> Sentence:

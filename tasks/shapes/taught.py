@@ -24,7 +24,7 @@ class Taught(RowsWithNegatives):
     """Rows of an anchor and texts that a teacher has scored against it: the positive, and the negatives if any."""
 
     kind: Literal["taught"] = "taught"
-    default_loss: ClassVar[str] = "multiple_negatives_ranking"
+    default_loss: ClassVar[str] = "margin_mse"
     negatives: int = Field(default=1, ge=0, le=MOST_NEGATIVES)
     """Negatives of each row that comes out; with 0 a row is a pair."""
     scores: str = "score"

@@ -13,6 +13,7 @@ from stsflow.tasks.card.facts import facts_in
 from stsflow.tasks.card.render import render_card
 from stsflow.tasks.records.data import OverlapCounts, SuiteOverlap
 from stsflow.tasks.records.prompts import Prompts
+from stsflow.tasks.records.teaching import Teaching
 
 # The reference card's headings in its order; what it hides in comments is a section here.
 REFERENCE_HEADINGS = [
@@ -222,3 +223,20 @@ def test_a_guide_is_named_with_digest_and_licence_and_counts_among_the_licences(
     assert "| example/guide (guide) | cc-by-nc-4.0 | non-commercial |" in text
     assert content.licence.license == "cc-by-nc-4.0" and "/home/me" not in content.evidence.model_dump_json()
     assert "no part of the model" not in render_card(records.content())
+
+
+def test_what_a_teacher_said_of_a_set_stands_with_it(records: Any) -> None:
+    teacher = records.base.model_copy(update={"name": "example/reranker", "digest": "7e" * 32, "license": "mit"})
+    said = Teaching(
+        teacher=teacher, gives="scores", digest_before="be" * 32, numbers=2, minimum=-0.25, mean=0.5, maximum=0.75,
+        disagrees=7, seconds=1.0,
+    )  # fmt: skip
+    first, *others = records.data.train
+    taught = records.data.model_copy(update={"train": (first.model_copy(update={"teaching": said}), *others)})
+    text = render_card(records.but(data=taught).content())
+    assert (
+        "* Labelled by the teacher example/reranker: 2 scores a row, from -0.2500 to 0.7500, mean 0.5000; in 7 rows it "
+        "scores a negative at least as high as the positive." in text
+    )
+    assert "- **Teacher, no part of the model:** [example/reranker]" in text
+    assert "| example/reranker (teacher) | mit | permissive |" in text

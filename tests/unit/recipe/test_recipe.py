@@ -122,6 +122,16 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
         ("training.losses.nli={scale: 3}", ["training.losses.nli.kind: found 'nothing'", "cosent"]),
         ("training.losses.nli={kind: cosent}", ["training.losses.nli", "cannot learn from 'nli_triplets'"]),
         ("training.losses.nli={kind: gist}", ["training.losses.nli", "'gist' needs a guide", "training.guide"]),
+        (
+            "training.losses.nli={kind: margin_mse}",
+            ["training.losses.nli", "cannot learn from 'nli_triplets'", "one of: taught; a section `teacher` names a"],
+        ),
+        ("teacher={source: {kind: directory, path: b}}", ["teacher: no loss of this recipe learns from a teacher"]),
+        ("teacher={source: {kind: directory, path: b}, sets: [nlli]}", ["teacher.sets", "did you mean 'nli'?"]),
+        (
+            "teacher={source: {kind: directory, path: b}, sets: [nli]}",
+            ["teacher.sets: the loss 'multiple_negatives_ranking' of 'nli' does not learn from a teacher"],
+        ),
         ("training.guide={source: {kind: directory, path: b}}", ["training.guide: no loss of this recipe needs one"]),
         ("training.losses.stts={kind: cosent}", ["training.losses", "no training set 'stts'", "did you mean 'sts'?"]),
         ("training.batch_sizes.sts=0", ["training.batch_sizes.sts: found 0", "greater than or equal to 1"]),
@@ -238,3 +248,24 @@ def test_early_stopping_needs_a_suite_to_choose_on(recipe: Path) -> None:
 
 def test_the_dumped_recipe_is_plain_yaml(recipe: Path) -> None:
     assert yaml.safe_load(recipe_yaml(RunConfig.from_recipe(recipe)))["name"] == "small"
+
+
+@pytest.mark.parametrize(
+    ("loss", "teaches"),
+    [("margin_mse", "scores"), ("distill_kl_div", "scores"), ("mse", None), ("embed_distill", None)],
+)
+def test_a_teacher_gives_what_the_loss_of_a_set_learns_from(loss: str, teaches: str | None, recipe: Path) -> None:
+    overrides = (f"training.losses.nli={{kind: {loss}}}", "teacher={source: {kind: directory, path: b}}")
+    if teaches is None:  # nobody can be taught the embedding of an anchor for its negative
+        assert "training.losses.nli: the loss" in refusal(recipe, *overrides)
+        overrides = (*overrides, "data.train.nli.shape={kind: pairs}")
+    config = RunConfig.from_recipe(recipe, overrides)
+    roles = config.roles_of("nli")
+    assert list(config.taught) == ["nli"] and config.taught["nli"] == roles
+    assert (roles.taught, roles.teaches) == ("labels", teaches or "embedding")
+    assert config.roles_of("sts").taught is None
+
+
+def test_the_anchor_of_a_scored_pair_is_no_embedding_for_the_other(recipe: Path) -> None:
+    said = refusal(recipe, "training.losses.sts={kind: mse}", "teacher={source: {kind: directory, path: b}}")
+    assert "training.losses.sts: the loss 'mse' cannot learn from 'scored_pairs'" in said

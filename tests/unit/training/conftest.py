@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 from models import SENTENCES, build_tiny_model
 
@@ -17,6 +18,7 @@ from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.records.data import PreparedSet, RowCounts
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.shapes import Roles
 from stsflow.tasks.suites import StsSuite
 from stsflow.tasks.training.request import ChooseOn, TrainingRequest
 
@@ -63,6 +65,17 @@ def triplets(count: int, seed: int = 1) -> dict[str, list[Any]]:
     return {"anchor": anchors, "positive": texts[count : 2 * count], "negative": texts[2 * count :]}
 
 
+def taught(folder: Path, teaches: Literal["scores", "embedding"]) -> PreparedSet:
+    """45 random triplets with a teacher's scores, or texts with its embeddings."""
+    numbers = np.random.default_rng(3).normal(size=(45, 2 if teaches == "scores" else 32)).tolist()
+    made = triplets(45)
+    roles = Roles(("anchor", "positive", "negative"), negatives=1, taught="labels")
+    if teaches == "embedding":
+        roles = Roles(("anchor",), taught="labels", teaches="embedding")
+    item = prepared_set(folder, f"taught-{teaches}", "triplets", made | {"labels": numbers})
+    return item.model_copy(update={"roles": roles})
+
+
 def scored_pairs(count: int, seed: int = 2) -> dict[str, list[Any]]:
     """Random pairs with scores in 0..1."""
     texts = sentences(2 * count, seed)
@@ -98,7 +111,11 @@ def request_of(training_sets: dict[str, PreparedSet], small_bert: Path) -> Calla
     """A training request on `nli` and `sts`, chosen on `dev`, with any field of the section changed."""
 
     def make(
-        choose: bool = True, losses: dict[str, Any] | None = None, guide: Path | None = None, **section: Any
+        choose: bool = True,
+        losses: dict[str, Any] | None = None,
+        guide: Path | None = None,
+        sets: tuple[PreparedSet, ...] = (),
+        **section: Any,
     ) -> TrainingRequest:
         defaults = {
             "epochs": 2,
@@ -108,7 +125,7 @@ def request_of(training_sets: dict[str, PreparedSet], small_bert: Path) -> Calla
             "threads": 1,
             "logging_steps": 3,
         }
-        sets = (training_sets["nli"], training_sets["sts"])
+        sets = sets or (training_sets["nli"], training_sets["sts"])
         choosing = ChooseOn(
             suite="sts-dev", scored_by=StsSuite.chooses_by, data=training_sets["dev"], metric="spearman_cosine"
         )
@@ -122,6 +139,12 @@ def request_of(training_sets: dict[str, PreparedSet], small_bert: Path) -> Calla
         )
 
     return make
+
+
+@pytest.fixture
+def taught_set(tmp_path: Path) -> Callable[..., PreparedSet]:
+    """A set that a teacher has labelled: `taught_set("scores")` or `taught_set("embedding")`."""
+    return lambda teaches: taught(tmp_path, teaches)
 
 
 @pytest.fixture

@@ -15,7 +15,17 @@ from models import build_tiny_model
 from stsflow.tasks.ground.child import run_child as real_run_child
 from stsflow.tasks.ground.errors import TrainerKilled
 from stsflow.tasks.ground.workspace import TrainingFolder
-from stsflow.tasks.losses import CachedGist, CosineSimilarity, Gist, Loss
+from stsflow.tasks.losses import (
+    CachedGist,
+    CosineSimilarity,
+    DistillKLDiv,
+    EmbeddingMSE,
+    EmbedDistill,
+    Gist,
+    Loss,
+    MarginMSE,
+)
+from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.training.events import Event, read_events
 from stsflow.tasks.training.request import TrainingRequest
@@ -80,6 +90,26 @@ def test_with_a_guide_it_ends_with_the_same_bits(loss: Loss, request_of: MakeReq
     guide = build_tiny_model(tmp_path / "guide", "bert", seed=11)
     losses = {"nli": loss, "sts": CosineSimilarity()}
     ends_with_the_same_bits(request_of(losses=losses, guide=guide, eval_steps=4, epochs=1), tmp_path)
+
+
+TAUGHT: dict[str, tuple[Loss, str]] = {
+    "margin_mse": (MarginMSE(), "scores"), "distill_kl_div": (DistillKLDiv(), "scores"),
+    "mse": (EmbeddingMSE(), "embedding"), "embed_distill": (EmbedDistill(), "embedding"),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(("loss", "teaches"), TAUGHT.values(), ids=TAUGHT)
+def test_with_taught_rows_it_ends_with_the_same_bits(
+    loss: Loss, teaches: str, request_of: MakeRequest, taught_set: Callable[..., PreparedSet], tmp_path: Path
+) -> None:
+    item = taught_set(teaches)
+    request = request_of(losses={item.name: loss}, sets=(item,), eval_steps=4, epochs=2)
+    ends_with_the_same_bits(request, tmp_path)
+    fed = train_in_child(request, TrainingFolder(tmp_path / "whole"))
+    counted = fed.exposure[0]
+    assert (counted.rows_seen, counted.unique_rows_seen, counted.in_batch_negatives) == (90, 45, 0)  # two epochs
+    assert not [finding for finding in fed.findings if finding.code == "exposure.differs"]
 
 
 def ends_with_the_same_bits(request: TrainingRequest, tmp_path: Path) -> None:
