@@ -34,7 +34,7 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.teaching import Teaching
 from stsflow.tasks.sets.blocks import read_blocks
 from stsflow.tasks.sets.rows import read_rows, write_rows
-from stsflow.tasks.shapes import Roles
+from stsflow.tasks.shapes import Roles, Shape
 from stsflow.tasks.teaching.worker import TeachSpec, block_file, blocks_of
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,14 @@ def _key(asked: TeachSpec) -> str:
     teacher, found = asked.teacher, versions()
     return fingerprint(
         [teacher.digest, teacher.max_seq_length, teacher.pooling, teacher.trust_remote_code],
-        [asked.data.digest, asked.roles.texts, asked.roles.taught, asked.roles.teaches, asked.roles.negatives],
+        [
+            asked.data.digest,
+            Shape.of(asked.data.shape).symmetric,
+            asked.roles.texts,
+            asked.roles.taught,
+            asked.roles.teaches,
+            asked.roles.negatives,
+        ],
         [asked.batch_size, asked.dimension, asked.device],
         code_of(WORKER, __name__),
         {name: found[name] for name in LIBRARIES if name in found},

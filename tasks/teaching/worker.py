@@ -17,7 +17,8 @@ from stsflow.tasks.models.hardware import Device
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.shapes import Roles
+from stsflow.tasks.records.prompts import Side
+from stsflow.tasks.shapes import Roles, Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,11 +79,13 @@ def said_of(model: Any, spec: TeachSpec, rows: pa.Table, start: int) -> NDArray[
     import numpy as np
 
     kind = ModelKind.named(spec.teacher.model_kind)
+    alike = Shape.of(spec.data.shape).symmetric
     anchor, *others = (rows[name].to_pylist() for name in spec.roles.texts)
     if spec.roles.teaches == "embedding":
-        said = kind.embed(model, anchor, batch_size=spec.batch_size)[:, : spec.dimension]
+        side: Side | None = None if alike else "query"
+        said = kind.embed(model, anchor, batch_size=spec.batch_size, side=side)[:, : spec.dimension]
     else:
-        pairs = [kind.score(model, anchor, other, batch_size=spec.batch_size) for other in others]
+        pairs = [kind.score(model, anchor, other, batch_size=spec.batch_size, alike=alike) for other in others]
         said = np.stack(pairs, axis=1)
     if not np.isfinite(said).all():
         row = start + int(np.flatnonzero(~np.isfinite(said).all(axis=1))[0])

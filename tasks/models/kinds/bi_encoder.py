@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.models.kinds.family import Described, ModelKind
-from stsflow.tasks.records.prompts import Prompts
+from stsflow.tasks.records.prompts import Prompts, Side
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,22 +39,21 @@ class BiEncoder(ModelKind):
             model_kwargs={"dtype": torch.float32},
         )  # fmt: skip
 
-    def embed(self, model: Encoder, texts: Sequence[str], *, batch_size: int) -> NDArray[np.float32]:
+    def embed(
+        self, model: Encoder, texts: Sequence[str], *, batch_size: int, side: Side | None = None
+    ) -> NDArray[np.float32]:
         from stsflow.tasks.models.encode import encode_distinct
 
-        return encode_distinct(model, texts, batch_size=batch_size)
+        return encode_distinct(model, texts, batch_size=batch_size, side=side)
 
     def score(
-        self, model: Encoder, firsts: Sequence[str], seconds: Sequence[str], *, batch_size: int
+        self, model: Encoder, firsts: Sequence[str], seconds: Sequence[str], *, batch_size: int, alike: bool
     ) -> NDArray[np.float32]:
         import numpy as np
 
-        distinct = list(dict.fromkeys((*firsts, *seconds)))
-        place = {text: row for row, text in enumerate(distinct)}
-        embeddings = self.embed(model, distinct, batch_size=batch_size)
-        sides = ([place[text] for text in side] for side in (firsts, seconds))
-        found = model.similarity_pairwise(*(embeddings[rows] for rows in sides))
-        return np.asarray(found, np.float32)
+        first = self.embed(model, firsts, batch_size=batch_size, side=None if alike else "query")
+        second = self.embed(model, seconds, batch_size=batch_size, side=None if alike else "document")
+        return np.asarray(model.similarity_pairwise(first, second), np.float32)
 
     def save(self, model: Encoder, folder: Path) -> None:
         model.save_pretrained(str(folder), create_model_card=False)

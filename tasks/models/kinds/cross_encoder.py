@@ -51,10 +51,11 @@ class CrossEncoder(ModelKind):
         return Described(architecture=str(model), dimension=0, max_seq_length=model.max_seq_length, similarity="")
 
     def score(
-        self, model: Any, firsts: Sequence[str], seconds: Sequence[str], *, batch_size: int
+        self, model: Any, firsts: Sequence[str], seconds: Sequence[str], *, batch_size: int, alike: bool
     ) -> NDArray[np.float32]:
         import numpy as np
 
+        del alike  # it reads both in one
         pairs = list(zip(firsts, seconds, strict=True))
         found = model.predict(pairs, batch_size=batch_size, show_progress_bar=False)
         return np.asarray(found, np.float32).reshape(len(pairs))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from stsflow.tasks.records.prompts import Side
+
 
 class Described(NamedTuple):
     """What a loaded model says of itself, for record and card."""
@@ -50,14 +52,19 @@ class ModelKind(Kind):
         del config, library
         return ()
 
-    def embed(self, model: Any, texts: Sequence[str], *, batch_size: int) -> NDArray[np.float32]:
-        """Embeddings of the texts, (texts, dimension); for kinds that give them."""
+    def embed(
+        self, model: Any, texts: Sequence[str], *, batch_size: int, side: Side | None = None
+    ) -> NDArray[np.float32]:
+        """Embeddings of the texts, behind the model's own prompt for their `side`, (texts, dimension); for kinds that
+        give them."""
         raise NotImplementedError
 
     def score(
-        self, model: Any, firsts: Sequence[str], seconds: Sequence[str], *, batch_size: int
+        self, model: Any, firsts: Sequence[str], seconds: Sequence[str], *, batch_size: int, alike: bool
     ) -> NDArray[np.float32]:
-        """How much the texts of each pair belong together, (pairs,), by the model's own measure."""
+        """How much the texts of each pair belong together, (pairs,), by the model's own measure; where they are not all
+        `alike`, the firsts ask and the seconds answer.
+        """
         raise NotImplementedError
 
     def save(self, model: Any, folder: Path) -> None:

@@ -54,7 +54,7 @@ def test_it_is_told_loaded_and_scores_pairs_as_the_library_does(made: Path) -> N
     ref = fetched(made, max_seq_length=16)
     assert (ref.model_kind, ref.dimension, ref.max_seq_length) == ("cross_encoder", 0, 16)
     model = load_helper(ref, device="cpu")
-    found = CrossEncoder().score(model, FIRSTS, SECONDS, batch_size=4)
+    found = CrossEncoder().score(model, FIRSTS, SECONDS, batch_size=4, alike=True)
     wanted = Library(str(made), device="cpu", max_length=16).predict(list(zip(FIRSTS, SECONDS, strict=True)))
     assert found.shape == (6,) and found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, atol=1e-6)
@@ -64,7 +64,7 @@ def test_it_is_told_loaded_and_scores_pairs_as_the_library_does(made: Path) -> N
 def test_a_bi_encoder_scores_pairs_by_the_cosine_of_their_embeddings(tmp_path: Path) -> None:
     folder = build_tiny_model(tmp_path / "bert", "bert")
     model = load_helper(fetched(folder), device="cpu")
-    found = BiEncoder().score(model, FIRSTS, SECONDS, batch_size=4)
+    found = BiEncoder().score(model, FIRSTS, SECONDS, batch_size=4, alike=True)
     plain = SentenceTransformer(str(folder), device="cpu")
     a, b = (plain.encode(texts, normalize_embeddings=True) for texts in (FIRSTS, SECONDS))
     np.testing.assert_allclose(found, (a * b).sum(axis=1), atol=1e-5)

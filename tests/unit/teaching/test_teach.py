@@ -211,3 +211,21 @@ def test_a_score_that_is_no_number_is_refused_with_its_row(
     broken.similarity_pairwise = Broken().similarity_pairwise
     with pytest.raises(ModelError, match=r"says what is no number of row 4098 of nli"):
         worker.said_of(broken, spec, read_rows(data.train[0]), 4096)
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_teacher_reads_behind_its_own_prompts(data: PreparedData, bi_encoder: BaseModelRef, tmp_path: Path) -> None:
+    prompts = {"query": "he reads: ", "document": "a book: "}
+    plain = SentenceTransformer(str(bi_encoder.path), device="cpu", prompts=prompts)
+    plain.save_pretrained(str(tmp_path / "prompted"), create_model_card=False)
+    teacher = model(tmp_path / "prompted")
+    texts = {name: list(column) for name, column in COLUMNS.items()}
+    asks = plain.encode_query(texts["anchor"], normalize_embeddings=True)
+    answers = [plain.encode_document(texts[name], normalize_embeddings=True) for name in ("positive", "negative")]
+    taught = teach_sets(data, teacher, config(), {"nli": SCORES}, Workspace(tmp_path / "w"), device="cpu")
+    np.testing.assert_allclose(
+        labels(taught.train[0]), np.stack([(asks * one).sum(1) for one in answers], 1), atol=1e-5
+    )
+    alike = data.model_copy(update={"train": (data.train[0].model_copy(update={"shape": "nli_triplets"}),)})
+    taught = teach_sets(alike, teacher, config(), {"nli": SCORES}, Workspace(tmp_path / "w"), device="cpu")
+    assert not np.allclose(labels(taught.train[0])[:, 0], (asks * answers[0]).sum(1), atol=1e-4)
