@@ -89,7 +89,7 @@ def make_automation(client: SyncPrefectClient, wanted: AutomationCore) -> None:
 def save_webhook(url: str) -> UUID:
     """Keep the webhook's address in an encrypted block; return the block's id."""
     block = Webhook(method="POST", url=SecretStr(url), headers={"Content-Type": "application/json"})
-    return block.save(WEBHOOK_BLOCK, overwrite=True)  # type: ignore[return-value]
+    return block.save(WEBHOOK_BLOCK, overwrite=True)  # type: ignore[return-value]  # sync here, typed as both
 
 
 def _reactive(expect: set[str], resource: str, related: Mapping[str, Any]) -> EventTrigger:

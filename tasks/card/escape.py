@@ -93,12 +93,9 @@ def _spelled(character: str) -> str:
 def _is_safe(character: str) -> bool:
     if character in "\t\u200c\u200d" or "\U000e0020" <= character <= "\U000e007f":  # the last spell flags of regions
         return True
-    category = unicodedata.category(character)
-    return category not in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"} and not _is_noncharacter(ord(character))
-
-
-def _is_noncharacter(code: int) -> bool:
-    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+    code, category = ord(character), unicodedata.category(character)
+    is_noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+    return category not in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"} and not is_noncharacter
 
 
 def _without_list_number(paragraph: str) -> str:

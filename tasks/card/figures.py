@@ -72,7 +72,8 @@ def draw_comparison(evaluation: EvaluationSection, path: Path) -> Path:
     )
     axes.set_ylim(-0.6, len(blocks) - 0.4)
     axes.margins(x=0.18)
-    axes.set_xlabel("Score" + (" (bars: intervals)" if _has_intervals(evaluation) else ""))
+    measured = any(block.primary_row.interval for block in blocks)
+    axes.set_xlabel("Score" + (" (bars: intervals)" if measured else ""))
     axes.grid(axis="x", alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.28 / len(blocks)), ncols=2, frameon=False)
     return _save(figure, path)
@@ -107,10 +108,6 @@ def _draw_model(
     spread = None if low is None or high is None else [[max(value - low, 0.0)], [max(high - value, 0.0)]]
     axes.errorbar([value], [height], xerr=spread, fmt="o", color=colour, capsize=4, label=label)
     axes.annotate(score.text, (value, height), xytext=(0, 6), textcoords="offset points", ha="center", color=colour)
-
-
-def _has_intervals(evaluation: EvaluationSection) -> bool:
-    return any(block.primary_row.interval for block in evaluation.suites)
 
 
 def _points(training: TrainingSection, field: str) -> list[tuple[float, float]]:

@@ -289,17 +289,13 @@ def _locate(folder: Path) -> tuple[Path, Path]:
     """Model folder and card of `folder`."""
     if (folder / "card" / "README.md").is_file() and (folder / "model").is_dir():
         return folder / "model", folder / "card" / "README.md"
-    if _is_model(folder):
+    if any((folder / name).is_file() for name in ("modules.json", "config.json", "model.safetensors")):
         return folder, folder / "README.md"
     if (folder / "README.md").is_file():
         return folder.parent / "model", folder / "README.md"
     raise PreconditionError(
         f"{folder} holds neither a model nor a card (README.md): give a model folder or a run's folder."
     )
-
-
-def _is_model(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("modules.json", "config.json", "model.safetensors"))
 
 
 def _agree(shipped: Fact, measured: Fact, allowed: float) -> bool:

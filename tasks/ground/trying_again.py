@@ -54,9 +54,6 @@ def trying_again(attempt: Callable[[], Result], *, retries: int, what: str, advi
     when no try is left.
     """
 
-    def too_late(state: RetryCallState) -> bool:
-        return (_failure(state).wish_seconds or 0.0) > LONGEST_WISH_SECONDS
-
     growing = wait_exponential_jitter(
         multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS, jitter=FIRST_PAUSE_SECONDS / 2
     )
@@ -78,7 +75,9 @@ def trying_again(attempt: Callable[[], Result], *, retries: int, what: str, advi
 
     return Retrying(
         retry=retry_if_exception_type(TryAgain),
-        stop=lambda state: too_late(state) or stop_after_attempt(retries + 1)(state),
+        stop=lambda state: (
+            (_failure(state).wish_seconds or 0.0) > LONGEST_WISH_SECONDS or stop_after_attempt(retries + 1)(state)
+        ),
         wait=pause,
         before_sleep=say,
         retry_error_callback=give_up,

@@ -134,9 +134,10 @@ def check_leakage(
         raise DataError(" ".join(verdicts.refusals))
     for one in checked:
         if not one.kept.any():
+            reasons = ", ".join(f"{reason}: {count:,}" for reason, count in _counted_once(one.drops).items())
             raise DataError(
-                f"data.leakage would drop every row of training set {one.data.name} "
-                f"({_reasons(one.drops)}); set the policy to `report`, or use other data."
+                f"data.leakage would drop every row of training set {one.data.name} ({reasons}); set the policy to "
+                "`report`, or use other data."
             )
     suite_overlaps = overlaps_of_suites(sides, config)
     return LeakageResult(
@@ -146,11 +147,6 @@ def check_leakage(
         suite_overlaps=suite_overlaps,
         findings=(*verdicts.findings, *findings_of_suites(suite_overlaps)),
     )
-
-
-def _deciding(levels: dict[str, Links]) -> Links:
-    """The links that policies and clean rows go by."""
-    return levels.get("normalised", levels["exact"])
 
 
 def _overlap(one: _Checked, data: PreparedSet) -> Overlap:
@@ -271,15 +267,13 @@ def _counted_once(drops: dict[str, NDArray[np.bool_]]) -> dict[str, int]:
     return counted
 
 
-def _reasons(drops: dict[str, NDArray[np.bool_]]) -> str:
-    return ", ".join(f"{reason}: {count:,}" for reason, count in _counted_once(drops).items())
-
-
 def _with_clean_rows(data: PreparedSet, checked: Sequence[_Checked], folder: Path) -> PreparedSet:
     """The evaluation set with the list of rows that share no sentence with any training set as it is handed on."""
     touched = np.zeros(data.rows, bool)
     for one in checked:
-        touched |= count_shared(_deciding(one.links[data.name]), one.sentences, one.kept).evaluation_rows
+        levels = one.links[data.name]
+        deciding = levels.get("normalised", levels["exact"])
+        touched |= count_shared(deciding, one.sentences, one.kept).evaluation_rows
     path = write_text_atomically(
         folder / "clean-rows" / f"{data.name}.json", json.dumps(np.flatnonzero(~touched).tolist())
     )

@@ -162,7 +162,7 @@ def _switch_on(model: Encoder) -> None:
     before = _Before(encoder.config._attn_implementation, getattr(encoder, "data_collator", None),
                      encoder.model_forward_params)  # fmt: skip
     encoder.model.set_attn_implementation(attention.ATTENTION_NAME)
-    encoder.data_collator = DataCollatorWithFlattening(  # type: ignore[no-untyped-call]
+    encoder.data_collator = DataCollatorWithFlattening(  # type: ignore[no-untyped-call]  # the library has no types
         return_position_ids=True, return_flash_attn_kwargs=True, return_seq_idx=True
     )
     if encoder.model_forward_params is not None:

@@ -175,7 +175,7 @@ def _attempt(download: Download, client: httpx.Client, known: tuple[Path, Rememb
             raise TryAgain("the server has no more bytes for the part that we have; starting over", 0.0)
         _check_status(response, download.shown)
         resumed = response.status_code == 206
-        if resumed and not _continues(response, present):
+        if resumed and not response.headers.get("content-range", "").startswith(f"bytes {present}-"):
             _forget_partial(download)
             raise TryAgain("the server sent another part than the one asked for; starting over", 0.0)
         _receive(download, response, present if resumed else 0)
@@ -250,10 +250,6 @@ def _remembered(download: Download) -> tuple[Path, Remembered] | None:
 def _forget_partial(download: Download) -> None:
     download.partial.unlink(missing_ok=True)
     download.partial_validator.unlink(missing_ok=True)
-
-
-def _continues(response: httpx.Response, offset: int) -> bool:
-    return str(response.headers.get("content-range", "")).startswith(f"bytes {offset}-")
 
 
 def _client(url: str, timeout_seconds: float) -> httpx.Client:

@@ -143,12 +143,7 @@ def trainer_log_lines(workspace: Workspace, state: RunState) -> str:
 
 def relay_of(store: Store, run: RunRef) -> Relay:
     """The relay of a run's journal."""
-    return Relay(store, run.mlflow_run_id, journal_of(run), run.folder)
-
-
-def journal_of(run: RunRef) -> Journal:
-    """The journal of a run."""
-    return Journal(RunFolder(run.folder).journal)
+    return Relay(store, run.mlflow_run_id, Journal(RunFolder(run.folder).journal), run.folder)
 
 
 def _check_resumable(workspace: Workspace, sha256: str, name: str) -> None:

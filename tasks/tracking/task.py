@@ -104,12 +104,10 @@ def record_preparation(
         journal.append(entries.recipe_params(recipe))
     for entry in entries.preparation(base, data, tokens, plan, environment, guide):
         journal.append_once(entry)
-    journal.append_once(Artifacts(path="recipe.yaml", folder="recipe"))
-    journal.append_once(Artifacts(path="data", folder="data"))
-    journal.append_once(Artifacts(path="tokens", folder="tokens"))
     if plan is not None:
         plan.write(folder.plan_report)
-        journal.append_once(Artifacts(path="plan", folder="plan"))
+    for path in ("recipe.yaml", "data", "tokens", *(("plan",) if plan else ())):
+        journal.append_once(Artifacts(path=path, folder=path.removesuffix(".yaml")))
     _describe(relay, run, recipe)
     relay.flush()
 
@@ -133,6 +131,7 @@ def record_results(
     _describe(relay, run, recipe, reports, differences)
     for name in ("training", "evaluation", "card"):
         journal.append_once(Artifacts(path=name, folder=name))
+    digests = {name: suite.data_digest for report in reports for name, suite in report.suites.items()}
     if recipe.tracking.log_model or recipe.release.register_as:
         journal.append_once(
             Model(
@@ -141,7 +140,7 @@ def record_results(
                 register_as=recipe.release.register_as, description=card.body(),
                 tags={
                     "stsflow.recipe": recipe.name, "stsflow.run": run.name, "stsflow.flow_run_id": run.flow_run_id,
-                    "stsflow.data": ", ".join(f"{name}={digest[:12]}" for name, digest in _digests(reports).items()),
+                    "stsflow.data": ", ".join(f"{name}={digest[:12]}" for name, digest in digests.items()),
                 },
             )
         )  # fmt: skip
@@ -214,7 +213,3 @@ def _note_drift(relay: Relay, run: RunRef, environment: dict[str, str]) -> None:
         values["stsflow.drift"] = "; ".join(f"{name}: {change}" for name, change in changed.items())
         logger.warning("this attempt runs under other conditions than the first: %s", values["stsflow.drift"])
     relay.journal.append(Tags(values=values))
-
-
-def _digests(reports: list[EvaluationReport]) -> dict[str, str]:
-    return {name: suite.data_digest for report in reports for name, suite in report.suites.items()}

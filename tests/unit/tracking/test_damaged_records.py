@@ -40,7 +40,7 @@ def run_id(store: Store) -> str:
 def finished_unsent(store: Store, place: Workspace) -> RunRef:
     """A run that finished while MLflow was away; its process is gone."""
     run = opened(store, place)
-    journal = runs.journal_of(run)
+    journal = Journal(RunFolder(run.folder).journal)
     journal.append(Tags(values={"a": "1"}), Metrics(points=(("loss", 0.5, 1, 1),)), Finish(status="FINISHED", time=2))
     runs.close_run(RunFolder(run.folder), "finished")
     left_by_a_dead_process(run)
