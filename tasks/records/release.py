@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from stsflow.tasks.ground.schema import Record
 
 
@@ -27,4 +25,3 @@ class Release(Record):
     outcomes: tuple[RuleOutcome, ...] = ()
     reason: str = ""
     """One sentence: why it was or was not promoted."""
-    exports: dict[str, Path] = {}
