@@ -24,7 +24,7 @@ _PRIVATE_ARGUMENTS = frozenset({"output_dir", "logging_dir", "hub_token", "push_
 _VERSION_TITLES = {
     "python": "Python", "sentence-transformers": "Sentence Transformers", "transformers": "Transformers",
     "torch": "PyTorch", "accelerate": "Accelerate", "datasets": "Datasets", "tokenizers": "Tokenizers",
-    "numpy": "NumPy", "stsflow": "stsflow", "prefect": "Prefect", "mlflow": "MLflow",
+    "numpy": "NumPy", "peft": "PEFT", "stsflow": "stsflow", "prefect": "Prefect", "mlflow": "MLflow",
 }  # fmt: skip
 _ENERGY = "energy_kwh"
 _SAMPLE_NUMBERS = 4
@@ -278,6 +278,16 @@ def _training_facts(source: FactSource, trained: TrainedModel) -> dict[str, Fact
         "Peak resident memory": source.fact("training.memory", trained.peak_memory_bytes, "bytes"),
         "Trainer processes that it took": source.fact("training.attempts", trained.attempts, "count"),
     }
+    if (adapter := trained.adapter) is not None:
+        facts |= {
+            "Parameters trained (adapter)": source.fact("training.adapter.trained", adapter.trained, "count"),
+            "Parameters of the model with it": source.fact("training.adapter.parameters", adapter.parameters, "count"),
+            "Layers with an adapter": source.fact("training.adapter.layers", ", ".join(adapter.layers)),
+            "Largest change of an embedding by merging the adapter into the weights": source.fact(
+                "training.adapter.difference", adapter.difference, "rate"
+            ),
+            "Texts that this was measured on": source.fact("training.adapter.texts", adapter.texts, "count"),
+        }
     if trained.resumed_from:
         steps = ", ".join(str(step) for step in trained.resumed_from)
         facts["Resumed after step"] = source.fact("training.resumed_from", steps)

@@ -117,6 +117,8 @@ class TrainingFolder:
     checkpoints = Below("checkpoints")
     model = Below("model")
     """The finished model; it appears whole or not at all."""
+    adapter = Below("adapter")
+    """The adapter alone, where one was trained; `model` has it in its weights."""
     result = Below("result.json")
     """Record of the finished training; its presence says that the training is done."""
 

@@ -171,6 +171,30 @@ class PlanConfig(Section):
     """Currency of the price."""
 
 
+class AdapterConfig(Section):
+    """Train small matrices beside the frozen weights in place of the weights themselves."""
+
+    kind: Literal["lora"] = "lora"
+    """Low-rank adaptation (arXiv 2106.09685)."""
+    target_modules: Literal["auto"] | tuple[Word, ...] = "auto"
+    """Linear layers of the encoder that get one, by the last part of their names, such as `query`; `auto`: all."""
+    rank: int = Field(default=16, ge=1, le=4_096)
+    """Rank of the matrices."""
+    alpha: float | None = Field(default=None, gt=0, le=1e6)
+    """The product of the matrices counts `alpha / rank` times; default: twice the rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout before the matrices."""
+    dora: bool = False
+    """Train the lengths of the weights apart from their directions (DoRA, arXiv 2402.09353); slower."""
+    quantise: Literal["off", "4bit"] = "off"
+    """`4bit` (QLoRA) is refused: see docs/adapters.md."""
+
+    @property
+    def scale_of_rank(self) -> float:
+        """`alpha`, or twice the rank."""
+        return 2.0 * self.rank if self.alpha is None else self.alpha
+
+
 class TrainingConfig(Section):
     """Fine-tuning: the typed core of what people change, and `arguments` for everything else of the trainer."""
 
@@ -199,6 +223,8 @@ class TrainingConfig(Section):
     """no_duplicates compares texts after case folding and removal of outer space."""
     multi_dataset_batch_sampler: Literal["round_robin", "proportional"] = "proportional"
     """`round_robin` takes batches in turn and ends an epoch with the smallest set; `proportional` uses all batches."""
+    adapter: AdapterConfig | None = None
+    """Train an adapter (extra `lora`) and not the weights themselves. Needs a learning rate several times as high."""
     learning_rate: float = Field(default=5e-5, gt=0, le=10)
     """Peak learning rate."""
     lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"] = (

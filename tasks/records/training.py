@@ -23,6 +23,21 @@ class LogRow(Record):
     """Choosing metric at this step."""
 
 
+class TrainedAdapter(Record):
+    """An adapter that was trained beside frozen weights, and merged into them."""
+
+    trained: int
+    """Parameters that were trained."""
+    parameters: int
+    """Parameters of the model with them."""
+    layers: tuple[str, ...]
+    """Layers that have it, by the last part of their names."""
+    difference: float
+    """Largest distance of a text's unit-length embedding before and after merging."""
+    texts: int
+    """Training texts that this was measured on."""
+
+
 class TrainedModel(Record):
     """A finished training."""
 
@@ -76,6 +91,8 @@ class TrainedModel(Record):
     """Steps at which later attempts began."""
     stopped_early: bool = False
     findings: tuple[Finding, ...] = ()
+    adapter: TrainedAdapter | None = None
+    """None where the weights themselves were trained."""
     merge: Merge | None = None
     """How the tuned weights were averaged with those of the base model; None where `model` is what was trained."""
     reused: bool = False

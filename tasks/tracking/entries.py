@@ -105,6 +105,12 @@ def training_result(trained: TrainedModel) -> list[Entry]:
         "train/mean_loss": trained.train_loss,
         "train/attempts": float(trained.attempts),
     }
+    if trained.adapter is not None:
+        values |= {
+            "train/adapter_parameters": float(trained.adapter.trained),
+            "train/all_parameters": float(trained.adapter.parameters),
+            "train/adapter_merge_difference": trained.adapter.difference,
+        }
     for exposure in trained.exposure:
         values[f"data/{exposure.name}/rows_fed"] = exposure.rows_seen  # repeats counted each time
         values[f"data/{exposure.name}/rows_fed_distinct"] = exposure.unique_rows_seen

@@ -20,7 +20,9 @@ def checkpoint_room(base: BaseModelRef, training: TrainingConfig, there: int = 0
     `keep_checkpoints` checkpoints, the best one, the one being written, and the finished model.
     """
     checkpoints = max(training.keep_checkpoints + 2 - there, 1)
-    return base.parameters * (_STATE_BYTES * checkpoints + _WEIGHT_BYTES)
+    # Two matrices of a square layer have 2 * rank / size of its weights, those of an oblong one less.
+    share = 1.0 if training.adapter is None else min(1.0, 2 * training.adapter.rank / base.dimension)
+    return int(base.parameters * (share * _STATE_BYTES * checkpoints + _WEIGHT_BYTES))
 
 
 def check_disk(base: BaseModelRef, training: TrainingConfig, folder: Path, there: int = 0) -> None:

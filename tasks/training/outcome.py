@@ -15,7 +15,7 @@ from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Exposure
-from stsflow.tasks.records.training import LogRow, TrainedModel
+from stsflow.tasks.records.training import LogRow, TrainedAdapter, TrainedModel
 from stsflow.tasks.sets.rows import training_rows
 from stsflow.tasks.training.checkpoints import checkpoint_folder
 from stsflow.tasks.training.events import Event, read_events
@@ -27,8 +27,9 @@ WIDGET_SENTENCES = 4
 
 
 def trained_model(
-    spec: WorkerSpec, folder: TrainingFolder, trainer: ExactTrainer, levers: tuple[LeverState, ...]
-) -> TrainedModel:
+    spec: WorkerSpec, folder: TrainingFolder, trainer: ExactTrainer, levers: tuple[LeverState, ...],
+    adapter: TrainedAdapter | None = None,
+) -> TrainedModel:  # fmt: skip
     """The record. `model/` is written already; nothing is left to do but to keep this."""
     state, request = trainer.state, spec.request
     events = read_events(folder.events)
@@ -52,6 +53,7 @@ def trained_model(
         peak_memory_bytes=int(over_attempts(events, "peak_memory_bytes", max)),
         log=log_rows(events),
         exposure=exposure,
+        adapter=adapter,
         levers=levers,
         hyperparameters=arguments,
         non_default=non_default,
@@ -62,7 +64,7 @@ def trained_model(
         dimension=described.dimension,
         max_seq_length=int(described.max_seq_length or request.base.max_seq_length),
         similarity=described.similarity,
-        environment=versions() | hardware() | device_facts(trainer),
+        environment=versions() | request.versions | hardware() | device_facts(trainer),
         attempts=spec.attempt,
         resumed_from=resumed_from(events),
         stopped_early=trainer.place.stopped_early,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -22,7 +23,7 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.prompts import SuitePrompts
 
 PACKAGES = ("python", "sentence-transformers", "transformers", "tokenizers", "torch", "accelerate", "datasets", "numpy")
-"""Packages whose version may change the weights."""
+"""Packages whose version may change the weights; peft does where an adapter is trained."""
 
 NOT_IN_THE_WEIGHTS = frozenset(
     {
@@ -80,6 +81,12 @@ class TrainingRequest(Record):
     """Files with the lengths of the sets, by name (see `tokens.lengths`); what has none is counted when needed."""
 
     @property
+    def versions(self) -> dict[str, str]:
+        """Of the packages whose version may change the weights."""
+        found = {name: version for name, version in versions().items() if name in PACKAGES}
+        return found if self.training.adapter is None else found | {"peft": metadata.version("peft")}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over what determines the weights: rows, base, section, versions, code, and the hardware's class.
 
@@ -100,7 +107,7 @@ class TrainingRequest(Record):
             ),
             self.prompts,
             choose,
-            {name: version for name, version in versions().items() if name in PACKAGES},
+            self.versions,
             code_of(WORKER, *([self.choose.scored_by] if self.choose else [])),
             _hardware(self.training),
         )

@@ -20,6 +20,7 @@ from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.files import folder_made_whole
 from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.models.adapter import add_adapter
 from stsflow.tasks.models.dropout import masks_drawn, quicken_dropout
 from stsflow.tasks.models.hardware import choose_device, choose_precision
 from stsflow.tasks.models.kinds import ModelKind
@@ -27,6 +28,7 @@ from stsflow.tasks.models.loading import load_encoder, load_helper
 from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.models.padding_free import counters, is_padding_free
 from stsflow.tasks.sets.rows import training_rows
+from stsflow.tasks.training.adapted import keep_and_merge
 from stsflow.tasks.training.arguments import Pace, trainer_arguments
 from stsflow.tasks.training.checkpoints import drop_unfinished, last_whole
 from stsflow.tasks.training.choosing import ChoosingEvaluator
@@ -111,6 +113,8 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     join(cuda=device.chosen == "cuda")
     set_seed(config.seed)  # a fresh head, where there is one, is drawn before the trainer seeds again
     model = load_encoder(request.base, device=device.chosen, pooling=request.base.pooling)
+    if config.adapter is not None:
+        add_adapter(model, config.adapter, request.base.name)
     flattening = kind.flatten(model, config.padding_free, device.chosen, precision.chosen)
     dropping = quicken_dropout(model, config.word_dropout, device.chosen)
     losses, merged, merging = build_losses(spec, model)
@@ -222,12 +226,17 @@ def finish(spec: WorkerSpec, folder: TrainingFolder, session: Session, events: E
     phase(events, "save")
     if folder.model.exists():
         shutil.rmtree(folder.model)  # without a result beside it, nobody uses it
+    levers, adapter = session.levers_with_proof(), None
+    if spec.request.training.adapter is not None:
+        shutil.rmtree(folder.adapter, ignore_errors=True)
+        plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)  # bf16 would hide a fault
+        adapter = keep_and_merge(spec.request, plain, folder.adapter)
     with folder_made_whole(folder.model) as target:
         trainer.kind.save(trainer.model, target)
     # Before the record is made: it adds up the attempts from the log.
     values = spent(time.monotonic() - session.reporter.started)
     events.write("progress", step=trainer.state.global_step, epoch=trainer.state.epoch, values=values)
-    result = trained_model(spec, folder, trainer, session.levers_with_proof())
+    result = trained_model(spec, folder, trainer, levers, adapter)
     result.write(folder.result)
     best = {} if result.best_metric is None else {"best_metric": result.best_metric}
     events.write("done", step=result.steps, epoch=result.epochs, values={"train_loss": result.train_loss} | best)

@@ -114,6 +114,8 @@ def _place_in_run(trained: TrainedModel, folder: TrainingFolder, run: RunFolder)
         with folder_made_whole(run.model) as target:
             link_or_copy(trained.model, target)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    if folder.adapter.is_dir():
+        link_or_copy(folder.adapter, run.training / folder.adapter.name)
     for path in (folder.events, folder.log, folder.spec):
         if path.exists():
             write_bytes_atomically(run.training / path.name, path.read_bytes())

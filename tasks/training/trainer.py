@@ -31,6 +31,7 @@ from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.no_room import is_out_of_memory
+from stsflow.tasks.models.adapter import has_adapter, load_adapter, save_adapter
 from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.models.loading import every_tensor_from
 from stsflow.tasks.training.batches import Collator, NumberedRows, PlannedBatches
@@ -226,9 +227,13 @@ class ExactTrainer(BaseTrainer):  # type: ignore[misc]  # the library has no typ
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # No card, and no pickled arguments: the request is in the training's spec.
-        self.kind.save(self.model, Path(output_dir or self.args.output_dir))
+        save = save_adapter if has_adapter(self.model) else self.kind.save
+        save(self.model, Path(output_dir or self.args.output_dir))
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+        if has_adapter(self.model):
+            load_adapter(self.model, Path(checkpoint_path))
+            return
         # A checkpoint may come with a workspace from elsewhere: it is data, as every model folder is.
         gives, code = frozenset({self.kind.gives}), self.model.trust_remote_code
         with every_tensor_from(Path(checkpoint_path), remote_code=code, gives=gives):

@@ -8,13 +8,14 @@ not go together.
 from __future__ import annotations
 
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from stsflow.tasks.ground.errors import LossNotFinite, OutOfMemory, PreconditionError, RecipeError, TrainingFailed
 from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
 from stsflow.tasks.models.hardware import choose_device, choose_precision, cuda_capabilities
 from stsflow.tasks.models.kinds import ModelKind
-from stsflow.tasks.recipe.sections import TrainingConfig
+from stsflow.tasks.recipe.sections import AdapterConfig, TrainingConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.training.request import TrainingRequest
@@ -29,10 +30,24 @@ def check_hardware(config: TrainingConfig) -> None:
     """Raise PreconditionError where this machine lacks the device, the precision or the GPUs that the section names."""
     device = choose_device(config.device).chosen
     choose_precision(config.precision, device)
+    if config.adapter is not None:
+        check_adapter(config.adapter, device)
     if device == "cuda" and (found := len(cuda_capabilities())) < config.processes:
         raise PreconditionError(
             f"training.processes is {config.processes}, one for each GPU; this machine has {found}. Use {found}."
         )
+
+
+def check_adapter(config: AdapterConfig, device: str) -> None:
+    """Raise PreconditionError where an adapter cannot be trained here: without peft, or in four bits."""
+    if config.quantise == "4bit":
+        lacks = "this machine has no CUDA GPU" if device != "cuda" else "it has not been tried on such a GPU yet"
+        raise PreconditionError(
+            f"training.adapter.quantise: training over 4-bit weights (QLoRA) needs a CUDA GPU and "
+            f"bitsandbytes; {lacks}. Set it to `off`: an adapter over float32 weights trains as few parameters."
+        )
+    if find_spec("peft") is None:
+        raise PreconditionError("training.adapter: peft is not installed; pip install 'stsflow[lora]'")
 
 
 def check_losses(request: TrainingRequest) -> None:
@@ -77,6 +92,7 @@ def needs_trial(request: TrainingRequest) -> bool:
     config = request.training
     return bool(
         config.arguments
+        or config.adapter is not None
         or config.optimizer not in PLAIN_OPTIMIZERS
         or config.gradient_checkpointing
         or "on" in (config.padding_free, config.merge_columns, config.word_dropout)

@@ -69,6 +69,9 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "batch_sampler": "batch_sampler", "padding_free": "off", "precision": "float32", "eval_steps": 6,
         "checkpoint_steps": 4, "logging_steps": 5, "early_stopping_patience": 3, "batch_sizes": {"sts": 6},
     },
+    "an adapter": {
+        "adapter": {"rank": 4, "dropout": 0.1, "dora": True}, "learning_rate": 1e-2, "eval_steps": 4, "epochs": 1,
+    },
     "within an epoch": {"epochs": 1.5, "checkpoint_steps": 5, "logging_steps": 4, "eval_steps": 7},
 }  # fmt: skip
 
