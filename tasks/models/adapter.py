@@ -45,8 +45,9 @@ def add_adapter(model: Encoder, config: AdapterConfig, base_name: str) -> None:
                 f"it has: {', '.join(sorted(names))}"
             )
         chosen = [name for name in linear if name.rpartition(".")[2] in config.target_modules]
+    alpha = 2.0 * config.rank if config.alpha is None else config.alpha
     settings = LoraConfig(
-        r=config.rank, lora_alpha=config.scale_of_rank, lora_dropout=config.dropout, use_dora=config.dora,
+        r=config.rank, lora_alpha=alpha, lora_dropout=config.dropout, use_dora=config.dora,
         target_modules=chosen,
     )  # fmt: skip
     for parameter in model.parameters():

@@ -189,11 +189,6 @@ class AdapterConfig(Section):
     quantise: Literal["off", "4bit"] = "off"
     """`4bit` (QLoRA) is refused: see docs/adapters.md."""
 
-    @property
-    def scale_of_rank(self) -> float:
-        """`alpha`, or twice the rank."""
-        return 2.0 * self.rank if self.alpha is None else self.alpha
-
 
 class TrainingConfig(Section):
     """Fine-tuning: the typed core of what people change, and `arguments` for everything else of the trainer."""
