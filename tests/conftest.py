@@ -92,6 +92,27 @@ def parakqc(kornlu: Path) -> list[tuple[int, str]]:
     return [(number // 10, line.split("\t")[2].strip()) for number, line in enumerate(lines)]
 
 
+REAL_ROWS = {
+    "Question_pair": ("kor_pair_train.csv", "https://github.com/songys/Question_pair"),
+    "Chatbot_data": ("ChatbotData.csv", "https://github.com/songys/Chatbot_data"),
+    "paraKQC": ("paraKQC_v1.txt", "https://github.com/warnikchow/paraKQC"),
+}
+
+
+@pytest.fixture(scope="session")
+def real_rows() -> Callable[[str], Path]:
+    """Folder of one of REAL_ROWS beside KorNLUDatasets, by its name; skips with the reason where it is not there."""
+
+    def find(name: str) -> Path:
+        beside = os.environ.get("STSFLOW_KORNLU") or CHECKOUT.parent / "shared" / "data" / "KorNLUDatasets"
+        folder, (file, page) = Path(beside).parent / name, REAL_ROWS[name]
+        if not (folder / file).is_file():
+            pytest.skip(f"{name} was not found beside KorNLUDatasets: git clone {page}")
+        return folder
+
+    return find
+
+
 @pytest.fixture
 def http_server() -> Iterator[MisbehavingServer]:
     """A server on loopback that serves what it is given, and misbehaves when told to."""

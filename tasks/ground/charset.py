@@ -22,6 +22,8 @@ MEBI = 2**20
 MAX_UNPACKED_BYTES = 512 * MEBI
 MAX_LINE_CHARACTERS = 16 * MEBI
 MOST_EMPTY_LINES = 1_000_000
+PACKED = {".gz": ("gzip", b"\x1f\x8b"), ".zst": ("zstd", b"\x28\xb5\x2f\xfd")}
+"""By a file name's ending: how the file is packed, and its first bytes."""
 # Codecs that Python calls text, but which write names of hosts or escapes for source code, or nothing at all.
 NOT_FOR_FILES = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"})
 BARE_CR = (
@@ -48,19 +50,23 @@ def check_encoding(name: str) -> None:
         raise ValueError(f"{name!r} is no encoding of text files; such are utf-8, utf-16, cp949, latin-1")
 
 
-def is_packed(path: Path) -> bool:
-    """Whether the file is gzip: by its name or by its first two bytes, as a link may have lost its ending."""
+def packed_as(path: Path) -> str:
+    """`gzip`, `zstd`, or empty: by its name or by its first bytes, as a link may have lost its ending."""
     with path.open("rb") as stream:
-        return path.suffix.lower() == ".gz" or stream.read(2) == b"\x1f\x8b"
+        first = stream.read(4)
+    for ending, (kind, magic) in PACKED.items():
+        if path.suffix.lower() == ending or first.startswith(magic):
+            return kind
+    return ""
 
 
 def check_packed(path: Path, shown: str, limits: Limits) -> None:
     """Raise DataError when a packed file is damaged, or becomes larger than the limit; other files pass."""
-    if not is_packed(path):
+    if not (kind := packed_as(path)):
         return
     size = 0
     try:
-        with gzip.open(path, "rb") as stream:
+        with open_bytes(path) as stream:
             while block := stream.read(MEBI):
                 size += len(block)
                 if size > limits.unpacked_bytes:
@@ -70,11 +76,23 @@ def check_packed(path: Path, shown: str, limits: Limits) -> None:
                     )
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise DataError(f"{shown}: the file is not a whole gzip file.") from None
+    except OSError:
+        if kind != "zstd":
+            raise
+        raise DataError(f"{shown}: the file is not a whole zstd file.") from None
 
 
 def open_bytes(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked where they are packed."""
-    return cast("IO[bytes]", gzip.open(path, "rb")) if is_packed(path) else path.open("rb")
+    kind = packed_as(path)
+    if kind == "gzip":
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    if kind == "zstd":
+        import pyarrow as pa
+
+        unpacked = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+        return cast("IO[bytes]", io.BufferedReader(unpacked, MEBI))
+    return path.open("rb")
 
 
 def open_text(path: Path, encoding: str) -> TextIO:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from stsflow.tasks.ground.charset import (
     BARE_CR,
+    PACKED,
     Limits,
     broken_text,
     check_empty_lines,
@@ -37,9 +38,9 @@ ENDINGS = {".tsv": "tsv", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".n
 
 
 def format_of(name: str) -> str | None:
-    """Format that a file name's ending says (`.gz` is looked through on text), or None."""
+    """Format that a file name's ending says (`.gz` and `.zst` are looked through on text), or None."""
     stem = name.lower()
-    unpacked = stem.removesuffix(".gz")
+    unpacked = next((stem.removesuffix(ending) for ending in PACKED if stem.endswith(ending)), stem)
     found = ENDINGS.get(Path(unpacked).suffix)
     return None if found == "parquet" and stem != unpacked else found
 

@@ -91,6 +91,14 @@ class Reading:
             numbers.append(_finite(texts.filter(there).to_pylist(), "." if name in rows.not_text else rows.decimal))
         return Lists(np.concatenate(counts), pa.array(np.concatenate(numbers)))
 
+    def values(self, name: str) -> tuple[np.ndarray, list[str]]:
+        """Every value of the column that is not empty, stripped; and of each the number of its row."""
+        column = self.column(name)
+        parents, flat = _flat(column) if pa.types.is_list(column.type) else (np.arange(self.rows), column)
+        texts = _sentences(flat)
+        there = pc.not_equal(texts, "").to_numpy(zero_copy_only=False)
+        return parents[there], texts.filter(there).to_pylist()
+
     def _check_text(self, name: str) -> None:
         for rows in self.files:
             if name in rows.not_text:

@@ -31,7 +31,7 @@ class FilesSource(BoundedSource):
     """Files, folders or globs, relative to `data.root`, or http(s) URLs. Read in this order; a glob in sorted order.
     A URL may name variables of the environment, `https://host/sts.csv?${STS_QUERY}`, and holds no secret itself."""
     format: Literal["auto", "tsv", "csv", "json", "jsonl", "parquet"] = "auto"
-    """How the bytes are read; `auto` goes by the file name's ending (`.gz` is allowed on text)."""
+    """How the bytes are read; `auto` goes by the file name's ending (`.gz` and `.zst` are allowed on text)."""
     quoting: Literal["auto", "none", "minimal"] = "auto"
     """tsv and csv: `minimal` reads quoted fields (RFC 4180), `none` takes quotes as ordinary characters; `auto` reads
     csv the first way and tsv the second, or the other way where that one alone gives whole rows, and says so."""
@@ -120,7 +120,10 @@ class FilesSource(BoundedSource):
         )
 
     def read(self, fetched: SourceRef, columns: Sequence[str]) -> Reading:
-        """The named columns of all files in order; raises `DataError` with file and line."""
+        """The named columns of all files in order, or of its part; raises `DataError` with file and line."""
+        return self.taken(columns, lambda names: self._read(fetched, names))
+
+    def _read(self, fetched: SourceRef, columns: Sequence[str]) -> Reading:
         from stsflow.tasks.reading.delimited import Dialect
         from stsflow.tasks.reading.formats import ENDINGS, format_of, read_file
         from stsflow.tasks.reading.rows import Reading
@@ -130,8 +133,8 @@ class FilesSource(BoundedSource):
             kind = self.format if self.format != "auto" else format_of(path_in(file.uri))
             if kind is None:
                 raise DataError(
-                    f"{file.uri}: the name's ending does not say the format (known: {', '.join(ENDINGS)}, and .gz on "
-                    "text); set `format`."
+                    f"{file.uri}: the name's ending does not say the format (known: {', '.join(ENDINGS)}, and .gz or "
+                    ".zst on text); set `format`."
                 )
             dialect = Dialect(
                 delimiter=self.delimiter or ("," if kind == "csv" else "\t"), quoting=self.quoting,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator
 
 from stsflow.tasks.ground.addresses import without_credentials
-from stsflow.tasks.ground.charset import Limits, check_packed, open_bytes
+from stsflow.tasks.ground.charset import PACKED, Limits, check_packed, open_bytes
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.hub import endpoint, fetch_snapshot
 from stsflow.tasks.ground.names import HubId, HubWord
@@ -71,7 +71,7 @@ class HubSource(BoundedSource):
                 f"{_shown(self)}: the data set is defined by a Python script, which is never run here. Pin a revision "
                 "that holds data files instead: most have one under the branch refs/convert/parquet."
             )
-        data_files = [f"*{ending}{packed}" for ending in ENDINGS for packed in ("", ".gz")]
+        data_files = [f"*{ending}{packed}" for ending in ENDINGS for packed in ("", *PACKED)]
         declared = _declared(self, folder)
         folder = fetch([*DESCRIPTIONS, *(_patterns_of_split(self, declared) if declared else data_files)])
         files = [file_ref(path.relative_to(folder).as_posix(), path) for path in _split_files(self, folder)]
@@ -84,7 +84,10 @@ class HubSource(BoundedSource):
         )
 
     def read(self, fetched: SourceRef, columns: Sequence[str]) -> Reading:
-        """The named columns of the split; raises `DataError` with file and row."""
+        """The named columns of the split, or of its part; raises `DataError` with file and row."""
+        return self.taken(columns, lambda names: self._read(fetched, names))
+
+    def _read(self, fetched: SourceRef, columns: Sequence[str]) -> Reading:
         from stsflow.tasks.reading.delimited import Dialect
         from stsflow.tasks.reading.formats import format_of, read_file
         from stsflow.tasks.reading.rows import Reading

@@ -111,7 +111,7 @@ def test_a_byte_order_mark_inside_a_file_is_text_and_is_said(tmp_path: Path) -> 
 
 
 def bomb(path: Path, piece: bytes, mebibytes: int, head: bytes = b"") -> None:
-    with gzip.open(path, "wb", compresslevel=1) as stream:
+    with pa.output_stream(path, compression="detect") as stream:
         stream.write(head)
         block = piece * (2**20 // len(piece))
         for _ in range(mebibytes):
@@ -123,6 +123,8 @@ def bomb(path: Path, piece: bytes, mebibytes: int, head: bytes = b"") -> None:
     [
         ("a.tsv.gz", b"x", HEADER.encode()),
         ("a.tsv.gz", b"\n", HEADER.encode()),
+        ("a.tsv.zst", b"x", HEADER.encode()),
+        ("a.jsonl.zst", b'{"a":', b""),
         ("a.csv.gz", b'"', b""),
         ("a.json.gz", b"[],", b"["),
         ("a.jsonl.gz", b'{"a":', b""),
@@ -141,7 +143,7 @@ def test_a_packed_file_becomes_no_larger_than_its_limit(tmp_path: Path, name: st
     assert peak < 16 * 2**20
 
 
-@pytest.mark.parametrize("name", ["a.tsv.gz", "a.csv.gz", "a.jsonl.gz"])
+@pytest.mark.parametrize("name", ["a.tsv.gz", "a.csv.gz", "a.jsonl.zst"])
 def test_a_packed_file_of_empty_lines_is_refused_long_before_its_end(tmp_path: Path, name: str) -> None:
     bomb(tmp_path / name, b"\n", 40, f"{OBJECT}\n".encode() if "json" in name else b"sentence1,sentence2,score\n")
     options = {} if "json" in name else {"delimiter": ","}
@@ -166,9 +168,12 @@ def test_a_flipped_byte_in_a_packed_file_is_refused(tmp_path: Path, at: int) -> 
 
 
 def test_a_packed_file_is_known_by_its_content_when_a_link_hides_its_name(tmp_path: Path) -> None:
-    (tmp_path / "blob").write_bytes(gzip.compress((HEADER + "a\tb\t1\n").encode()))
-    (tmp_path / "a.tsv.gz").symlink_to("blob")
-    assert read(tmp_path, "a.tsv.gz") == [("a", "b", "1")]
+    content = (HEADER + "a\tb\t1\n").encode()
+    for packed in (gzip.compress(content), pa.Codec("zstd").compress(content, asbytes=True)):
+        (tmp_path / "blob").write_bytes(packed)
+        (tmp_path / "a.tsv").unlink(missing_ok=True)
+        (tmp_path / "a.tsv").symlink_to("blob")
+        assert read(tmp_path, "a.tsv") == [("a", "b", "1")]
 
 
 @pytest.mark.parametrize(

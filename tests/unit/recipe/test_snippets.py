@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from stsflow.tasks.ground.yaml_text import load_yaml
-from stsflow.tasks.recipe.sections import DataConfig, TrainingConfig
+from stsflow.tasks.recipe.sections import DataConfig, EvaluationConfig, TrainingConfig
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
-def snippets(page: str) -> list[dict[str, object]]:
+def snippets(page: str) -> list[dict[str, Any]]:
     found = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
     return [load_yaml(text) for text in found]
 
@@ -20,6 +21,14 @@ def test_the_shapes_that_the_page_on_data_shows() -> None:
     (shown,) = [one for one in snippets("data.md") if "train" in one]
     sets = DataConfig.model_validate(shown).train
     assert {one.shape.kind for one in sets.values()} == {"n_tuples", "labelled_pairs", "taught", "parallel", "texts"}
+
+
+def test_the_parts_that_the_page_on_data_shows() -> None:
+    (shown,) = [one for one in snippets("data.md") if "evaluation" in one]
+    train: Any = DataConfig.model_validate(shown["data"]).train["pairs"].source
+    dev: Any = EvaluationConfig.model_validate(shown["evaluation"]).suites["dev"].source
+    assert (train.part.take, dev.part.take) == ("train", "dev")
+    assert train.part.model_copy(update={"take": "dev"}) == dev.part
 
 
 def test_the_losses_that_the_page_on_losses_shows() -> None:

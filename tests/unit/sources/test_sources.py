@@ -52,6 +52,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text(tsv, "utf-8")
     (tmp_path / "windows.tsv").write_bytes(tsv.replace("\n", "\r\n").encode("utf-8-sig"))
     (tmp_path / "a.tsv.gz").write_bytes(gzip.compress(tsv.encode()))
+    (tmp_path / "a.tsv.zst").write_bytes(pa.Codec("zstd").compress(tsv.encode(), asbytes=True))
     (tmp_path / "korean.tsv").write_bytes(tsv.encode("cp949"))
     with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([COLUMNS, *WANTED])
@@ -64,7 +65,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
     )
     (tmp_path / "bare.txt").write_text("\n".join(lines), "utf-8")
     given = {
-        "a.tsv": {}, "windows.tsv": {}, "a.tsv.gz": {}, "korean.tsv": {"encoding": "cp949"},
+        "a.tsv": {}, "windows.tsv": {}, "a.tsv.gz": {}, "a.tsv.zst": {}, "korean.tsv": {"encoding": "cp949"},
         "a.csv": {"quoting": "minimal"}, "a.json": {"records_at": "data.items"}, "a.jsonl": {}, "a.parquet": {},
         "bare.txt": {"format": "tsv", "header": False, "columns": COLUMNS},
     }  # fmt: skip
@@ -157,6 +158,10 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, object], str]] = {
         "a.tsv, line 3: the bytes are not utf-8 text (byte 34 of the file: ff). Save the file in that encoding, or "
         "name its own with `encoding`.",
     ),
+    "torn zstd": (
+        {"a.tsv.zst": pa.Codec("zstd").compress(HEADER.encode() * 50, asbytes=True)[:-2]}, {"paths": ["a.tsv.zst"]},
+        "a.tsv.zst: the file is not a whole zstd file.",
+    ),
     "torn gzip": (
         {"a.tsv.gz": gzip.compress(HEADER.encode() * 50)[:-12]}, {"paths": ["a.tsv.gz"]},
         "a.tsv.gz: the file is not a whole gzip file.",
@@ -181,7 +186,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, object], str]] = {
     "unknown ending": (
         {"a.dat": b"x"}, {"paths": ["a.dat"]},
         "a.dat: the name's ending does not say the format (known: .tsv, .csv, .json, .jsonl, .ndjson, .parquet, and "
-        ".gz on text); set `format`.",
+        ".gz or .zst on text); set `format`.",
     ),
     "wrong sha256": (
         bad(b"abc"), {"sha256": {"a.tsv": "0" * 64}},
