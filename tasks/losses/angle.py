@@ -18,7 +18,7 @@ class AnglE(ScoreRanking):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import AnglELoss
 
-        return AnglELoss(model, scale=self.scale)  # type: ignore[no-any-return]
+        return AnglELoss(model, scale=self.scale)  # type: ignore[no-any-return]  # the library has no types
 
     def parameters(self) -> dict[str, object]:
         return {"scale": self.scale, "similarity_fct": "pairwise_angle_sim"}

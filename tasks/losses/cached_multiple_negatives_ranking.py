@@ -45,4 +45,4 @@ class CachedMultipleNegativesRanking(InPasses, InBatchRanking):
         from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
         arguments = self.arguments() | {"mini_batch_size": self.mini_batch_size}
-        return CachedMultipleNegativesRankingLoss(model, **arguments)  # type: ignore[no-any-return]
+        return CachedMultipleNegativesRankingLoss(model, **arguments)  # type: ignore[no-any-return]  # the library has no types

@@ -49,4 +49,4 @@ class Contrastive(LabelledDistances):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import ContrastiveLoss
 
-        return ContrastiveLoss(model, **self.arguments())  # type: ignore[no-any-return]
+        return ContrastiveLoss(model, **self.arguments())  # type: ignore[no-any-return]  # the library has no types

@@ -32,7 +32,7 @@ class CoSENT(ScoreRanking):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
-        return CoSENTLoss(model, scale=self.scale)  # type: ignore[no-any-return]
+        return CoSENTLoss(model, scale=self.scale)  # type: ignore[no-any-return]  # the library has no types
 
     def parameters(self) -> dict[str, object]:
         return {"scale": self.scale, "similarity_fct": "pairwise_cos_sim"}

@@ -24,7 +24,7 @@ class CosineSimilarity(PlainLoss):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
-        return CosineSimilarityLoss(model)  # type: ignore[no-any-return]
+        return CosineSimilarityLoss(model)  # type: ignore[no-any-return]  # the library has no types
 
     def parameters(self) -> dict[str, object]:
         return {"loss_fct": "torch.nn.modules.loss.MSELoss"}

@@ -26,7 +26,7 @@ class DistillKLDiv(TaughtByScores):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 
-        return DistillKLDivLoss(model, **self.arguments())  # type: ignore[no-any-return]
+        return DistillKLDivLoss(model, **self.arguments())  # type: ignore[no-any-return]  # the library has no types
 
     def parameters(self) -> dict[str, object]:
         own = {name: getattr(self, name) for name in ("temperature", "student_temperature", "teacher_temperature")}

@@ -32,7 +32,7 @@ class EmbedDistill(TaughtByEmbeddings):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import EmbedDistillLoss
 
-        return EmbedDistillLoss(model, distance_metric=self.distance)  # type: ignore[no-any-return]
+        return EmbedDistillLoss(model, distance_metric=self.distance)  # type: ignore[no-any-return]  # the library has no types
 
     def parameters(self) -> dict[str, object]:
         return {"distance_metric": self.distance}

@@ -45,4 +45,4 @@ class MarginMSE(TaughtByScores):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import MarginMSELoss
 
-        return MarginMSELoss(model, **self.arguments())  # type: ignore[no-any-return]
+        return MarginMSELoss(model, **self.arguments())  # type: ignore[no-any-return]  # the library has no types

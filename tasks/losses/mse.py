@@ -18,4 +18,4 @@ class EmbeddingMSE(TaughtByEmbeddings):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import MSELoss
 
-        return MSELoss(model)  # type: ignore[no-any-return]
+        return MSELoss(model)  # type: ignore[no-any-return]  # the library has no types

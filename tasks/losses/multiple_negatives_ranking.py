@@ -98,4 +98,4 @@ class MultipleNegativesRanking(InBatchRanking):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-        return MultipleNegativesRankingLoss(model, **self.arguments())  # type: ignore[no-any-return]
+        return MultipleNegativesRankingLoss(model, **self.arguments())  # type: ignore[no-any-return]  # the library has no types

@@ -19,4 +19,4 @@ class OnlineContrastive(LabelledDistances):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         from sentence_transformers.sentence_transformer.losses import OnlineContrastiveLoss
 
-        return OnlineContrastiveLoss(model, **self.arguments())  # type: ignore[no-any-return]
+        return OnlineContrastiveLoss(model, **self.arguments())  # type: ignore[no-any-return]  # the library has no types

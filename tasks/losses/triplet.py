@@ -32,7 +32,7 @@ class TripletMargin(PlainLoss):
         from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
 
         distance = getattr(TripletDistanceMetric, self.distance.upper())
-        return TripletLoss(model, distance_metric=distance, triplet_margin=self.margin)  # type: ignore[no-any-return]
+        return TripletLoss(model, distance_metric=distance, triplet_margin=self.margin)  # type: ignore[no-any-return]  # the library has no types
 
     def parameters(self) -> dict[str, object]:
         metric = f"TripletDistanceMetric.{self.distance.upper()}"

@@ -18,20 +18,18 @@ def decide(rules: Sequence[Rule], candidacy: Candidacy, guards: Sequence[Rule] =
     in: a schedule runs the same recipe every week, and makes the same weights.
     """
     outcomes = (*(rule.outcome(candidacy) for rule in rules), *(outcome_of(guard, candidacy) for guard in guards))
-    champion = candidacy.champion
+    champion, promoted = candidacy.champion, False
     if champion is not None and champion.model_digest == candidacy.candidate.model_digest:
-        return Release(promoted=False, outcomes=outcomes, reason="not promoted: the candidate is the champion itself")
-    if candidacy.turned_down is not None:
-        return Release(promoted=False, outcomes=outcomes, reason=f"not promoted: {candidacy.turned_down}")
-    if not rules:
-        reason = "not promoted: the recipe has no promotion rules"
-        return Release(promoted=False, outcomes=outcomes, reason=reason)
-    failed = [outcome for outcome in outcomes if not outcome.holds]
-    if failed:
-        reasons = "; ".join(f"{outcome.rule}: {outcome.reason}" for outcome in failed)
-        return Release(promoted=False, outcomes=outcomes, reason=f"not promoted: {reasons}")
-    reasons = "; ".join(f"{outcome.rule}: {outcome.reason}" for outcome in outcomes)
-    return Release(promoted=True, outcomes=outcomes, reason=f"promoted: {reasons}")
+        why = "the candidate is the champion itself"
+    elif candidacy.turned_down is not None:
+        why = candidacy.turned_down
+    elif not rules:
+        why = "the recipe has no promotion rules"
+    else:
+        failed = [outcome for outcome in outcomes if not outcome.holds]
+        promoted = not failed
+        why = "; ".join(f"{outcome.rule}: {outcome.reason}" for outcome in failed or outcomes)
+    return Release(promoted=promoted, outcomes=outcomes, reason=f"{'promoted' if promoted else 'not promoted'}: {why}")
 
 
 def compared_metrics(rules: Sequence[Rule]) -> tuple[str, ...]:

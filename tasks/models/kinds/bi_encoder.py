@@ -74,12 +74,12 @@ class BiEncoder(ModelKind):
     def trainer_class(self) -> type[Any]:
         from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
 
-        return SentenceTransformerTrainer  # type: ignore[no-any-return]
+        return SentenceTransformerTrainer  # type: ignore[no-any-return]  # the library has no types
 
     def arguments_class(self) -> type[Any]:
         from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
-        return SentenceTransformerTrainingArguments  # type: ignore[no-any-return]
+        return SentenceTransformerTrainingArguments  # type: ignore[no-any-return]  # the library has no types
 
     def usage(self, model_id: str, texts: Sequence[str], dimension: int, prompts: Prompts, *, remote_code: bool) -> str:
         count, trust = len(texts), ", trust_remote_code=True" if remote_code else ""
