@@ -15,7 +15,7 @@ from stsflow.tasks.card.task import write_model_card
 from stsflow.tasks.data.defined import require_defined
 from stsflow.tasks.data.task import prepare_data
 from stsflow.tasks.evaluation.run import ModelUnderTest
-from stsflow.tasks.evaluation.task import compare_scores, evaluate
+from stsflow.tasks.evaluation.task import check_prompts, compare_scores, evaluate
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
@@ -88,6 +88,7 @@ def finetune(
         checked = tuple(
             finding for model in (base, guide) if model is not None for finding in check_model(model, data, workspace)
         )
+        checked += check_prompts(recipe, base, data, workspace)
         tokens = profile_tokens(
             data, base, recipe.batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh,
             column_prompts(recipe, base),

@@ -6,6 +6,7 @@ import logging
 
 from stsflow.tasks.data.build import prepare_data
 from stsflow.tasks.data.defined import require_defined
+from stsflow.tasks.evaluation.prompts_compared import prompt_findings
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.models.fetch import fetch_base_model
@@ -53,6 +54,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
         if model is not None
         for finding in require_loadable(model, sample_texts(data), workspace)
     )
+    checked += prompt_findings(recipe, base, data, workspace)
     tokens = measure_tokens(
         data, base, recipe.batch_sizes, workspace, recipe.tokens,
         maximum_truncated_share=recipe.plan.maximum_truncated_share, prompts=column_prompts(recipe, base),

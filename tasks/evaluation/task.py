@@ -10,15 +10,18 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import task_run
 
 from stsflow.tasks.evaluation.compare import compare
+from stsflow.tasks.evaluation.prompts_compared import prompt_findings
 from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
 from stsflow.tasks.evaluation.side_by_side import Beside, side_by_side
 from stsflow.tasks.ground.task_run_names import listing
 from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.hardware import AskedDevice
-from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.recipe.sections import EvaluationConfig, RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.prompts import SuitePrompts
 
 
@@ -43,6 +46,14 @@ def evaluate(
     return evaluate_models(
         models, config, data, folder, prompts=prompts, device=device, workspace=None if fresh else workspace
     )
+
+
+@task(name="check prompts", task_run_name="check prompts of {recipe.name}")
+def check_prompts(
+    recipe: RunConfig, base: BaseModelRef, data: PreparedData, workspace: Workspace
+) -> tuple[Finding, ...]:
+    """Prompts that do not fit each other, with what that costs the base model."""
+    return prompt_findings(recipe, base, data, workspace)
 
 
 @task(name="compare scores", task_run_name="compare {before.model} and {after.model}")

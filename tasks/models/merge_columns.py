@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from sentence_transformers.sentence_transformer.modules import Pooling
 
 # On a CPU one pass pays until its activations fall out of the cache: the gradient of the word embeddings, as large as
 # the vocabulary, is then made once and not for each column. Measured on all-MiniLM-L6-v2 with Korean triplets, one
@@ -28,13 +29,17 @@ class MergedColumns(torch.nn.Module):
         super().__init__()
         self.loss = loss
         self.model = loss.model
+        pooling = [module for module in self.model if isinstance(module, Pooling)]
+        self.unread = {"prompt_length"} if all(module.include_prompt for module in pooling) else set()
+        """Features that nothing in the model reads: a pooling that takes the prompt in does not ask how long it is."""
         self.merged_batches = 0
         """Proof that it is on."""
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: torch.Tensor | None) -> torch.Tensor:
         """The loss of the columns' features, as the trainer calls it."""
         columns = list(sentence_features)
-        merged = concatenate(columns) if _pays(columns) else None
+        together = [{name: one for name, one in column.items() if name not in self.unread} for column in columns]
+        merged = concatenate(together) if _pays(columns) else None
         if merged is None:
             return self.loss(columns, labels)  # type: ignore[no-any-return]  # a loss has no types
         self.merged_batches += 1
@@ -56,7 +61,7 @@ def concatenate(columns: list[dict[str, Any]]) -> dict[str, Any] | None:
     tokens = ("input_ids", "position_ids")
     known = {*tokens, "seq_idx", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "modality"}
     if set(first) - known or any(column.get("modality") != first.get("modality") for column in columns):
-        return None  # prompts, tasks: each column is then read in its own way
+        return None  # prompts left out of the pooling, tasks: each column is then read in its own way
     boundaries, texts, offset, row = [first["cu_seq_lens_q"][:1]], [], 0, 0
     for column in columns:
         boundaries.append(column["cu_seq_lens_q"][1:] + offset)

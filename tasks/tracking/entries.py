@@ -59,6 +59,9 @@ def preparation(
         values[f"data/{exposure.name}/rows_seen_share"] = exposure.seen_share
         values[f"data/{exposure.name}/rows_seen"] = exposure.unique_rows_seen
         values[f"data/{exposure.name}/rows_repeated"] = exposure.repeats
+    for finding in plan.findings if plan else ():
+        if finding.code == "prompts.not_the_bases":
+            values |= {f"prompts/{name}": value for name, value in finding.numbers.items()}
     for overlap in data.overlaps:
         values[f"leakage/{overlap.evaluation}/{overlap.train}_rows"] = overlap.exact.rows
         values[f"leakage/{overlap.evaluation}/{overlap.train}_sentences"] = overlap.exact.sentences

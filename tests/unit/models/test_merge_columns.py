@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.losses import (
     MultipleNegativesRankingLoss,
 )
 
-from stsflow.tasks.models.merge_columns import MergedColumns, concatenate
+from stsflow.tasks.models.merge_columns import MergedColumns
 from stsflow.tasks.models.padding_free import counters, enable_padding_free
 
 COLUMNS = [list(SENTENCES[:4]), list(SENTENCES[4:8]), list(SENTENCES[12:16])]
@@ -24,10 +24,13 @@ def model(tiny_xlmr: Path) -> SentenceTransformer:
     return SentenceTransformer(str(tiny_xlmr), device="cpu", local_files_only=True).eval()
 
 
-def loss_and_gradient(loss: torch.nn.Module, labels: torch.Tensor | None, columns: int) -> tuple[float, torch.Tensor]:
+def loss_and_gradient(
+    loss: torch.nn.Module, labels: torch.Tensor | None, columns: int, prompts: tuple[str, ...] = ("", "", "")
+) -> tuple[float, torch.Tensor]:
     model = loss.model
     model.zero_grad()
-    value = loss([model.preprocess(column) for column in COLUMNS[:columns]], labels)
+    read = zip(COLUMNS[:columns], prompts, strict=False)
+    value = loss([model.preprocess(column, prompt=prompt) for column, prompt in read], labels)
     value.backward()
     gradients = [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
     return value.item(), torch.cat(gradients)
@@ -53,9 +56,20 @@ def test_padded_batches_go_to_the_loss_as_they_are(model: SentenceTransformer) -
     assert loss.merged_batches == 0
 
 
-def test_columns_with_a_prompt_are_not_merged(model: SentenceTransformer) -> None:
+@pytest.mark.parametrize("pooled", [True, False])
+def test_columns_behind_prompts_are_merged_where_the_pooling_takes_the_prompts_in(
+    model: SentenceTransformer, pooled: bool
+) -> None:
+    model.set_pooling_include_prompt(pooled)
+    prompts = ("A man ", "the road: ", "")
+    expected = loss_and_gradient(MultipleNegativesRankingLoss(model), None, 3, prompts)
+    bare = loss_and_gradient(MultipleNegativesRankingLoss(model), None, 3)
     enable_padding_free(model, "on", "cpu", "float32")
-    assert concatenate([model.preprocess(column, prompt="query: ") for column in COLUMNS]) is None
+    loss = MergedColumns(MultipleNegativesRankingLoss(model))
+    found = loss_and_gradient(loss, None, 3, prompts)
+    assert loss.merged_batches == (1 if pooled else 0)
+    assert found[0] == pytest.approx(expected[0], rel=1e-5) != pytest.approx(bare[0], rel=1e-5)
+    assert float((found[1] - expected[1]).norm() / expected[1].norm()) < 1e-5
 
 
 def test_large_batches_are_not_merged_on_a_cpu(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
