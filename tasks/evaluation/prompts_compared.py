@@ -16,6 +16,7 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.prompts import ColumnPrompts, Prompts, SuitePrompts
 
 OWN = "base-with-its-prompts"
+SUITES = "evaluation.suites."
 
 Used = Mapping[tuple[str, str], str]
 """What goes before the texts of each set or suite and column."""
@@ -58,7 +59,7 @@ def _used(recipe: RunConfig, prompts: ColumnPrompts) -> tuple[dict[tuple[str, st
         for column in recipe.roles_of(name).texts
     }
     evaluation = {
-        (f"evaluation.suites.{name}", column): prompts.evaluation.get(name, {}).get(column, "")
+        (f"{SUITES}{name}", column): prompts.evaluation.get(name, {}).get(column, "")
         for name, suite in recipe.evaluation.suites.items()
         for column in (suite.roles.texts if suite.roles else ())
     }
@@ -72,9 +73,10 @@ def _not_the_bases(
     wanted = base.trained_with
     places = _listed(place for place, _ in other)
     now = _quoted(used[place] for place in other)
-    cost, numbers = _cost(recipe, base, data, workspace, used, own)
+    cost, gains, numbers = _cost(recipe, base, data, workspace, used, own)
     sides = f"query: {_said(wanted.of('query'))}, document: {_said(wanted.of('document'))}"
-    remedy = f"Set prompts: {{{sides}}} in the recipe, for columns and suites alike."
+    remedy = f"Set prompts: {{{sides}}} in the recipe, for columns and suites alike"
+    remedy += ", or keep what suits these rows better." if gains else "."
     return Finding(
         severity="warning", code="prompts.not_the_bases", subject="prompts",
         message=(
@@ -86,15 +88,16 @@ def _not_the_bases(
 
 def _cost(
     recipe: RunConfig, base: BaseModelRef, data: PreparedData, workspace: Workspace, used: Used, own: Used
-) -> tuple[str, dict[str, float]]:
-    """What the base model scores with its own prompts and with the recipe's, in words and numbers."""
+) -> tuple[str, bool, dict[str, float]]:
+    """What the base model scores with its own prompts and with the recipe's: in words, whether it gains by the
+    recipe's, and in numbers."""
     name = recipe.choosing_suite or recipe.headline_suite
     suite = recipe.evaluation.suites[name]
-    place = f"evaluation.suites.{name}"
+    place = f"{SUITES}{name}"
     if suite.roles is None:
-        return f"What that costs is not measured: {name} brings its own rows.", {}
+        return f"What that costs is not measured: {name} brings its own rows.", False, {}
     if all(used[place, column] == own[place, column] for column in suite.roles.texts):
-        return f"What that costs is not measured: {name} itself is read behind the model's own.", {}
+        return f"What that costs is not measured: {name} itself is read behind the model's own.", False, {}
     config = recipe.evaluation.model_copy(update={"suites": {name: suite}})
     with_own = base.model_copy(update={"prompts": base.trained_with})
     workspace.root.mkdir(parents=True, exist_ok=True)
@@ -120,7 +123,7 @@ def _cost(
         f"prompts: {'they are worth' if cost >= 0 else 'without them it gains'} {abs(cost):.4f}."
     )
     stem = f"{name}/{suite.primary}"
-    return message, {f"{stem}_as_the_recipe": here, f"{stem}_with_own_prompts": there}
+    return message, cost < 0, {f"{stem}_as_the_recipe": here, f"{stem}_with_own_prompts": there}
 
 
 def _evaluated_otherwise(training: Used, evaluation: Used, own: Prompts) -> list[Finding]:
@@ -129,8 +132,9 @@ def _evaluated_otherwise(training: Used, evaluation: Used, own: Prompts) -> list
     texts = set(own.texts.values()) if own.some else set()
     familiar = trained | (texts if trained <= texts else set())
     found = []
-    for name in dict.fromkeys(place for place, _ in evaluation):
-        other = [text for (place, _), text in evaluation.items() if place == name and text not in familiar]
+    for where in dict.fromkeys(place for place, _ in evaluation):
+        other = [text for (place, _), text in evaluation.items() if place == where and text not in familiar]
+        name = where.removeprefix(SUITES)
         if other:
             found.append(
                 Finding(

@@ -26,6 +26,7 @@ from stsflow.tasks.losses import (
     MarginMSE,
 )
 from stsflow.tasks.records.data import PreparedSet
+from stsflow.tasks.records.prompts import Prompts
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.training.events import Event, read_events
 from stsflow.tasks.training.request import TrainingRequest
@@ -113,6 +114,15 @@ def test_with_taught_rows_it_ends_with_the_same_bits(
     counted = fed.exposure[0]
     assert (counted.rows_seen, counted.unique_rows_seen, counted.in_batch_negatives) == (90, 45, 0)  # two epochs
     assert not [finding for finding in fed.findings if finding.code == "exposure.differs"]
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_behind_prompts_it_ends_with_the_same_bits(request_of: MakeRequest, tmp_path: Path) -> None:
+    plain = request_of(eval_steps=4, epochs=1, batch_tokens=60)
+    base = plain.base.model_copy(update={"prompts": Prompts(texts={"query": "A man "}, default="query")})
+    pair = {"sentence1": "A man ", "sentence2": "A man "}
+    prompts = {"nli": {"anchor": "A man ", "positive": "the road "}, "sts": pair}
+    ends_with_the_same_bits(plain.model_copy(update={"base": base, "prompts": prompts}), tmp_path)
 
 
 def ends_with_the_same_bits(request: TrainingRequest, tmp_path: Path) -> None:
