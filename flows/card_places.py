@@ -94,6 +94,8 @@ class Places:
         missing += [f"a teacher labelled {name}, and is not asked again here." for name in reading.taught]
         sets = suites_of_rows(reading.evaluation.suites)
         missing += [why for suite in sets.values() if (why := self._out_of_reach(suite.source, own))]
+        if reading.mining:
+            missing.append(f"negatives were mined for {', '.join(reading.mining)}, which is not done again here.")
         if not missing:
             try:
                 return Rows(data=prepare_data(reading.data, sets, self.scratch), has_training=True)

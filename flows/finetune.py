@@ -20,6 +20,7 @@ from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.merging.task import merge_with_base
+from stsflow.tasks.mining.task import mine_negatives
 from stsflow.tasks.models.task import check_model, fetch_model
 from stsflow.tasks.plan.report import write_plan_page
 from stsflow.tasks.plan.task import plan_run, probe_run
@@ -83,6 +84,8 @@ def finetune(
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
         check_suites_apart(recipe, data)
         require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
+        if recipe.mining:
+            data = mine_negatives(recipe, data, base, workspace, fresh)
         if recipe.teacher and teacher:
             data = teach(data, teacher, recipe.teacher, recipe.taught, recipe.training.device, workspace, fresh)
         checked = tuple(

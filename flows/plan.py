@@ -9,6 +9,7 @@ from stsflow.tasks.data.defined import require_defined
 from stsflow.tasks.evaluation.prompts_compared import prompt_findings
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
+from stsflow.tasks.mining.build import mine_negatives
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.models.preflight import require_loadable, sample_texts
 from stsflow.tasks.plan.exposure import plan_exposure
@@ -45,6 +46,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     check_suites_apart(recipe, data)
     require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
+    data = mine_negatives(recipe, data, base, workspace)
     if recipe.teacher and teacher:
         device = recipe.training.device
         data = teach_sets(data, teacher, recipe.teacher, recipe.taught, workspace, device=device)

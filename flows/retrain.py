@@ -71,7 +71,7 @@ def look_at_sources(recipe: RunConfig) -> Seen:
 
     A source that the recipe pins (a commit, a hash) cannot change until the recipe does.
     """
-    states = source_states(recipe.data, recipe.evaluation.suites)
+    states = source_states(recipe.data, recipe.evaluation.suites, recipe.mining)
     return Seen(
         recipe=fingerprint(recipe.model_dump(mode="json")),
         sources={name: fingerprint(state)[:16] for name, state in sorted(states.items())},

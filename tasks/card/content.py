@@ -16,6 +16,7 @@ from stsflow.tasks.card.header import card_header
 from stsflow.tasks.card.licences import LicenceConclusion, LicensedPart, conclude_licence
 from stsflow.tasks.card.limits_section import LimitsSection, limits_section
 from stsflow.tasks.card.merge_section import MergeSection, merge_section
+from stsflow.tasks.card.mining_section import MiningBlock, mining_blocks
 from stsflow.tasks.card.samples import SetSamples
 from stsflow.tasks.card.training_section import TrainingSection, training_section
 from stsflow.tasks.card.usage import sentence_transformers_code, transformers_code
@@ -100,6 +101,7 @@ class CardContent(Record):
     merge: MergeSection | None
     limits: LimitsSection
     training: TrainingSection
+    mining: tuple[MiningBlock, ...]
     evidence: Evidence
     """For its texts: what the recipe says in `card`, names of the base model."""
     pictures: dict[str, Path] = {}
@@ -145,6 +147,7 @@ def content_of(evidence: Evidence) -> CardContent:
         merge=merge_section(evidence),
         limits=limits_section(evidence, evaluation, training),
         training=training,
+        mining=mining_blocks(evidence),
         evidence=evidence,
     )
 
@@ -168,12 +171,20 @@ def _details(evidence: Evidence, language: tuple[str, ...]) -> ModelDetails:
         dimension=after.fact("model.dimension", trained.dimension or base.dimension, "count"),
         similarity=_SIMILARITIES.get(trained.similarity, trained.similarity),
         language=language,
-        others=tuple(
-            _other(evidence, what, model)
-            for what, model in (("teacher", evidence.data.teacher), ("guide", trained.guide))
-            if model is not None
-        ),
+        others=tuple(_other(evidence, what, model) for what, model in _other_models(evidence).items()),
     )
+
+
+def _other_models(evidence: Evidence) -> dict[str, BaseModelRef]:
+    """Models that helped to train this one, by what they did."""
+    named = {"teacher": evidence.data.teacher, "guide": evidence.trained.guide}
+    helped = {what: model for what, model in named.items() if model is not None}
+    for item in evidence.data.train:
+        if item.mined is not None and item.mined.model.digest != evidence.base.digest:
+            helped[f"mining of {item.name}"] = item.mined.model
+        if item.mined is not None and item.mined.guide is not None:
+            helped[f"guide of mining of {item.name}"] = item.mined.guide
+    return helped
 
 
 def _other(evidence: Evidence, what: str, model: BaseModelRef) -> OtherModel:

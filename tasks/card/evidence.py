@@ -136,10 +136,13 @@ def portable_recipe(recipe: RunConfig) -> RunConfig:
     values = recipe.model_dump(mode="json")
     values["data"]["root"] = None
     values["training"]["arguments"] = _without_folders(values["training"]["arguments"])
-    for model in (values["model"], values["teacher"], values["training"]["guide"]):
+    mining = values["mining"].values()
+    mined_by = [section[field] for section in mining for field in ("model", "guide")]
+    for model in (values["model"], values["teacher"], values["training"]["guide"], *mined_by):
         if model is not None and "path" in model["source"]:
             model["source"]["path"] = shortened(model["source"]["path"])
-    for section in (*values["data"]["train"].values(), *values["evaluation"]["suites"].values()):
+    files = [section["corpus_file"] for section in mining if section["corpus_file"] is not None]
+    for section in (*values["data"]["train"].values(), *values["evaluation"]["suites"].values(), *files):
         if section.get("folder"):
             section["folder"] = shortened(section["folder"])
         source = section.get("source") or {}

@@ -79,6 +79,10 @@ class TeachingFailed(RunFailed):
     """The teacher's process ended before every row was labelled."""
 
 
+class MiningFailed(RunFailed):
+    """The process that mines negatives ended without rows."""
+
+
 class EvaluationFailed(RunFailed):
     """The evaluation process ended without scores."""
 

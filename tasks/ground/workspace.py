@@ -3,6 +3,8 @@
 <root>/                          default: .stsflow in the working directory, or STSFLOW_WORKSPACE
   downloads/                     files fetched by URL, by content hash; hub snapshots
   prepared/<key>/                shaped data sets (Arrow) and their record
+  mined/<key>/                   training sets with mined negatives (Arrow) and their record
+  embeddings/<key>/              embeddings that mining searches, block by block
   tokens/<key>/                  a token report
   taught/<key>/                  a training set that a teacher labelled; while it does, the blocks beside it
   preflight/<key>/               what the check of a base model found
@@ -137,6 +139,8 @@ class RunFolder:
     """The recipe, resolved and locked: revisions and hashes filled in."""
     data = Below("data")
     prepared = Below("data/prepared.json")
+    mining = Below("data/mining.json")
+    """Audit of mined negatives, where some were mined."""
     base_model = Below("data/base-model.json")
     tokens = Below("tokens")
     """Token report and histogram."""

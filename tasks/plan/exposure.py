@@ -55,6 +55,7 @@ def plan_exposure(
         exposure=exposure,
         ends_with=ends_with(batches.names, batches.sources, batches.order),
         findings=merge_findings(exposure_findings(recipe, batches, exposure)),
+        mining=tuple(item.mined for item in data.train if item.mined is not None),
     )
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.mining import MiningAudit
 from stsflow.tasks.records.plan import Exposure, Forecast, PlanReport
 
 _MARKS = {"error": ("error", "bold red"), "warning": ("warning", "yellow"), "info": ("note", "cyan")}
@@ -25,7 +26,9 @@ def print_plan(report: PlanReport, console: Console) -> None:
         console.print()
     console.print(_headline(report), highlight=False)
     console.print(_ending(report), highlight=False)
-    console.print(_exposure_table(report))
+    console.print(_by_set(exposure_table(report), "What the model will see"))
+    if report.mining:
+        console.print(_by_set(mining_table(report), "Mined negatives"))
     if report.forecast:
         console.print(_forecast_table(report.forecast))
     if notes:
@@ -48,6 +51,26 @@ def exposure_table(report: PlanReport) -> list[dict[str, str]]:
             "negatives for an anchor": f"{item.in_batch_negatives:.1f}",
         }
         for item in report.exposure
+    ]
+
+
+def mining_table(report: PlanReport) -> list[dict[str, str]]:
+    """One row for each training set with mined negatives, as text ready to show."""
+    return [
+        {
+            "data set": item.set,
+            "rows": f"{item.rows:,} of {item.rows_before:,}",
+            "negatives mined for a row": f"{item.negatives:,}",
+            "places filled at random": f"{item.filled:,}",
+            "texts searched": f"{item.corpus:,} ({item.corpus_left_out.get('evaluation', 0):,} of evaluation left out)",
+            "candidates": f"{item.candidates:,}",
+            "rejected": ", ".join(f"{reason} {count:,}" for reason, count in item.rejected.items()) or "none",
+            "scored as high as the positive": f"{item.like_positives:,} of {item.mined:,}",
+            "sharing a positive with the anchor": f"{item.share_a_positive:,} of {item.mined:,}",
+            "median score": f"{item.negative_scores.median:.4f} (positives {item.positive_scores.median:.4f})",
+            "judged by": item.judge.name,
+        }
+        for item in report.mining
     ]
 
 
@@ -113,6 +136,10 @@ def plan_markdown(report: PlanReport) -> str:
             "## What the model will see",
             _markdown_table(list(table[0]), [list(row.values()) for row in table]),
         ]
+    if report.mining:
+        parts += ["## Mined negatives", _markdown_by_set(mining_table(report))]
+        for item in report.mining:
+            parts += [f"{item.set}, to read:", _examples(item)]
     if report.forecast:
         parts += ["## Forecast", _markdown_table(["", ""], [list(row) for row in forecast_rows(report.forecast)])]
     return "\n\n".join(parts) + "\n"
@@ -155,16 +182,31 @@ def _findings_grid(findings: Sequence[Finding]) -> Table:
     return grid
 
 
-def _exposure_table(report: PlanReport) -> Table:
+def _by_set(rows: list[dict[str, str]], title: str) -> Table:
     """A column for each data set, so that the page fits a narrow terminal."""
-    rows = exposure_table(report)
-    table = Table(title="What the model will see", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
     for row in rows:
         table.add_column(Text(row["data set"]), justify="right", overflow="fold")
     for name in list(rows[0])[1:] if rows else ():
         table.add_row(name, *(Text(row[name]) for row in rows))
     return table
+
+
+def _markdown_by_set(rows: list[dict[str, str]]) -> str:
+    names = ["", *(row["data set"] for row in rows)]
+    return _markdown_table(names, [[name, *(row[name] for row in rows)] for name in list(rows[0])[1:]])
+
+
+def _examples(mined: MiningAudit) -> str:
+    """Rows whose mined negative is most like the positive, then others."""
+    return _markdown_table(
+        ["anchor", "positive", "mined negative", "score of the positive", "of the negative"],
+        [
+            [one.anchor, one.positive, one.negative, f"{one.positive_score:.4f}", f"{one.negative_score:.4f}"]
+            for one in mined.examples
+        ],
+    )
 
 
 def _forecast_table(forecast: Forecast) -> Table:

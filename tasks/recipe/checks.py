@@ -22,12 +22,14 @@ def check_parts_fit(recipe: RunConfig) -> None:
     _check_names("training.losses", recipe.training.losses, recipe.data.train, "training set")
     _check_names("training.batch_sizes", recipe.training.batch_sizes, recipe.data.train, "training set")
     _check_names("training.batch_samplers", recipe.training.batch_samplers, recipe.data.train, "training set")
+    _check_mining(recipe)
     for name, training_set in recipe.data.train.items():
         loss, roles = recipe.loss_of(name), recipe.roles_of(name)
         if not loss.takes(roles):
             raise RecipeError(
                 f"training.losses.{name}: the loss {loss.kind!r} cannot learn from "
-                f"{training_set.shape.kind!r} (columns {', '.join(roles.columns)}); it needs one of: "
+                f"{training_set.shape.kind!r}{' with mined negatives' * (name in recipe.mining)} "
+                f"(columns {', '.join(roles.columns)}); it needs one of: "
                 + (", ".join(loss.learns_from) or "rows that a teacher labels")
                 + ("; a section `teacher` names a model that labels rows" if loss.needs_teacher else "")
             )
@@ -95,6 +97,18 @@ def check_parts_fit(recipe: RunConfig) -> None:
         )
 
 
+def _check_mining(recipe: RunConfig) -> None:
+    """Negatives are mined for a set of anchors and positives, in columns whose names nothing else has."""
+    _check_names("mining", recipe.mining, recipe.data.train, "training set")
+    for name in recipe.mining:
+        roles = recipe.data.train[name].shape.roles
+        if not roles.pairs_texts:
+            raise RecipeError(
+                f"mining.{name}: negatives are mined for rows of an anchor and a positive, with negatives or without; "
+                f"{recipe.data.train[name].shape.kind!r} has the columns {', '.join(roles.columns)}"
+            )
+
+
 def _check_comparable(recipe: RunConfig, where: str, suites: Sequence[str]) -> None:
     """A comparison needs a paired interval: scores of single rows, and resamples of them. Else it can never hold."""
     if recipe.evaluation.resamples == 0:
@@ -111,6 +125,8 @@ def _check_comparable(recipe: RunConfig, where: str, suites: Sequence[str]) -> N
 def models_of(recipe: RunConfig) -> dict[str, ModelConfig]:
     """Every model that the recipe names, by the field that does."""
     named = {"model": recipe.model, "teacher": recipe.teacher, "training.guide": recipe.training.guide}
+    for name, mining in recipe.mining.items():
+        named |= {f"mining.{name}.model": mining.model, f"mining.{name}.guide": mining.guide}
     return {where: model for where, model in named.items() if model is not None}
 
 

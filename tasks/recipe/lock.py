@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import yaml
 
 from stsflow.tasks.ground.fingerprint import fingerprint
-from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.recipe.sections import ModelConfig, RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.sources import Source
@@ -26,10 +28,19 @@ def lock_recipe(
 ) -> RunConfig:
     """The recipe with the hashes of everything it read filled in, so that a later run reads the same or refuses."""
     values = recipe.model_dump(mode="json")
-    for section, config, found in (
+    models: list[tuple[Any, ModelConfig | None, BaseModelRef | None]] = [
         (values["model"], recipe.model, base), (values["training"]["guide"], recipe.training.guide, guide),
         (values["teacher"], recipe.teacher, data.teacher),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for item in data.train:
+        if item.mined is not None:
+            mining, section = recipe.mining[item.name], values["mining"][item.name]
+            models += [(section["model"], mining.model, item.mined.model)]
+            models += [(section["guide"], mining.guide, item.mined.guide)]
+            if mining.corpus_file is not None and item.mined.corpus_source is not None:
+                locked = mining.corpus_file.source.locked(item.mined.corpus_source)
+                section["corpus_file"]["source"] = locked.model_dump(mode="json")
+    for section, config, found in models:
         if config is not None and found is not None:
             section["weights_sha256"] = found.weights_sha256
             section["source"] = config.source.locked(found.revision).model_dump(mode="json")

@@ -22,6 +22,8 @@ PATH_FIELDS = (
     ("model", "source", "path"),
     ("training", "guide", "source", "path"),
     ("teacher", "source", "path"),
+    ("mining", "*", "model", "source", "path"),
+    ("mining", "*", "guide", "source", "path"),
     ("evaluation", "suites", "*", "folder"),
 )
 

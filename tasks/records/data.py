@@ -9,6 +9,7 @@ from pydantic import field_validator, model_validator
 
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.mining import MiningAudit
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.records.teaching import Teaching
@@ -52,6 +53,8 @@ class PreparedSet(Record):
     license: str = ""
     roles: Roles
     """The columns that a loss or a suite takes, by what they are for."""
+    mined: MiningAudit | None = None
+    """Training sets: how its negatives were mined; None where none were."""
     teaching: Teaching | None = None
     """Training sets: how its rows were labelled by a teacher; None where they were not."""
     clean_rows: Path | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.mining import MiningAudit
 
 
 class Exposure(Record):
@@ -48,6 +49,8 @@ class PlanReport(Record):
     findings: tuple[Finding, ...] = ()
     """Problems first, each with its remedy."""
     forecast: Forecast | None = None
+    mining: tuple[MiningAudit, ...] = ()
+    """What mining did to training sets, where it did something."""
 
 
 SUFFICES_CUT_SHARE = 0.01

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from stsflow.tasks.ground.family import Kind
@@ -35,6 +35,19 @@ class Roles:
     def columns(self) -> tuple[str, ...]:
         """All of them, in order: texts first, as the trainer wants them."""
         return (*self.texts, *(name for name in (self.score, self.taught) if name is not None))
+
+    @property
+    def pairs_texts(self) -> bool:
+        """Whether rows are an anchor and its positive, with negatives or without, and nothing else."""
+        return self.unlabelled and len(self.texts) - self.negatives == 2
+
+    def mined(self, negatives: int, replaced: bool) -> Roles:
+        """The columns when so many negatives are mined: after those that there are, or in their place. All negatives
+        are called `negative_1` and so on then.
+        """
+        kept = self.texts[: len(self.texts) - self.negatives]
+        count = negatives if replaced else self.negatives + negatives
+        return replace(self, texts=(*kept, *(f"negative_{n}" for n in range(1, count + 1))), negatives=count)
 
     @property
     def unlabelled(self) -> bool:

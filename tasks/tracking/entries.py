@@ -25,6 +25,12 @@ from stsflow.tasks.tracking.journal import (
 )
 from stsflow.tasks.training.events import Event
 
+MINING_METRICS = (
+    "rows_before", "rows", "dropped", "filled", "corpus", "candidates", "mined", "like_positives", "share_a_positive",
+    "seconds", "peak_memory_bytes",
+)  # fmt: skip
+"""Fields of the audit of mined negatives that are metrics of a run."""
+
 
 def recipe_params(recipe: RunConfig) -> Params:
     """The flattened recipe: `training.learning_rate` and so on, every default included."""
@@ -66,6 +72,9 @@ def preparation(
         values[f"leakage/{overlap.evaluation}/{overlap.train}_rows"] = overlap.exact.rows
         values[f"leakage/{overlap.evaluation}/{overlap.train}_sentences"] = overlap.exact.sentences
         values[f"leakage/{overlap.evaluation}/{overlap.train}_pairs"] = overlap.exact.pairs
+    for item in data.train:
+        for name in MINING_METRICS if item.mined is not None else ():
+            values[f"mining/{item.name}/{name}"] = float(getattr(item.mined, name))
     for shared in data.suite_overlaps:
         values[f"leakage/{shared.second}/{shared.first}_pairs"] = shared.equal.pairs
     entries.append(metrics_now(values))

@@ -22,6 +22,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, Differences, EvaluationReport
+from stsflow.tasks.records.mining import MinedSets
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
@@ -97,6 +98,8 @@ def record_preparation(
     _note_drift(relay, run, environment)
     write_text_atomically(folder.recipe, recipe_yaml(lock_recipe(recipe, base, data, guide)))
     data.write(folder.prepared)
+    if mined := tuple(item.mined for item in data.train if item.mined is not None):
+        MinedSets(sets=mined).write(folder.mining)
     base.write(folder.base_model)
     tokens.write(folder.token_report)
     journal = relay.journal

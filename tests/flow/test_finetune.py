@@ -19,6 +19,11 @@ from stsflow.tasks.tracking.store import Store
 
 STS_METRICS = [f"{c}_{s}" for s in ("cosine", "manhattan", "euclidean", "dot", "max") for c in ("pearson", "spearman")]
 
+MINING = """
+mining:
+  nli: {negatives: 2, candidates: [dense, bm25], depth: 20, relative_margin: 0.01}
+"""
+
 
 @dataclass
 class Finished:
@@ -35,6 +40,7 @@ class Finished:
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Finished:
     place = tmp_path_factory.mktemp("flow")
     recipe = write_small_recipe(place / "small.yaml", tiny_bert)
+    recipe.write_text(recipe.read_text("utf-8") + MINING, "utf-8")
     done = stsflow(place / ".stsflow", "run", str(recipe), "--json")
     return Finished(place / ".stsflow", recipe, result_of(done))
 
@@ -85,6 +91,25 @@ def test_mlflow_holds_params_metrics_inputs_artifacts_and_model(finished: Finish
     assert store.registry.version_with("small-model", run.data.tags["stsflow.model_digest"]) == "1"
 
 
+def test_mined_negatives_go_from_the_recipe_to_plan_card_and_mlflow(finished: Finished, store: Store) -> None:
+    audit = json.loads((finished.folder / "data" / "mining.json").read_text("utf-8"))["sets"][0]
+    assert audit["set"] == "nli" and audit["negatives"] == 2 and len(audit["examples"]) == 20
+    assert audit["rows"] + audit["dropped"] == audit["rows_before"]
+    run = store.run(finished.summary["mlflow_run_id"])
+    assert run.data.params["mining.nli.relative_margin"] == "0.01"
+    assert run.data.metrics["mining/nli/mined"] == 2 * audit["rows"] == 2 * run.data.metrics["data/nli/rows"]
+    assert "data/mining.json" in {file.path for file in store.client.list_artifacts(run.info.run_id, "data")}
+    card = Path(finished.summary["card"]).read_text("utf-8")
+    assert "### Mined Negatives" in card and f"| Mined negatives in all rows | {audit['mined']:,} |" in card
+    assert audit["examples"][0]["negative"] in card
+    plan = (finished.folder / "plan" / "plan.md").read_text("utf-8")
+    assert "## Mined negatives" in plan and audit["examples"][0]["anchor"] in plan
+    shown = {
+        fact["fact"]["id"] for fact in json.loads((finished.folder / "card/facts.json").read_text("utf-8"))["facts"]
+    }
+    assert {"mining.nli.like_positives", "mining.nli.example.0.negative"} <= shown
+
+
 def test_the_first_version_becomes_champion(finished: Finished, store: Store) -> None:
     assert finished.summary["promoted"] is True
     assert str(store.registry.alias("small-model", "champion").version) == "1"  # type: ignore[union-attr]
@@ -123,6 +148,7 @@ def test_prefect_shows_each_stage_as_a_task(finished: Finished) -> None:
     for stage in (
         "fetch base model",
         "prepare nli",
+        "mine negatives",
         "profile tokens",
         "plan",
         "train",

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import load_from_disk
 
 from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.ground.errors import PreconditionError, RecipeError
 from stsflow.tasks.plan.exposure import draw_batches, plan_exposure
 from stsflow.tasks.plan.report import exposure_table
-from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.recipe.sections import MiningConfig, RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.prompts import Prompts
-from stsflow.tasks.shapes import NTuples
+from stsflow.tasks.shapes import NTuples, Pairs
 
 Prepare = Callable[..., PreparedData]
 Recipe = Callable[..., RunConfig]
@@ -65,7 +66,7 @@ def texts_fed(
     model: Any, data: PreparedData, recipe: RunConfig, folder: Path, **more: Any
 ) -> dict[str, list[list[str]]]:
     """By set, the first text of each row of each batch on which the trainer computed a loss."""
-    from datasets import DatasetDict, load_from_disk
+    from datasets import DatasetDict
     from sentence_transformers import SentenceTransformerTrainingArguments
 
     from stsflow.tasks.models.kinds import BiEncoder
@@ -139,6 +140,34 @@ def test_rows_of_several_negatives_are_fed_as_planned_and_their_negatives_counte
     # Of n rows an anchor meets 3 n - 1 texts and n - 1 anchors, its positive n - 1 anchors and 3 (n - 1) texts.
     met = sum(len(batch) * (3 * len(batch) - 1 + 5 * (len(batch) - 1)) for batch in fed)
     assert item.in_batch_negatives == pytest.approx(met / len(seen))
+
+
+def test_rows_with_mined_negatives_are_counted_as_the_trainer_is_fed(
+    prepare: Prepare, recipe: Recipe, model: Any, tmp_path: Path
+) -> None:
+    plain = toy(prepare)
+    config = recipe(SHAPES, batch_size=4, epochs=2)
+    config = config.model_copy(update={"mining": {"nli": MiningConfig(negatives=2)}})
+    columns = load_from_disk(str(plain.training_set("nli").path)).rename_column("negative", "negative_1")
+    columns = columns.add_column("negative_2", [f"mined {row % 7}" for row in range(len(columns))])
+    columns = columns.add_column("negative_3", [f"mined {row % 5 + 7}" for row in range(len(columns))])
+    columns.save_to_disk(str(tmp_path / "mined"))
+    mined = plain.training_set("nli").model_copy(
+        update={"path": tmp_path / "mined", "columns": tuple(columns.column_names), "roles": config.roles_of("nli")}
+    )
+    data = plain.model_copy(update={"train": (mined, plain.training_set("sts"))})
+    fed = texts_fed(model, data, config, tmp_path / "trainer")
+    item = plan_exposure(config, data, 1).exposure[0]
+    texts = [text for batch in fed["nli"] for text in batch]
+    assert (item.batches, item.rows_seen, item.unique_rows_seen) == (len(fed["nli"]), len(texts), len(set(texts)))
+    met = sum(len(batch) * (4 * len(batch) - 1) for batch in fed["nli"])  # three negatives a row, and other positives
+    assert item.in_batch_negatives == pytest.approx(met / len(texts))
+    batches = draw_batches(config, data, 1)
+    ledger = Ledger(dict(zip(batches.names, batches.rows, strict=True)))
+    for order, count in batches.fed(plan_exposure(config, data, 1).steps):
+        for number, rows in list(order)[:count]:
+            ledger.count(batches.names[number], rows)
+    assert (ledger.rows_fed["nli"], ledger.unique("nli")) == (len(texts), len(set(texts)))
 
 
 def test_the_ledger_agrees_with_the_plan_and_notices_one_row_too_few(prepare: Prepare, recipe: Recipe) -> None:
@@ -317,7 +346,9 @@ def test_more_passes_over_the_data_than_a_recipe_may_ask_for_are_refused_before_
 def pairs_with(prepare: Prepare, anchors: list[str]) -> PreparedData:
     rows = len(anchors)
     data = prepare({"nli": {"anchor": anchors, "positive": [f"positive {row}" for row in range(rows)]}})
-    return data.model_copy(update={"train": (data.train[0].model_copy(update={"shape": "pairs"}),)})
+    return data.model_copy(
+        update={"train": (data.train[0].model_copy(update={"shape": "pairs", "roles": Pairs.roles}),)}
+    )
 
 
 def test_a_set_of_one_anchor_teaches_nothing_under_a_ranking_loss_and_the_plan_says_so(
