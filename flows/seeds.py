@@ -104,7 +104,7 @@ def _open_parent(store: Store, recipe: RunConfig, seeds: int) -> str:
 def _metric(recipe: RunConfig) -> tuple[str, str]:
     """Suite and metric that choose among the seeds: those that choose the checkpoint, else the headline's."""
     if recipe.choosing_suite is not None:
-        return recipe.choosing_suite, recipe.evaluation.choose_metric
+        return recipe.choosing_suite, recipe.choosing_metric
     return recipe.headline_suite, recipe.evaluation.suites[recipe.headline_suite].primary
 
 

@@ -277,7 +277,7 @@ def _choice(evidence: Evidence, blocks: Sequence[SuiteBlock]) -> tuple[Sentence,
     chooser = next((block for block in blocks if block.name == recipe.choosing_suite), None)
     if trained.best_step is None or chooser is None:
         return (sentence("No checkpoint was chosen: the weights after the last step, ", steps, ", were kept."),)
-    metric = trained.choose_metric or recipe.evaluation.choose_metric
+    metric = trained.choose_metric or recipe.choosing_metric
     shared = _shared_with_choosing(evidence, blocks)
     found = sentence(
         "Of the evaluated checkpoints, step ", source.fact("training.best_step", trained.best_step, "count"),

@@ -47,15 +47,15 @@ def check_parts_fit(recipe: RunConfig) -> None:
                 f"evaluation.choose_on: the suite {choosing!r} is of kind {suites[choosing].kind!r}; "
                 f"only a suite of kind {able} can choose the checkpoint"
             )
-        metrics = suites[choosing].metrics
-        if recipe.evaluation.choose_metric not in metrics:
+        metrics, metric = suites[choosing].metrics, recipe.choosing_metric
+        if metric not in metrics:
             raise RecipeError(
-                f"evaluation.choose_metric: the suite {choosing!r} has no metric {recipe.evaluation.choose_metric!r}; "
-                f"it has: {', '.join(metrics)}{nearest(recipe.evaluation.choose_metric, metrics)}"
+                f"evaluation.choose_metric: the suite {choosing!r} has no metric {metric!r}; "
+                f"it has: {', '.join(metrics)}{nearest(metric, metrics)}"
             )
-        if not suites[choosing].metric(recipe.evaluation.choose_metric).higher_is_better:
+        if not suites[choosing].metric(metric).higher_is_better:
             raise RecipeError(
-                f"evaluation.choose_metric: of {recipe.evaluation.choose_metric!r} less is better, and a checkpoint is "
+                f"evaluation.choose_metric: of {metric!r} less is better, and a checkpoint is "
                 "chosen by a metric of which more is"
             )
     elif recipe.training.early_stopping_patience is not None:

@@ -357,10 +357,10 @@ class EvaluationConfig(Section):
     suites: dict[Slug, Suite] = Field(min_length=1)
     """Suites by name."""
     choose_on: Slug | None = None
-    """Suite that chooses the checkpoint, of a kind that can, such as `sts`; default: the first with the split `dev`,
-    else none, and the last step is kept."""
-    choose_metric: str = "spearman_cosine"
-    """Metric of that suite, higher is better."""
+    """Suite that chooses the checkpoint, of a kind that can (all but `mteb`); default: the first such with the split
+    `dev`, else none, and the last step is kept."""
+    choose_metric: str | None = None
+    """Metric of that suite, one of which more is better; default: the one that the suite is judged by."""
     report_on: Slug | None = None
     """Suite whose score is the headline; default: the first whose split is `test`, else the last suite."""
     guard: dict[Slug, GuardedSuite] = {}
@@ -534,11 +534,18 @@ class RunConfig(Section):
         return next((name for name, suite in suites.items() if suite.split == "dev" and suite.chooses_by), None)
 
     @property
+    def choosing_metric(self) -> str:
+        """The metric of that suite which chooses; empty without one."""
+        if (suite := self.choosing_suite) is None:
+            return ""
+        return self.evaluation.choose_metric or self.evaluation.suites[suite].primary
+
+    @property
     def merging_choice(self) -> tuple[str, str]:
         """Suite and metric that choose the weight of `release.merge`; the suite is empty where there is none."""
         suite = (self.release.merge and self.release.merge.choose_on) or self.choosing_suite or ""
         if not suite or suite == self.choosing_suite:
-            return suite, self.evaluation.choose_metric
+            return suite, self.choosing_metric
         return suite, self.evaluation.suites[suite].primary
 
     @property

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from stsflow.tasks.search import Nearest
+from stsflow.tasks.search.dense import nearest
 from stsflow.tasks.sets.texts import ArrowTexts, numbered_texts
 from stsflow.tasks.statistics.correlation import Floats
 from stsflow.tasks.statistics.ranking import Judgements, Numbers, depth_of
+from stsflow.tasks.statistics.similarity import Embed
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,14 @@ class JudgedSearch:
     def measures(self, found: Iterable[Nearest], wanted: Sequence[str]) -> dict[str, Floats]:
         """Each of the `wanted` measures of every query, from what was `found` for the queries, in order."""
         return self.judgements.measures(np.concatenate([block.ids for block in found]), wanted)
+
+
+def retrieval_while_training(columns: Mapping[str, list[Any]], embed: Embed, wanted: Sequence[str]) -> dict[str, float]:
+    """The `wanted` measures, means over queries, of judged pairs whose embeddings fit into memory."""
+    search = JudgedSearch.of(pa.table({name: columns[name] for name in ("sentence1", "sentence2", "score")}))
+    (queries,), (corpus,) = embed(search.queries, side="query"), embed(search.passages[:], side="document")
+    values = search.measures(nearest(queries, corpus, deepest(wanted), embed.similarity), wanted)
+    return {name: float(column.mean()) for name, column in values.items()}
 
 
 def deepest(wanted: Sequence[str]) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,12 +74,45 @@ def sts_metrics(similarities: Mapping[str, ArrayLike], gold: ArrayLike) -> dict[
     return values
 
 
-def sts_while_training(
-    columns: Mapping[str, list[Any]], embed: Callable[..., tuple[NDArray[np.float32], ...]]
-) -> dict[str, float]:
-    """The ten metrics of scored pairs; `embed` gives the embeddings of lists of texts."""
+class Embed(Protocol):
+    """A model at hand, as the metrics of a suite ask it while it trains."""
+
+    @property
+    def similarity(self) -> str:
+        """The similarity that it is made for."""
+
+    def __call__(
+        self, *columns: Sequence[str], side: Literal["query", "document"] | None = None
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Embeddings of the texts of each column, read as queries or documents where a side is named."""
+
+
+def sts_while_training(columns: Mapping[str, list[Any]], embed: Embed) -> dict[str, float]:
+    """The ten metrics of scored pairs."""
     similarities = pair_similarities(*embed(columns["sentence1"], columns["sentence2"]))
     return sts_metrics(similarities, columns["score"])
+
+
+def cut_while_training(columns: Mapping[str, list[Any]], embed: Embed, sizes: Sequence[int]) -> dict[str, float]:
+    """Pearson and Spearman of scored pairs with the cosine of embeddings cut to each of the `sizes`."""
+    first, second = embed(columns["sentence1"], columns["sentence2"])
+    cosines = {size: pair_similarities(first[:, :size], second[:, :size])["cosine"] for size in sizes}
+    return {
+        f"{correlation}_cosine_{size}": correlate(cosine, columns["score"])
+        for size, cosine in cosines.items()
+        for correlation, correlate in CORRELATIONS.items()
+    }
+
+
+def triplets_while_training(columns: Mapping[str, list[Any]], embed: Embed, alike: bool) -> dict[str, float]:
+    """Share of the triplets whose positive is strictly closer to the anchor than the negative, by each similarity.
+
+    Anchors are read as queries, the others as documents, unless the texts are all `alike`.
+    """
+    (anchors,) = embed(columns["anchor"], side=None if alike else "query")
+    others = embed(columns["positive"], columns["negative"], side=None if alike else "document")
+    near, far = (pair_similarities(anchors, other) for other in others)
+    return {f"accuracy_{name}": float((near[name] > far[name]).mean()) for name in near}
 
 
 def highest(values: list[float]) -> float:

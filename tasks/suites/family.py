@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from stsflow.tasks.ground.family import Kind
 from stsflow.tasks.ground.names import Language, Licence
@@ -74,6 +74,11 @@ class Suite(Kind):
     """Function (`package.module:name`) that gives its metrics while a model trains, without files and intervals, of the
     columns of its rows and of `embed`, which gives the embeddings of lists of texts; empty: no checkpoint is chosen on
     it. Named and not imported: a training is made again when this function changes, and for nothing else of a suite."""
+
+    @property
+    def chooses_with(self) -> dict[str, JsonValue]:
+        """What that function needs of this suite besides, by the names of its parameters."""
+        return {}
 
     @property
     @abstractmethod

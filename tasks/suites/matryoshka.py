@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from stsflow.tasks.ground.errors import EvaluationFailed, RecipeError
 from stsflow.tasks.ground.schema import Dimension
@@ -26,6 +26,7 @@ class MatryoshkaSuite(ScoredPairsSuite):
     kind: Literal["matryoshka"] = "matryoshka"
     heading: ClassVar[str] = "Semantic Similarity by Embedding Size"
     task_type: ClassVar[str] = "semantic-similarity"
+    chooses_by: ClassVar[str] = "stsflow.tasks.statistics.similarity:cut_while_training"
     dimensions: tuple[Dimension, ...] = Field(min_length=1, max_length=64)
     """Sizes to cut embeddings to; none may exceed the model's own."""
 
@@ -38,6 +39,11 @@ class MatryoshkaSuite(ScoredPairsSuite):
     def primary(self) -> str:
         """Spearman's of the largest size."""
         return f"spearman_cosine_{max(self.dimensions)}"
+
+    @property
+    def chooses_with(self) -> dict[str, JsonValue]:
+        """The sizes that are asked for."""
+        return {"sizes": list(self._sizes)}
 
     @property
     def _sizes(self) -> list[int]:

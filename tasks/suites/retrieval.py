@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from stsflow.tasks.ground.errors import DataError, EvaluationFailed
 from stsflow.tasks.shapes import JudgedPairs
@@ -35,6 +35,7 @@ class RetrievalSuite(SuiteOfRows):
     kind: Literal["retrieval"] = "retrieval"
     heading: ClassVar[str] = "Information Retrieval"
     task_type: ClassVar[str] = "information-retrieval"
+    chooses_by: ClassVar[str] = "stsflow.tasks.search.judged:retrieval_while_training"
     measured_as: ClassVar[str] = (
         "Every passage is ranked for every query, and measured as [trec_eval](https://github.com/usnistgov/trec_eval) "
         "does; a column `bm25` holds the scores of a ranking by shared words alone, without a model"
@@ -70,6 +71,11 @@ class RetrievalSuite(SuiteOfRows):
     def metric(cls, name: str) -> Metric:
         """A mean over queries."""
         return Metric(low=0.0, high=1.0, paired=MeanOfRows(name))
+
+    @property
+    def chooses_with(self) -> dict[str, JsonValue]:
+        """The metrics that are asked for."""
+        return {"wanted": list(self.metrics)}
 
     def why_undefined(self, name: str, rows: pa.Table) -> str:
         """Without a relevant passage no model can be scored: DataError."""

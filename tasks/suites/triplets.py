@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from stsflow.tasks.records.prompts import Side
 from stsflow.tasks.shapes import NliTriplets, Triplets
@@ -23,6 +23,7 @@ class TripletSuite(SuiteOfRows):
     kind: Literal["triplets"] = "triplets"
     heading: ClassVar[str] = "Triplet Accuracy"
     task_type: ClassVar[str] = "triplet"
+    chooses_by: ClassVar[str] = "stsflow.tasks.statistics.similarity:triplets_while_training"
     shape: Annotated[Triplets | NliTriplets, Field(discriminator="kind")] = Triplets()
     """Which columns hold the triplet, or how triplets are made of inference rows."""
 
@@ -40,6 +41,11 @@ class TripletSuite(SuiteOfRows):
     def metric(cls, name: str) -> Metric:
         """A share of the rows."""
         return Metric(low=0.0, high=1.0, paired=MeanOfRows(name))
+
+    @property
+    def chooses_with(self) -> dict[str, JsonValue]:
+        """Whether its texts are all alike."""
+        return {"alike": self.symmetric}
 
     def score(self, scoring: Scoring) -> SuiteScores:
         """Accuracy under each similarity; writes `<suite>.parquet` with 0 or 1 a row in the column of each metric.

@@ -179,7 +179,7 @@ def _describe(
     """What stands on top of the run in MLflow: what it is, how base and tuned compare, where it is in Prefect."""
     metrics = ["train/loss"]
     if recipe.choosing_suite is not None:
-        metrics.append(f"eval/{recipe.choosing_suite}/{recipe.evaluation.choose_metric}")
+        metrics.append(f"eval/{recipe.choosing_suite}/{recipe.choosing_metric}")
     curves = curves_page(run.experiment_id, run.mlflow_run_id, metrics)
     text = run_description(recipe.description, _flow_run_url(run.flow_run_id), curves, reports, differences)
     if text:

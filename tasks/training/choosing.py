@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from stsflow.tasks.models.encode import encode_distinct, own_prompt
+from stsflow.tasks.records.prompts import Side, SuitePrompts
 from stsflow.tasks.sets.rows import training_rows
 from stsflow.tasks.training.request import ChooseOn
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library has no types
-    """Gives, on scored pairs, what the library's evaluator of them gives, under the same names, for less work.
+    """Gives the metrics of a suite; on scored pairs what the library's evaluator of them gives, under the same names.
 
     A text that recurs is encoded once, and batches hold equal work instead of equally many rows.
     """
@@ -28,7 +31,7 @@ class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library
         super().__init__()
         rows = training_rows(choose.data)
         self.columns: dict[str, list[Any]] = {name: list(rows[name]) for name in rows.column_names}
-        self.metrics = resolve_name(choose.scored_by)
+        self.metrics = partial(resolve_name(choose.scored_by), **choose.settings)
         self.name, self.primary_metric = choose.suite, choose.full_metric
         self.batch_size, self.names = choose.batch_size, choose.prompts
 
@@ -38,11 +41,27 @@ class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library
         """The metrics by `<suite>_<metric>`, in float32. Whether batches are padded is as the training has it."""
         del output_path, epoch, steps
 
-        def embed(*columns: Sequence[str]) -> tuple[NDArray[np.float32], ...]:
-            texts = [text for column in columns for text in column]
-            prompt = own_prompt(model, None, self.names.name_for(None))
-            embeddings = encode_distinct(model, texts, batch_size=self.batch_size, padding_free="off", prompt=prompt)
-            return tuple(np.split(embeddings, np.cumsum([len(column) for column in columns])[:-1]))
-
-        named: dict[str, Any] = self.prefix_name_to_metrics(self.metrics(self.columns, embed), self.name)
+        found = self.metrics(self.columns, _Embed(model, self.batch_size, self.names))
+        named: dict[str, Any] = self.prefix_name_to_metrics(found, self.name)
         return named
+
+
+@dataclass(frozen=True)
+class _Embed:
+    """The embeddings of a model in training, as suites ask for them (`statistics.similarity.Embed`)."""
+
+    model: Encoder
+    batch_size: int
+    names: SuitePrompts
+
+    @property
+    def similarity(self) -> str:
+        return str(self.model.similarity_fn_name)
+
+    def __call__(self, *columns: Sequence[str], side: Side | None = None) -> tuple[NDArray[np.float32], ...]:
+        texts = [text for column in columns for text in column]
+        prompt = own_prompt(self.model, side, self.names.name_for(side))
+        embeddings = encode_distinct(
+            self.model, texts, batch_size=self.batch_size, padding_free="off", side=side, prompt=prompt
+        )
+        return tuple(np.split(embeddings, np.cumsum([len(column) for column in columns])[:-1]))

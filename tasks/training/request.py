@@ -49,6 +49,8 @@ class ChooseOn(Record):
     suite: str
     scored_by: str
     """The function of its metrics; see `Suite.chooses_by`."""
+    settings: dict[str, JsonValue] = {}
+    """What the function is given besides; see `Suite.chooses_with`."""
     data: PreparedSet
     metric: str
     """Name of one of the suite's metrics; higher is better."""
@@ -127,7 +129,8 @@ def training_request(
             suite=suite,
             scored_by=recipe.evaluation.suites[suite].chooses_by,
             data=data.evaluation_set(suite),
-            metric=recipe.evaluation.choose_metric,
+            settings=recipe.evaluation.suites[suite].chooses_with,
+            metric=recipe.choosing_metric,
             batch_size=recipe.evaluation.batch_size,
             prompts=recipe.prompts.suites.get(suite, SuitePrompts()),
         )

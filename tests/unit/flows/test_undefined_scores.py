@@ -17,7 +17,7 @@ from stsflow.flows.watch_champion import Drift, _shown
 def test_a_seed_without_a_defined_score_is_not_the_best(undefined: int) -> None:
     scores = [0.5, 0.7, 0.6]
     scores[undefined] = math.nan
-    name = f"tuned/dev/{RECIPE.evaluation.choose_metric}"
+    name = "tuned/dev/spearman_cosine"
     runs = {seed: RunSummary.model_construct(metrics={name: score}) for seed, score in enumerate(scores)}
     assert _best(RECIPE, runs) == {0: 1, 1: 2, 2: 1}[undefined]
 

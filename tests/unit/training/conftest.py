@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from models import SENTENCES, build_tiny_model
+from scored_suites import prepare
 
 from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file, sha256_of_model
 from stsflow.tasks.ground.workspace import TrainingFolder
@@ -21,6 +22,8 @@ from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.shapes import Roles
 from stsflow.tasks.suites import StsSuite
 from stsflow.tasks.training.request import ChooseOn, TrainingRequest
+
+__all__ = ["prepare"]
 
 WORDS = sorted({word.strip(".").lower() for sentence in SENTENCES for word in sentence.split()})
 
