@@ -54,14 +54,16 @@ def folder_made_whole(path: Path) -> Iterator[Path]:
 def links_that_leave(folder: Path) -> list[Path]:
     """Symbolic links below `folder` whose target lies outside of it.
 
-    A snapshot in the cache of the Hugging Face hub holds links into the `blobs` beside it: those belong to it.
+    A snapshot in the cache of the Hugging Face hub holds links into the `blobs` of its repository: those belong to it.
     """
     real = folder.resolve()
-    inside = [real] + ([real.parent.parent / "blobs"] if real.parent.name == "snapshots" else [])
+    inside, repository = [real], real.parent.parent
+    if real.parent.name == "snapshots" and repository.name.startswith("models--"):
+        inside.append(repository / "blobs")
     return [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_symlink() and not any(path.resolve().is_relative_to(place) for place in inside)
+        if path.is_symlink() and not any(Path(os.path.realpath(path)).is_relative_to(place) for place in inside)
     ]
 
 

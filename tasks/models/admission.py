@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from stsflow.tasks.ground.errors import ModelError
+from stsflow.tasks.ground.files import links_that_leave
 from stsflow.tasks.ground.strict_json import read_json_object
 from stsflow.tasks.models.folder import ModelFolder, objects_within, weights_of_modules
 from stsflow.tasks.models.kinds import EMBEDDINGS
@@ -92,24 +91,14 @@ def check_contained(root: Path) -> None:
     if not any((root / name).is_file() for name in ("config.json", "modules.json")):
         return  # not a model at all, which is said by whoever reads it; it may be a home directory
     real = root.resolve()
-    allowed = [real]
-    repository = real.parent.parent
-    if real.parent.name == "snapshots" and repository.name.startswith("models--"):
-        allowed.append(repository / "blobs")
-    for path in _entries(real):
-        target = Path(os.path.realpath(path))
-        if path.is_symlink() and not any(target.is_relative_to(place) for place in allowed):
-            raise ModelError(
-                f"{path} is a link that leaves the folder, to {target}: everything of a model lies inside its folder. "
-                "Copy the file there."
-            )
-        if target.exists() and not (target.is_dir() or stat.S_ISREG(target.stat().st_mode)):
+    for link in links_that_leave(real):
+        raise ModelError(
+            f"{link} is a link that leaves the folder, to {os.path.realpath(link)}: everything of a model lies inside "
+            "its folder. Copy the file there."
+        )
+    for path in real.rglob("*"):
+        if path.exists() and not (path.is_dir() or path.is_file()):
             raise ModelError(f"{path} is neither a file nor a folder.")
-
-
-def _entries(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        yield from (Path(folder, name) for name in (*folders, *files))
 
 
 def _refuse_what_lies_elsewhere(folder: ModelFolder) -> None:
