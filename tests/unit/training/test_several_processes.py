@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,10 +25,11 @@ MakeRequest = Callable[..., TrainingRequest]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("section", [{}, {"adapter": {"rank": 4}}], ids=["weights", "adapter"])
 def test_two_processes_are_fed_as_planned_and_resume(
-    request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path
+    section: dict[str, Any], request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path
 ) -> None:
-    request = request_of(processes=2, eval_steps=4)
+    request = request_of(processes=2, eval_steps=4, **section)
     whole = train_in_child(request, TrainingFolder(tmp_path / "whole"))
     # 45 triplets and 30 pairs in batches of 4, incomplete ones dropped: 11 + 7 batches, 9 for each process
     assert (whole.steps, whole.findings) == (18, ())
