@@ -58,7 +58,8 @@ def test_bm25_is_scored_once_as_bm25s_scores_it_and_stands_beside_the_models(
     config = EvaluationConfig(suites=suites, resamples=50)
     models = [ModelUnderTest("base", small_model, "digest-1"), ModelUnderTest("tuned", other_model, "digest-2")]
     base, tuned = evaluate_models(
-        models[:1], config, data, tmp_path / "run", workspace=workspace, prompts={}) + evaluate_models(models[1:], config, data, tmp_path / "run", workspace=workspace, prompts={})
+        models[:1], config, data, tmp_path / "run", workspace=workspace, prompts={}
+    ) + evaluate_models(models[1:], config, data, tmp_path / "run", workspace=workspace, prompts={})
 
     found = tuned.suites["faq"].reference
     assert found is not None and found == base.suites["faq"].reference
@@ -86,5 +87,6 @@ def test_bm25_can_be_left_out(
     suites = {"faq": RetrievalSuite(source=FilesSource(paths=("rows.tsv",)), bm25=False)}
     config = EvaluationConfig(suites=suites, resamples=0)
     (base,) = evaluate_models(
-        [ModelUnderTest("base", small_model, "digest")], config, data, tmp_path / "run", prompts={})
+        [ModelUnderTest("base", small_model, "digest")], config, data, tmp_path / "run", prompts={}
+    )
     assert base.suites["faq"].reference is None and not (tmp_path / "run" / "bm25").exists()
