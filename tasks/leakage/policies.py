@@ -246,9 +246,9 @@ def _rewritten(one: _Checked, folder: Path) -> PreparedSet:
         digest = write_rows(read_rows(one.data).filter(one.kept), temporary)
     counts = one.data.counts
     counted = _counted_once(one.drops)
-    # A raw NLI row is not a triplet: what leaves a shaped set there is a note, or the raw rows would not add up.
+    # A raw row is not a shaped one: what leaves a shaped set there is a note, or the raw rows would not add up.
     changed = (
-        {"notes": counts.notes | {f"triplets_dropped_{reason}": count for reason, count in counted.items()}}
+        {"notes": counts.notes | {f"shaped_rows_dropped_{reason}": count for reason, count in counted.items()}}
         if not Shape.of(one.data.shape).row_for_row
         else {"dropped": counts.dropped | counted}
     )

@@ -136,11 +136,6 @@ class Lists:
     values: pa.Array
     """The values of the first row, then those of the second, …"""
 
-    @classmethod
-    def empty(cls, rows: int) -> Lists:
-        """Of each row none."""
-        return cls(np.zeros(rows, np.int64), pa.array([], pa.string()))
-
     @property
     def starts(self) -> np.ndarray:
         """Of each row, where its values begin."""

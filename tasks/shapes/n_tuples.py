@@ -75,7 +75,6 @@ class RowsWithNegatives(Shape):
         import numpy as np
         import pyarrow as pa
 
-        from stsflow.tasks.reading.rows import Lists
         from stsflow.tasks.shapes.shaped import dropped_as_empty, with_text
 
         pairs = pa.table(
@@ -83,7 +82,7 @@ class RowsWithNegatives(Shape):
         )
         keep = with_text(reading, pairs, pairs.column_names, subject, allow_empty)
         dropped, notes = dropped_as_empty(keep), dict[str, int]()
-        lists = reading.lists_of_texts(self.negative) if self.negatives else Lists.empty(reading.rows)
+        lists = reading.lists_of_texts(self.negative)
         few, many = keep & (lists.counts < self.negatives), keep & (lists.counts > self.negatives)
         if self.fewer == "refuse":
             self._refuse(reading, subject, few, lists.counts, "Set shape.fewer to `drop` or `repeat`, or take fewer.")

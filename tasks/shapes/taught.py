@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Taught(RowsWithNegatives):
-    """Rows of an anchor and texts that a teacher has scored against it: the positive, and the negatives if any."""
+    """Rows of an anchor and texts that a teacher has scored against it: the positive and the negatives."""
 
     kind: Literal["taught"] = "taught"
     default_loss: ClassVar[str] = "margin_mse"
-    negatives: int = Field(default=1, ge=0, le=MOST_NEGATIVES)
-    """Negatives of each row that comes out; with 0 a row is a pair."""
+    negatives: int = Field(default=1, ge=1, le=MOST_NEGATIVES)
+    """Negatives of each row that comes out."""
     scores: str = "score"
     """Field with the teacher's numbers: a number, a list, or what the names of their columns begin with."""
     scores_are: Literal["scores", "margins"] = "scores"
@@ -41,8 +41,7 @@ class Taught(RowsWithNegatives):
     @property
     def reads(self) -> tuple[str, ...]:
         """Columns that it needs of the source."""
-        texts = super().reads if self.negatives else (self.anchor, self.positive)
-        return (*texts, Several(self.scores))
+        return (*super().reads, Several(self.scores))
 
     def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
         """anchor, positive, negative_1, …, and `scores`: a list of one number for each text beside the anchor.

@@ -12,7 +12,7 @@ class Texts(Shape):
 
     kind: Literal["texts"] = "texts"
     roles: ClassVar[Roles] = Roles(("text",))
-    default_loss: ClassVar[str] = "multiple_negatives_ranking"
+    default_loss: ClassVar[str] = "mse"
     symmetric: ClassVar[bool] = True
     text: str = "text"
     """Column of the text."""

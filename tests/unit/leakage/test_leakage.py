@@ -177,7 +177,7 @@ def test_dropped_triplets_of_nli_rows_are_a_note(tmp_path: Path) -> None:
     train = prepared(tmp_path, "nli", [("x", "y", "z"), ("a", "b", "c")], shape="nli_triplets")
     test = prepared(tmp_path, "test", [("x", "w", 0.5)], role="evaluation")
     result = check_leakage([train], [test], LeakageConfig(shared_sentences="drop"), tmp_path / "out")
-    assert result.train[0].counts.notes == {"triplets_dropped_shared_sentences": 1}
+    assert result.train[0].counts.notes == {"shaped_rows_dropped_shared_sentences": 1}
     assert result.train[0].counts.dropped == {} and result.train[0].counts.kept == 1
 
 

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stsflow.tasks.ground.errors import DataError
-from stsflow.tasks.shapes import JudgedPairs, ScoredPairs
+from stsflow.tasks.shapes import JudgedPairs, NTuples, Parallel, ScoredPairs, Taught
 from stsflow.tasks.sources import Access, FilesSource
 
 COLUMNS = ("sentence1", "sentence2", "score")
-NAMES = [f"a.{ending}{packed}" for ending in ("tsv", "csv", "json", "jsonl") for packed in ("", ".gz")] + ["a.parquet"]
+NAMES = [f"a.{ending}{packed}" for ending in ("tsv", "csv", "json", "jsonl") for packed in ("", ".gz", ".zst")]
+NAMES += ["a.parquet"]
 
 # Characters that mean something to one of the readers, and such as are hard to see or to encode.
 ALPHABET = "ab,;\t\"'\n\r\\{}[]:0159.-eE \x00\x0b\x1c\x85\u2028\ufeff\u200b\u3164é\u0301가😀"
@@ -91,6 +92,13 @@ OPTIONS = st.fixed_dictionaries(
 CONTENTS = st.binary(max_size=200) | delimited() | jsons() | damaged() | st.binary(max_size=60).map(gzip.compress)
 
 
+SEVERAL = (
+    NTuples(anchor="sentence1", positive="sentence2", negative="score", negatives=2, fewer="repeat", more="first"),
+    Taught(anchor="sentence1", positive="sentence1", negative="sentence2", scores="score", more="first"),
+    Parallel(source="sentence1", translations=("sentence2", "score")),
+)
+
+
 def rows_or_one_sentence(name: str, content: bytes, options: dict[str, Any], packed: bool) -> None:
     """Read `content` as the file `name`; whatever comes is what the shapes take, or a DataError of one line."""
     with tempfile.TemporaryDirectory() as folder:
@@ -112,6 +120,16 @@ def rows_or_one_sentence(name: str, content: bytes, options: dict[str, Any], pac
             given = shaped.table.column("score").to_numpy()
             assert np.isfinite(given).all() and ((given >= 0) & (given <= 1)).all()
             assert all(text for text in shaped.table.column("sentence2").to_pylist())
+        for several in SEVERAL:
+            try:
+                reading = source.read(source.fetch(Access(root, root / "downloads")), several.reads)
+                shaped = several.shape(reading, "the set", True)
+            except DataError as error:
+                assert "\n" not in error.message and "\r" not in error.message and len(error.message) < 3000
+                error.message.encode()
+                continue
+            shaped.table.validate(full=True)
+            assert all(all(shaped.table.column(name).to_pylist()) for name in several.roles.texts)
 
 
 QUICK = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -174,12 +174,6 @@ def test_a_margin_is_how_far_the_negative_lies_below_the_positive(tmp_path: Path
     assert made.table["scores"].to_pylist() == [[0.0, -2.5, 1.0], [0.0, -0.0, -4.0]]
 
 
-def test_a_scored_pair_has_one_number(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("anchor,positive,score\na,p,0.75\n", "utf-8")
-    made = shaped(tmp_path, Taught(negatives=0), "a.csv")
-    assert tuples(made) == [("a", "p", [0.75])]
-
-
 @pytest.mark.parametrize(
     ("score", "words"),
     [
