@@ -83,7 +83,8 @@ def test_two_models_in_one_child_then_reused_then_made_again_then_compared(
     assert partly.suites["sts-dev"].metrics == champion.suites["sts-dev"].metrics
     assert partly.suites["nli"].metrics == champion.suites["nli"].metrics
     (fewer,) = evaluate_models(
-        again, with_suites({"nli": changed["nli"]}), data, tmp_path / "run-4", workspace=workspace, prompts={})
+        again, with_suites({"nli": changed["nli"]}), data, tmp_path / "run-4", workspace=workspace, prompts={}
+    )
     assert fewer.reused and not (tmp_path / "run-4" / "champion" / "sts-dev.parquet").exists()
 
     differences = compare(base, tuned, config, metrics=["pearson_dot", "spearman_max", "accuracy_dot"])

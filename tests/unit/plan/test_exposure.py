@@ -20,7 +20,7 @@ from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.prompts import Prompts
-from stsflow.tasks.shapes import NTuples, Pairs
+from stsflow.tasks.shapes import NTuples, Pairs, Taught
 
 Prepare = Callable[..., PreparedData]
 Recipe = Callable[..., RunConfig]
@@ -168,6 +168,22 @@ def test_rows_with_mined_negatives_are_counted_as_the_trainer_is_fed(
         for number, rows in list(order)[:count]:
             ledger.count(batches.names[number], rows)
     assert (ledger.rows_fed["nli"], ledger.unique("nli")) == (len(texts), len(set(texts)))
+
+
+def test_taught_rows_are_fed_as_planned_and_have_no_negatives_of_other_rows(
+    prepare: Prepare, recipe: Recipe, model: Any, tmp_path: Path
+) -> None:
+    columns = {name: [f"{name} {row % 7}" for row in range(33)] for name in ("positive", "negative_1")}
+    scores = [[row / 33, -1.0] for row in range(33)]
+    data = prepare({"taught": {"anchor": [spelled(row) for row in range(33)], **columns, "scores": scores}})
+    changed = {"roles": Taught(negatives=1).roles, "shape": "taught"}
+    data = data.model_copy(update={"train": (data.train[0].model_copy(update=changed),)})
+    config = recipe({"taught": "taught"}, batch_size=4, epochs=1.5)
+    fed = texts_fed(model, data, config, tmp_path / "trainer")["taught"]
+    (item,) = plan_exposure(config, data, 1).exposure
+    seen = [text for batch in fed for text in batch]
+    assert (item.batches, item.rows_seen, item.unique_rows_seen) == (len(fed), len(seen), len(set(seen)))
+    assert (len(seen), len(set(seen)), item.in_batch_negatives) == (33 + 4 * 5, 33, 0)
 
 
 def test_the_ledger_agrees_with_the_plan_and_notices_one_row_too_few(prepare: Prepare, recipe: Recipe) -> None:
