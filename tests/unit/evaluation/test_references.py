@@ -57,9 +57,9 @@ def test_bm25_is_scored_once_as_bm25s_scores_it_and_stands_beside_the_models(
     suites = {"faq": RetrievalSuite(source=FilesSource(paths=("rows.tsv",)))}
     config = EvaluationConfig(suites=suites, resamples=50)
     models = [ModelUnderTest("base", small_model, "digest-1"), ModelUnderTest("tuned", other_model, "digest-2")]
-    base, tuned = evaluate_models(
-        models[:1], config, data, tmp_path / "run", workspace=workspace, prompts={}
-    ) + evaluate_models(models[1:], config, data, tmp_path / "run", workspace=workspace, prompts={})
+    base, tuned = (
+        evaluate_models([model], config, data, tmp_path / "run", workspace=workspace, prompts={})[0] for model in models
+    )
 
     found = tuned.suites["faq"].reference
     assert found is not None and found == base.suites["faq"].reference

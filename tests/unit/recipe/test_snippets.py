@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stsflow.tasks.ground.yaml_text import load_yaml
-from stsflow.tasks.recipe.sections import DataConfig, EvaluationConfig, TrainingConfig
+from stsflow.tasks.recipe.sections import DataConfig, EvaluationConfig, ReleaseConfig, TrainingConfig
+from stsflow.tasks.sources import BeirSource
+from stsflow.tasks.suites import RetrievalSuite
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -36,3 +38,16 @@ def test_the_losses_that_the_page_on_losses_shows() -> None:
     assert TrainingConfig.model_validate(whole["training"]).losses["questions"].rows_at_a_time == 32
     for losses in rest:
         assert TrainingConfig.model_validate({"losses": losses}).losses
+
+
+def test_the_suites_that_the_page_on_retrieval_shows() -> None:
+    in_a_table, in_files, of_the_hub, chosen = snippets("retrieval.md")
+    suites: Any = [EvaluationConfig.model_validate(one["evaluation"]).suites["faq"] for one in (in_a_table, in_files)]
+    assert suites[0].shape.score_range == (0, 2)
+    assert suites[1].source.qrels.paths == ("faq/qrels/test.tsv",)
+    commit = {part: {**of_the_hub["source"][part], "revision": "0" * 40} for part in ("corpus", "queries", "qrels")}
+    assert BeirSource.model_validate({**of_the_hub["source"], **commit}).remote
+    metrics = RetrievalSuite.model_validate({"source": {"kind": "beir", "folder": "faq"}}).metrics
+    named = [chosen["evaluation"]["choose_metric"], *(rule["metric"] for rule in chosen["release"]["rules"])]
+    assert set(named) <= set(metrics)
+    assert ReleaseConfig.model_validate(chosen["release"]).rules[0].metric_named == "map_at_100"

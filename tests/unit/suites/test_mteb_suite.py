@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_stand_in import HubStandIn
+from models import SENTENCES
 from scipy import stats
 
 from stsflow.tasks.evaluation.worker import EvaluationSpec, evaluate
@@ -56,3 +58,35 @@ def test_unknown_task_and_missing_folder_are_named(tmp_path: Path) -> None:
         find_task(MtebSuite(task="KorSTSS"), "board")
     with pytest.raises(EvaluationFailed, match=r"suites\.board\.folder: there is no folder .*gone"):
         find_task(MtebSuite(task="KorSTS", folder=tmp_path / "gone"), "board")
+
+
+NANO = """---
+configs:
+- {config_name: corpus, data_files: [{split: train, path: corpus.jsonl}]}
+- {config_name: queries, data_files: [{split: train, path: queries.jsonl}]}
+- {config_name: default, data_files: [{split: train, path: qrels.jsonl}]}
+---
+"""
+
+
+def test_a_task_of_nanobeir_is_had_by_its_name_from_the_hub(
+    spec: Spec, hub_server: HubStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mteb = pytest.importorskip("mteb", reason="mteb is not installed: pip install 'stsflow[mteb]'")
+    pinned = mteb.get_task("NanoSciFactRetrieval").metadata.dataset
+    rows = {
+        "corpus": [{"_id": f"d{n}", "title": "", "text": text} for n, text in enumerate(SENTENCES)],
+        "queries": [{"_id": f"q{n}", "text": SENTENCES[n]} for n in range(4)],
+        "qrels": [{"query-id": f"q{n}", "corpus-id": f"d{n}", "score": 1} for n in range(4)],
+    }
+    files = {f"{name}.jsonl": "".join(json.dumps(row) + "\n" for row in part).encode() for name, part in rows.items()}
+    hub_server.add("dataset", pinned["path"], {"README.md": NANO.encode(), **files})
+    revisions = hub_server.repositories["dataset", pinned["path"]].revisions
+    revisions[pinned["revision"]] = revisions.pop(next(iter(revisions)))
+    for module in ("datasets.config", "huggingface_hub.constants"):
+        monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", hub_server.address)
+    made = spec({"nano": MtebSuite(task="NanoSciFactRetrieval")})
+    scores = evaluate(made, made.models[0]).suites["nano"]
+    assert scores.metrics == {"main_score": 1.0}  # every query is the text that it looks for
+    assert scores.split == "train"
