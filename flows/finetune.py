@@ -111,23 +111,29 @@ def finetune(
             trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
             if recipe.release.merge is not None:
                 trained = merge_with_base(recipe, run, base, trained, data, workspace, fresh)
-            reports = evaluate(
-                "base and tuned", _models(base, trained), recipe.evaluation, data, folder.evaluation,
+            measured = evaluate(
+                "base and tuned", _models(recipe, base, trained, teacher), recipe.evaluation, data, folder.evaluation,
                 recipe.prompts.suites, workspace, fresh, recipe.training.device,
             )  # fmt: skip
+            reports = measured[:2]
             differences = compare_scores(reports[0], reports[1], recipe.evaluation, workspace, fresh)
-            card = write_model_card(recipe, run, data, base, tokens, plan, trained, reports, differences, seeds)
-            record_results(relay, run, recipe, trained, reports, differences, card)
+            card = write_model_card(recipe, run, data, base, tokens, plan, trained, measured, differences, seeds)
+            record_results(relay, run, recipe, trained, measured, differences, card)
             release = release_model(recipe, run, relay, data, reports, workspace)
         require_sent(relay.finish(patience_seconds=0.0), relay, run.name)
-    return summarise(recipe, run, trained, reports, differences, card, release)
+    return summarise(recipe, run, trained, measured, differences, card, release)
 
 
-def _models(base: BaseModelRef, trained: TrainedModel) -> list[ModelUnderTest]:
-    return [
+def _models(
+    recipe: RunConfig, base: BaseModelRef, trained: TrainedModel, teacher: BaseModelRef | None
+) -> list[ModelUnderTest]:
+    """Base and tuned model, and the teacher where there is a suite that it can be measured on."""
+    models = [
         ModelUnderTest("base", base.path, base.digest, base),
         ModelUnderTest("tuned", trained.model, trained.model_digest),
     ]
+    helps = [ModelUnderTest("teacher", teacher.path, teacher.digest, teacher)] if teacher else []
+    return models + [model for model in helps if model.measured_on(recipe.evaluation.suites)]
 
 
 def _say_who_runs(holder: str) -> None:

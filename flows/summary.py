@@ -65,7 +65,7 @@ def summarise(
     differences: tuple[Difference, ...], card: CardRef, release: Release,
 ) -> RunSummary:  # fmt: skip
     """The summary of a finished run."""
-    before, after = reports
+    before, after, *_ = reports
     rows = side_by_side(before, after, differences)
     head = next(row for row in rows if row.is_primary and row.suite.suite == recipe.headline_suite)
     metrics = {

@@ -25,6 +25,8 @@ class MetricRow(Record):
     tuned: Fact
     reference: Fact | None
     """Of what the suite is compared with."""
+    teacher: Fact | None
+    """Of the model that labelled training rows."""
     interval: Ends | None
     """Of the tuned model."""
     base_interval: Ends | None
@@ -176,10 +178,20 @@ def _metric_row(evidence: Evidence, row: Beside, base: SuiteScores | None) -> Me
         base=before.known(f"base.{place}", row.before, "score"),
         tuned=source.fact(f"tuned.{place}", row.after, "score"),
         reference=beside.known(f"reference.{place}", row.reference, "score"),
+        teacher=_teacher(evidence, tuned.suite, name),
         interval=_interval(evidence, "tuned", tuned, name),
         base_interval=_interval(evidence, "base", base, name) if base else None,
         change=source.known(f"change.{place}", row.change, "change"),
     )
+
+
+def _teacher(evidence: Evidence, suite: str, metric: str) -> Fact | None:
+    """The teacher's score, which is the word of the run: its weights do not come with the model."""
+    scores = evidence.teacher_scores.suites.get(suite) if evidence.teacher_scores else None
+    if scores is None:
+        return None
+    source = _source(evidence, "EvaluationReport", scores)
+    return source.known(f"teacher.{suite}.{metric}", scores.metrics.get(metric), "score")
 
 
 def _interval(evidence: Evidence, model: str, scores: SuiteScores, metric: str) -> Ends | None:

@@ -41,6 +41,8 @@ class Evidence(Record):
     trained: TrainedModel
     base_scores: EvaluationReport
     tuned_scores: EvaluationReport
+    teacher_scores: EvaluationReport | None = None
+    """Of the model that labelled rows, on the suites that it can be measured on."""
     differences: tuple[Difference, ...]
     samples: dict[str, SetSamples]
     """First rows of each training set."""

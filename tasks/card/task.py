@@ -34,10 +34,11 @@ def write_model_card(
     """The card in the run's folder and beside the weights, and as a markdown artifact in Prefect."""
     folder = RunFolder(run.folder)
     histogram = draw_histogram(tokens, folder.tokens / "token-lengths.png")
-    before, after = reports
+    before, after, *others = reports
     evidence = Evidence(
         recipe=lock_recipe(recipe, base, data, trained.guide), run=run, data=data, base=base, tokens=tokens, plan=plan,
-        trained=trained, base_scores=before, tuned_scores=after, differences=differences,
+        trained=trained, base_scores=before, tuned_scores=after,
+        teacher_scores=others[0] if others else None, differences=differences,
         samples={item.name: read_samples(item) for item in data.train}, modules=read_modules(trained.model),
         histogram=histogram is not None, seeds=seeds, pairs=digests_of_pairs(before, after),
     )  # fmt: skip

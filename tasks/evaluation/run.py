@@ -21,13 +21,14 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.made.code import code_of
 from stsflow.tasks.made.folder import find_or_make_all, with_paths
 from stsflow.tasks.models.hardware import AskedDevice, Device, choose_device
+from stsflow.tasks.models.kinds import BiEncoder, ModelKind
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import EvaluationReport, Reference
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.prompts import SuitePrompts
-from stsflow.tasks.suites import suites_of_rows
+from stsflow.tasks.suites import Suite, suites_of_rows
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +47,20 @@ class ModelUnderTest:
     digest: str
     """SHA-256 over the model folder without its README.md."""
     base: BaseModelRef | None = None
-    """For a base model: how the recipe wants it loaded (length, pooling, prompts)."""
+    """For a base model or a teacher: how the recipe wants it loaded (length, pooling, prompts)."""
+
+    def measured_on(self, suites: Mapping[str, Suite]) -> tuple[str, ...]:
+        """Those of the suites that it gives what they ask for."""
+        gives = ModelKind.of(self.base.model_kind).gives if self.base else BiEncoder.gives
+        return tuple(name for name, suite in suites.items() if gives in suite.measures)
 
 
 def evaluate_models(
     models: Sequence[ModelUnderTest], config: EvaluationConfig, data: PreparedData, folder: Path, *,
     prompts: Mapping[str, SuitePrompts], device: AskedDevice = "auto", workspace: Workspace | None = None,
 ) -> list[EvaluationReport]:  # fmt: skip
-    """Reports of `models` on the suites of `config`, in order, all scored by the same code in one child process.
+    """Reports of `models` on the suites of `config`, in order, all scored by the same code in one child process; each
+    on those that it gives what they ask for, at least one.
 
     Texts are read behind each model's own prompts, of which `prompts` names others by suite; a base model has those of
     its record.
@@ -73,7 +80,8 @@ def evaluate_models(
         store = workspace or Workspace(Path(scratch))
         keys = {
             model.name: {
-                name: scores_fingerprint(model, name, config, prepared, chosen, prompts.get(name)) for name in suites
+                name: scores_fingerprint(model, name, config, prepared, chosen, prompts.get(name))
+                for name in model.measured_on(suites)
             }
             for model in models
         }
@@ -91,7 +99,7 @@ def evaluate_models(
         reports = []
         for model in models:
             own = {suite: found[key] for suite, key in keys[model.name].items()}
-            if reused := [name for name in suites if name not in lacking[model.name]]:
+            if reused := [name for name in keys[model.name] if name not in lacking[model.name]]:
                 log.info("%s was scored before on %s: reused (same data, same code)", model.name, ", ".join(reused))
             places = {suite: store.made("scores", key) for suite, key in keys[model.name].items()}
             reports.append(_placed(own, places, references, folder / model.name, model, reused=not lacking[model.name]))

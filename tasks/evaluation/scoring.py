@@ -12,10 +12,13 @@ import numpy as np
 
 from stsflow.tasks.evaluation.embedded import Embedder
 from stsflow.tasks.ground.errors import EvaluationFailed
+from stsflow.tasks.models.kinds import EMBEDDINGS, ModelKind
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.evaluation import Interval, SuiteScores
+from stsflow.tasks.statistics import SIMILARITIES
 from stsflow.tasks.statistics.bootstrap import bootstrap_means, percentile_interval
 from stsflow.tasks.statistics.correlation import Floats
+from stsflow.tasks.statistics.similarity import pair_similarities
 
 if TYPE_CHECKING:
     from stsflow.tasks.suites import Suite
@@ -31,6 +34,7 @@ class Scoring:
     """Its rows; None for a suite that brings its own."""
     model_name: str
     model_digest: str
+    kind: ModelKind
     model: Any
     """The library's model, for suites that run it themselves."""
     embedder: Embedder
@@ -47,6 +51,15 @@ class Scoring:
         if self.prepared is None:
             raise EvaluationFailed(f"the suite {self.suite} has no prepared data")
         return self.prepared
+
+    def similarities(self, firsts: Sequence[str], seconds: Sequence[str]) -> dict[str, Floats]:
+        """The similarities of the texts of each pair, by name. What a model says that reads both texts together stands
+        in the place of each.
+        """
+        if self.kind.gives in EMBEDDINGS:
+            return pair_similarities(*self.embedder.embed(firsts, seconds))
+        found = self.kind.score(self.model, firsts, seconds, batch_size=self.batch_size, alike=True)
+        return dict.fromkeys(SIMILARITIES, found.astype(np.float64))
 
     @property
     def pairs_file(self) -> Path:

@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stsflow.tasks.ground.child import guard
 from stsflow.tasks.ground.errors import Refused
 from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.models.kinds import BiEncoder, ModelKind
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.evaluation import EvaluationReport, Latency, Reference
@@ -82,7 +83,7 @@ def evaluate(spec: EvaluationSpec, model: ModelSpec) -> EvaluationReport:
         primary = scores[name].primary
         log.info("%s on %s: %s %.4f, n %d", model.name, name, primary, scores[name].metrics[primary], scores[name].rows)
         scores[name].write(model.folder / f"{name}.json")
-    latency = _latency(loaded, embedder.texts)
+    latency = _latency(loaded, embedder.texts) if embedder.texts else None
     report = EvaluationReport(
         model=model.name,
         model_path=model.path,
@@ -114,13 +115,12 @@ def reference_file(folder: Path) -> Path:
     return folder / "reference.json"
 
 
-def load(model: ModelSpec, device: str) -> Encoder:
-    """The model in float32 from the local disk: as it was saved, or as the recipe wants its base."""
+def load(model: ModelSpec, device: str) -> Any:
+    """The model in float32 from the local disk: as it was saved, or as the recipe wants its base or teacher."""
     with without_collection():
-        from stsflow.tasks.models.loading import load_encoder
+        from stsflow.tasks.models.loading import load_encoder, load_helper
 
-    pooling = "keep" if model.base is None else model.base.pooling
-    return load_encoder(model.path if model.base is None else model.base, device=device, pooling=pooling)
+    return load_encoder(model.path, device=device) if model.base is None else load_helper(model.base, device=device)
 
 
 def embedder_of(spec: EvaluationSpec, model: Encoder) -> Embedder:
@@ -145,6 +145,7 @@ def _scoring(spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: Encoder
         prepared=spec.data_of(suite),
         model_name=model.name,
         model_digest=model.digest,
+        kind=ModelKind.named(model.base.model_kind if model.base else BiEncoder.kind_name()),
         model=loaded,
         embedder=embedder.for_suite(spec.prompts.get(suite, SuitePrompts())),
         batch_size=spec.config.batch_size,

@@ -75,6 +75,9 @@ class Suite(Kind):
     columns of its rows and of `embed`, which gives the embeddings of lists of texts; empty: no checkpoint is chosen on
     it. Named and not imported: a training is made again when this function changes, and for nothing else of a suite."""
 
+    measures: ClassVar[frozenset[str]] = frozenset({"embeddings"})
+    """What a model must give to be measured on it, one of these; see `ModelKind.gives`."""
+
     @property
     def chooses_with(self) -> dict[str, JsonValue]:
         """What that function needs of this suite besides, by the names of its parameters."""

@@ -33,6 +33,7 @@ class StsSuite(ScoredPairsSuite):
     )
     looked_at_first: ClassVar[tuple[str, ...]] = ("spearman_cosine", "pearson_cosine")
     chooses_by: ClassVar[str] = "stsflow.tasks.statistics.similarity:sts_while_training"
+    measures: ClassVar[frozenset[str]] = frozenset({"embeddings", "scores"})
     subsets_by: str | None = None
     """A kept column (see `shape.keep`), such as `genre`, whose values are scored apart as well."""
 
@@ -59,11 +60,11 @@ class StsSuite(ScoredPairsSuite):
         from stsflow.tasks.evaluation.plots import plot_scatter
         from stsflow.tasks.evaluation.scoring import clean_rows, read_columns, write_parquet
         from stsflow.tasks.evaluation.slices import slice_rows
-        from stsflow.tasks.statistics.similarity import pair_similarities, sts_metrics
+        from stsflow.tasks.statistics.similarity import sts_metrics
 
         columns = read_columns(scoring.data)
         gold = np.asarray(columns["score"], dtype=np.float64)
-        similarities = pair_similarities(*scoring.embedder.embed(columns["sentence1"], columns["sentence2"]))
+        similarities = scoring.similarities(columns["sentence1"], columns["sentence2"])
         metrics = sts_metrics(similarities, gold)
         clean = clean_rows(scoring.data)
         kept = {name: values for name, values in columns.items() if name not in ("sentence1", "sentence2", "score")}

@@ -54,7 +54,7 @@ def run_description(
     links = [f"[Training curves]({curves})", f"[This run in Prefect]({flow_run_url})" if flow_run_url else ""]
     parts = [part for part in (text, " · ".join(link for link in links if link)) if part]
     if measured := tuple(reports):
-        before, after = measured
+        before, after, *_ = measured
         parts.append(_scores(side_by_side(before, after, differences)))
     return "\n\n".join(parts)
 

@@ -78,6 +78,8 @@ def test_the_card_names_who_helped_and_what_was_said(finished: Finished) -> None
         "GISTEmbedLoss",
     ):
         assert said in card
+    metrics = finished.summary["metrics"]
+    assert f"| {metrics['teacher/sts-test/spearman_cosine']:.4f} |" in card and "| Tuned | Teacher |" in card
     assert "exposure.differs" not in card  # what was fed is what was planned
 
 
@@ -87,8 +89,10 @@ def test_the_record_holds_taught_rows_and_locks_the_helpers(finished: Finished) 
     assert nli.roles.taught == "labels" and nli.teaching is not None and pairs.teaching is None
     locked = folder.recipe.read_text(encoding="utf-8")
     assert locked.count("weights_sha256: null") == 0
-    tags = Store(Workspace(finished.workspace)).run(finished.summary["mlflow_run_id"]).data.tags
+    found = Store(Workspace(finished.workspace)).run(finished.summary["mlflow_run_id"]).data
+    tags, measured = found.tags, found.metrics
     assert (tags["stsflow.teacher"], tags["stsflow.guide"]) == ("example/reranker", "example/guide")
+    assert {"teacher/sts-dev/spearman_cosine", "teacher/sts-test/pearson_cosine"} <= set(measured)
     assert tags["stsflow.teacher_digest"] == nli.teaching.teacher.digest
 
 

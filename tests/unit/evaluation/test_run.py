@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from models import build_tiny_cross_encoder
 from safetensors.torch import load_file, save_file
+from scipy.stats import spearmanr
+from sentence_transformers import CrossEncoder
 
 from stsflow.tasks.evaluation.compare import compare
 from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models, scores_fingerprint
 from stsflow.tasks.ground.errors import EvaluationFailed, ModelError, PreconditionError
 from stsflow.tasks.ground.workspace import Workspace
-from stsflow.tasks.recipe.sections import EvaluationConfig
+from stsflow.tasks.models.fetch import fetch_base_model
+from stsflow.tasks.recipe.sections import EvaluationConfig, ModelConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.sources import FilesSource
@@ -40,6 +44,23 @@ def config() -> EvaluationConfig:
     return EvaluationConfig(
         suites={"sts-dev": StsSuite(source=SOURCE), "nli": TripletSuite(source=SOURCE)}, resamples=100
     )
+
+
+def test_a_cross_encoder_is_scored_on_pairs_alone_its_score_in_the_place_of_each_similarity(
+    data: PreparedData, config: EvaluationConfig, pair_columns: dict[str, list[Any]], tmp_path: Path
+) -> None:
+    folder = build_tiny_cross_encoder(tmp_path / "teacher")
+    source = ModelConfig.model_validate({"source": {"kind": "directory", "path": str(folder)}})
+    teacher = fetch_base_model(source, Workspace(tmp_path / "w"), gives=frozenset({"scores"}))
+    model = ModelUnderTest("teacher", folder, teacher.digest, teacher)
+    assert model.measured_on(config.suites) == ("sts-dev",)
+    (report,) = evaluate_models([model], config, data, tmp_path / "run", prompts={}, device="cpu")
+    assert list(report.suites) == ["sts-dev"] and report.latency is None
+    pairs = list(zip(pair_columns["sentence1"], pair_columns["sentence2"], strict=True))
+    wanted = spearmanr(CrossEncoder(str(folder), device="cpu").predict(pairs), pair_columns["score"])[0]
+    metrics = report.suites["sts-dev"].metrics
+    assert metrics["spearman_cosine"] == metrics["spearman_dot"] == pytest.approx(wanted, abs=1e-6)
+    assert report.suites["sts-dev"].intervals["spearman_cosine"].low <= wanted
 
 
 def test_two_models_in_one_child_then_reused_then_made_again_then_compared(
