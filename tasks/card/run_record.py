@@ -50,6 +50,7 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
             trained=TrainedModel.load(folder.result),
             base_scores=EvaluationReport.load(folder.report("base")),
             tuned_scores=EvaluationReport.load(folder.report("tuned")),
+            teacher_scores=EvaluationReport.load(teacher) if (teacher := folder.report("teacher")).is_file() else None,
             differences=differences,
             samples=shipped.samples,
             modules=shipped.modules,
