@@ -12,6 +12,7 @@ import pytest
 import typer.main
 
 from stsflow.flows.__main__ import app
+from stsflow.tasks.losses import MultipleNegativesRanking
 from stsflow.tasks.recipe.sections import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def test_the_reference_recipe_states_what_its_card_states() -> None:
     assert (training.lr_scheduler, training.warmup, training.weight_decay) == ("linear", 0, 0)
     assert (config.model.max_seq_length, config.model.pooling) == (8192, "mean")
     assert config.data.train["kornli"].limit == 568_640
-    assert config.loss_of("kornli").model_dump(exclude={"kind"}) == {"scale": 20.0, "similarity": "cosine"}
+    assert config.loss_of("kornli") == MultipleNegativesRanking(scale=20.0, similarity="cosine")
 
 
 def test_constraints_name_packages_and_versions_only() -> None:

@@ -39,7 +39,7 @@ REFUSED = {
     "a loss that cannot learn": (
         "training.losses.nli={kind: cosine_similarity}",
         "training.losses.nli: the loss 'cosine_similarity' cannot learn from 'nli_triplets' (columns anchor, positive, "
-        "negative); it needs one of: scored_pairs",
+        "negative); it needs one of: labelled_pairs, scored_pairs",
     ),
     "a metric that no suite produces": (
         "evaluation.choose_metric=spearman_cosin",

@@ -162,7 +162,7 @@ def test_section_and_pass_through_reach_the_library(tmp_path: Path) -> None:
     check_arguments(config.arguments)
     given = trainer_arguments(
         config, tmp_path, pace=Pace.of(config, chooses=True), metric="dev_spearman_cosine", cuda=False,
-        precision="float32", eval_batch=64,
+        precision="float32", eval_batch=64, prompts={"pairs": {"anchor": "query: "}},
     )  # fmt: skip
     made = SentenceTransformerTrainingArguments(**given)
     assert made.learning_rate == 2e-5
@@ -171,6 +171,7 @@ def test_section_and_pass_through_reach_the_library(tmp_path: Path) -> None:
     assert made.lr_scheduler_type.value == "cosine"
     assert made.adam_beta2 == 0.98
     assert made.label_smoothing_factor == 0.1
+    assert made.prompts == {"pairs": {"anchor": "query: "}}
     assert made.disable_tqdm is False
     assert made.report_to == []
     assert made.eval_steps == made.save_steps == 0.1
