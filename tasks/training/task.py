@@ -289,7 +289,7 @@ class _Watcher:
             if self.artifact is None:
                 self.artifact = create_progress_artifact(
                     progress=share, key="training", description="Training progress"
-                )  # type: ignore[assignment]
+                )  # type: ignore[assignment]  # it says that it may be a coroutine, which it is for async callers
             else:
                 update_progress_artifact(self.artifact, progress=share)
         except Exception as error:  # a server that is away must not cost a training; Prefect raises many kinds

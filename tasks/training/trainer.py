@@ -195,6 +195,7 @@ class ExactTrainer(BaseTrainer):  # type: ignore[misc]  # the library has no typ
         """Stage, seal and rename a checkpoint; drop those that the policy does not keep."""
         self._refuse_spoiled_weights()
         step = self.state.global_step
+        # the library has no types
         gathered: torch.Tensor = nested_gather(self._tr_loss, self.args.parallel_mode)  # type: ignore[no-untyped-call]
         self.place.loss_since_log = gathered.mean().item()
         self.place.loss_logged = self._total_loss_scalar
