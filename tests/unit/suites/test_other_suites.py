@@ -125,7 +125,8 @@ def test_a_corpus_that_is_embedded_in_blocks_scores_as_in_one(
 ) -> None:
     corpus = [f"{text} {other}" for text in SENTENCES for other in SENTENCES[:6]]
     asked = [*corpus[::9], *[""] * len(corpus)]
-    columns = {"sentence1": asked, "sentence2": [*corpus[3::9], *corpus], "score": [1.0] * 11 + [0.0] * len(corpus)}
+    relevant = [corpus[0], *corpus[12::9]]  # the first asks for itself; to all others their own text is nearer
+    columns = {"sentence1": asked, "sentence2": [*relevant, *corpus], "score": [1.0] * 11 + [0.0] * len(corpus)}
     made = spec({"search": RetrievalSuite(source=SOURCE)}, prepare("search", columns))
     whole = evaluate(made, made.models[0]).suites["search"]
     monkeypatch.setattr(embedded, "TEXTS_OF_A_BLOCK", 7)
