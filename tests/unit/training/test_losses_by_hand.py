@@ -37,6 +37,8 @@ TRIPLETS = (SENTENCES[0:4], SENTENCES[4:8], SENTENCES[8:12])
 PAIRS = (SENTENCES[0:5], SENTENCES[5:10])
 SCORES = np.array([0.0, 0.3, 0.3, 0.8, 1.0])
 LABELS = np.array([0, 1, 0, 1, 1])
+NEAR_AND_FAR = (PAIRS[0], (f"So {PAIRS[0][0]}", *PAIRS[1][1:]))
+"""Labelled pairs: the first is apart and nearer than any that is together, so that whatever the model some are hard."""
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +204,9 @@ def name_of(case: Any) -> str:
 
 
 def columns_for(loss: Loss) -> tuple[tuple[str, ...], ...]:
-    return PAIRS if "labelled_pairs" in loss.learns_from else TRIPLETS
+    if "scored_pairs" in loss.learns_from:
+        return PAIRS
+    return NEAR_AND_FAR if "labelled_pairs" in loss.learns_from else TRIPLETS
 
 
 def labels_for(loss: Loss) -> torch.Tensor | None:
