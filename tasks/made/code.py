@@ -3,7 +3,7 @@
 Reached is what a module imports, in whichever of its functions, and what that imports in turn; a module that is named
 in a string, as that of a child process is, counts as imported. Followed are our own modules, and those of other
 packages that add a kind to a family that is reached; of libraries the versions are in the keys. One module is not
-followed: `recipe/sections.py` names every kind there is, and the sections that a stage gets are in its key by their
+followed: `recipe/sections` names every kind there is, and the sections that a stage gets are in its key by their
 values.
 
 By meaning: comments, docstrings, layout and what only a type checker reads do not count.
@@ -31,7 +31,7 @@ OURS = "stsflow"
 DOTTED = re.compile(r"\w+(\.\w+)+(:\w+)?")
 """A module, or `module:function`."""
 VALUES = "stsflow.tasks.recipe.sections"
-"""What it holds is in the keys as values; what it imports is every kind of every family."""
+"""What it and its modules hold is in the keys as values; what they import is every kind of every family."""
 
 
 @cache  # what this process runs was read when it started
@@ -54,7 +54,7 @@ def reached_from(*modules: str) -> dict[str, Path]:
     todo = list(modules)
     while todo or (todo := _of_families_in(found, kinds)):
         name = todo.pop()
-        if name in found or name == VALUES or name.partition(".")[0] not in roots:
+        if name in found or _holds_values(name) or name.partition(".")[0] not in roots:
             continue
         if (path := _file_of(name)) is None:
             continue  # a name out of a module, or a string that only looks like one
@@ -62,9 +62,13 @@ def reached_from(*modules: str) -> dict[str, Path]:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         todo += [".".join(name.split(".")[:length]) for length in range(1, name.count(".") + 1)]
         todo += [resolve_name(other, package) for other in _read(path).imports]
-    if missing := [module for module in modules if module not in found and module != VALUES]:
+    if missing := [module for module in modules if module not in found and not _holds_values(module)]:
         raise ModuleNotFoundError(f"there is no source of {', '.join(missing)}")
     return found
+
+
+def _holds_values(module: str) -> bool:
+    return f"{module}.".startswith(f"{VALUES}.")
 
 
 def _of_families_in(found: Collection[str], kinds: Iterable[type[Kind]]) -> list[str]:

@@ -11,7 +11,8 @@ from stsflow.tasks.batching.multi import TrainingBatches, ends_with
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.plan.findings import merge_findings, one_a_cause
 from stsflow.tasks.recipe.prompts import column_prompts
-from stsflow.tasks.recipe.sections import MOST_EPOCHS, RunConfig
+from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.recipe.sections.bounds import MOST_EPOCHS
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef

@@ -1,0 +1,40 @@
+"""`release`: merging, registration and promotion."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from stsflow.tasks.ground.names import ModelName
+from stsflow.tasks.ground.schema import Section, Slug
+from stsflow.tasks.rules import Rule
+
+
+class MergeConfig(Section):
+    """Average the tuned model's weights with those of its base: a remedy for forgetting (arXiv 2109.01903)."""
+
+    weights: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.25, 0.5, 0.75), max_length=20)
+    """Shares of the tuned model to try, in hundredths. The base model (0) and the tuned one (1) always belong to the
+    curve; the base model is never chosen."""
+    choose_on: Slug | None = None
+    """Suite that chooses the weight, among those that keep every suite of `evaluation.guard`; default: the one that
+    chooses the checkpoint."""
+
+    @model_validator(mode="after")
+    def _in_hundredths(self) -> Self:
+        for weight in self.weights:
+            if abs(100 * weight - round(100 * weight)) > 1e-9:
+                raise ValueError(f"found the weight {weight:g}; at most two decimals are allowed")
+        return self
+
+
+class ReleaseConfig(Section):
+    """What happens to the tuned model."""
+
+    register_as: ModelName | None = None
+    """Name of the registered model in MLflow; default: none is registered."""
+    merge: MergeConfig | None = None
+    """Average tuned and base model before anything is evaluated and released; default: the tuned model stays."""
+    rules: tuple[Rule, ...] = ()
+    """All must hold for the alias `champion` to move. Without rules nothing is promoted."""
