@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stsflow.tasks.ground.child import guard
-from stsflow.tasks.ground.errors import Refused
+from stsflow.tasks.ground.errors import refusal_ends_the_process
 from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.kinds import BiEncoder, ModelKind
@@ -163,14 +163,11 @@ def main() -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     spec = EvaluationSpec.load(Path(sys.argv[1]))
-    try:
+    with refusal_ends_the_process():
         for name, folder in spec.references.items():
             score_reference(spec, name, folder)
         for model in spec.models:
             evaluate(spec, model)
-    except Refused as refused:
-        print(" ".join(refused.message.split()), file=sys.stderr, flush=True)  # the last line of the log
-        sys.exit(refused.exit_code)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ was found, what is allowed. The command line prints it alone; a traceback means 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class StsflowError(Exception):
@@ -116,3 +118,13 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(one))
         yield one
         todo += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
+
+
+@contextmanager
+def refusal_ends_the_process() -> Iterator[None]:
+    """In a child: what is refused within becomes the last line of its log, and its exit code the child's."""
+    try:
+        yield
+    except Refused as refused:
+        print(" ".join(refused.message.split()), file=sys.stderr, flush=True)
+        sys.exit(refused.exit_code)

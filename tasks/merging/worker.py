@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from stsflow.tasks.ground.child import guard
-from stsflow.tasks.ground.errors import Refused
+from stsflow.tasks.ground.errors import refusal_ends_the_process
 from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.models import BaseModelRef
@@ -49,11 +49,8 @@ def merge(spec: MergeSpec) -> None:
 def main() -> None:
     """Do what the spec says that the command line names."""
     guard()
-    try:
+    with refusal_ends_the_process():
         merge(MergeSpec.load(Path(sys.argv[1])))
-    except Refused as refused:
-        print(" ".join(refused.message.split()), file=sys.stderr, flush=True)  # the last line of the log
-        sys.exit(refused.exit_code)
 
 
 if __name__ == "__main__":

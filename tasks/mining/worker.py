@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from stsflow.tasks.ground.child import guard
-from stsflow.tasks.ground.errors import Refused
+from stsflow.tasks.ground.errors import refusal_ends_the_process
 from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.mining.request import RESULT, MiningResult, MiningSpec
 
@@ -25,11 +25,8 @@ def main() -> None:
     spec = MiningSpec.load(Path(sys.argv[1]))
     with without_collection():
         from stsflow.tasks.mining.mine import mined_sets
-    try:
+    with refusal_ends_the_process():
         MiningResult(sets=mined_sets(spec)).write(spec.folder / RESULT)
-    except Refused as refused:
-        print(" ".join(refused.message.split()), file=sys.stderr, flush=True)  # the last line of the log
-        sys.exit(refused.exit_code)
 
 
 if __name__ == "__main__":

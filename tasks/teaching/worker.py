@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stsflow.tasks.ground.child import guard
-from stsflow.tasks.ground.errors import ModelError, Refused
+from stsflow.tasks.ground.errors import ModelError, refusal_ends_the_process
 from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.hardware import Device
@@ -96,11 +96,8 @@ def said_of(model: Any, spec: TeachSpec, rows: pa.Table, start: int) -> NDArray[
 def main() -> None:
     """Label what the spec names; ends with 2, its log with the sentence that says why, when the teacher is refused."""
     guard()
-    try:
+    with refusal_ends_the_process():
         label_rows(TeachSpec.load(Path(sys.argv[1])))
-    except Refused as refused:
-        print(" ".join(refused.message.split()), file=sys.stderr, flush=True)  # the last line of the log
-        sys.exit(refused.exit_code)
 
 
 if __name__ == "__main__":
