@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 
 from stsflow.flows.ops.truthful_flow_runs import truthful_in_prefect
 from stsflow.flows.promote import release_model
+from stsflow.flows.sign_card import signing_key
 from stsflow.flows.summary import RunSummary, summarise
 from stsflow.tasks.card.task import write_model_card
 from stsflow.tasks.data.defined import require_defined
@@ -76,6 +77,7 @@ def finetune(
     recipe_lease = workspace.lease(f"recipe-{sha256[:24]}")
     with truthful_in_prefect(workspace, flow_run.id or ""), lease(recipe_lease, on_wait=_say_who_runs):
         check_hardware(recipe.training)
+        key = signing_key(recipe)
         store = connect_tracking(workspace)
         base = fetch_model(recipe.model, workspace, recipe.prompts)
         teacher = fetch_model(recipe.teacher, workspace, gives=TEACHES) if recipe.teacher else None
@@ -118,6 +120,8 @@ def finetune(
             reports = measured[:2]
             differences = compare_scores(reports[0], reports[1], recipe.evaluation, workspace, fresh)
             card = write_model_card(recipe, run, data, base, tokens, plan, trained, measured, differences, seeds)
+            if key is not None:
+                key.sign(folder.model)
             record_results(relay, run, recipe, trained, measured, differences, card)
             release = release_model(recipe, run, relay, data, reports, workspace)
         require_sent(relay.finish(patience_seconds=0.0), relay, run.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -14,19 +15,21 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import RunConfig
 
 
-def verify(named: str, *, data: Path | None = None, recipe: RunConfig | None = None) -> VerifyResult:
+def verify(
+    named: str, *, data: Path | None = None, recipe: RunConfig | None = None, signed_by: str | None = None
+) -> VerifyResult:
     """What holds of the card of `named` (a folder, or `models:/name@alias`).
 
     The rows are read below the folder `data`, or as the person's own `recipe` says, or as the run's record in this
     workspace says. A card's own recipe names no place that is read without one of these: only generated rows are made
-    from it.
+    from it. `signed_by` is the public key of whoever must have signed the folder: its file, or its text.
     """
     workspace = Workspace.here()
     folder = _folder_of(named, workspace)
     with tempfile.TemporaryDirectory(prefix="verify-card-") as temporary:
         places = Places(folder, workspace, Path(temporary), data, recipe)
         tools = Tools(read_rows=places.read_rows, find_base=places.find_base, measure_tokens=places.measure_tokens)
-        return verify_card(folder, tools=tools, find_record=places.find_record)
+        return verify_card(folder, tools=tools, find_record=places.find_record, signed_by=signed_by)
 
 
 def _folder_of(named: str, workspace: Workspace) -> Path:
@@ -47,6 +50,9 @@ def print_verification(result: VerifyResult, console: Console) -> None:
 
     for problem in result.problems:
         say(f"{problem.place}: {problem.message}")
+    for addition in result.added:
+        lines = [json.dumps(line, ensure_ascii=False) for line in addition.text.split("\n") if line.strip()]
+        say(f"added by hand: {addition.place}: {' '.join(lines) or 'empty lines'}")
     for sentence in result.not_compared:
         say(f"not compared: {sentence}")
     for note in result.notes:
@@ -59,9 +65,13 @@ def print_verification(result: VerifyResult, console: Console) -> None:
             say(f"the run's word, nobody here vouches for: {sum(result.unvouched.values()):,} facts: {groups}")
         for text in result.unvouched_texts:
             say(f"the run's word, nobody here vouches for: {text}")
+    if result.signed_by:
+        say(f"signed by the key {result.signed_by}: card, weights and facts are those that were signed")
     verdict = {
         "holds": "holds",
         "does not hold": f"does not hold: {len(result.problems):,} problem(s)",
+        "signed": "signed: nothing speaks against it; no score of the model could be compared here",
         "not compared": "not compared: nothing speaks against it, but no score of the model could be compared",
     }[result.outcome]
-    say(f"{result.card}: {verdict}")
+    beside = f"; {len(result.added):,} addition(s) by hand, which no record makes" if result.added else ""
+    say(f"{result.card}: {verdict}{beside}")

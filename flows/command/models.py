@@ -1,4 +1,4 @@
-"""`stsflow evaluate`, `stsflow verify-card` and `stsflow promote`: what is said of a finished model."""
+"""`stsflow evaluate`, `verify-card`, `sign-card` and `promote`: what is said of a finished model."""
 
 from __future__ import annotations
 
@@ -75,6 +75,12 @@ def verify_card(
     recipe: Annotated[
         Path | None, typer.Option("--recipe", help="A recipe of yours that says where data and base model are.")
     ] = None,
+    signed_by: Annotated[
+        str | None,
+        typer.Option(
+            "--signed-by", metavar="PUBLIC_KEY", help="Whose signature must hold: a minisign.pub, or its text."
+        ),
+    ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -88,10 +94,35 @@ def verify_card(
         raise typer.BadParameter(f"--data {data}: there is no such folder")
     from stsflow.flows.verify_card import print_verification, verify
 
-    result = verify(folder, data=data, recipe=read_recipe(recipe) if recipe is not None else None)
+    own = read_recipe(recipe) if recipe is not None else None
+    result = verify(folder, data=data, recipe=own, signed_by=signed_by)
     print_result(result, as_json, lambda: print_verification(result, OUT))
     if not result.holds:
         raise typer.Exit(CheckFailed.exit_code)
+
+
+@commands.command(
+    "sign-card", epilog="Example: stsflow sign-card .stsflow/runs/demo-1a2b3c4d-001 --key ~/.minisign/minisign.key"
+)
+def sign_card(
+    folder: Annotated[Path, typer.Argument(help="A run's folder or a model's folder.", show_default=False)],
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key", metavar="FILE", help="Secret key of minisign; default: the one STSFLOW_SIGNING_KEY names."
+        ),
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Sign a model with its card: every file of the model's folder, in minisign's format."""
+    from stsflow.flows.command.terminal import OUT, prepare_process
+
+    prepare_process(verbose=verbose, writes=False)
+    from stsflow.flows.sign_card import ask_for_password, print_signed, sign_folder
+
+    signed = sign_folder(folder, key, ask_for_password)
+    print_result(signed, as_json, lambda: print_signed(signed, OUT))
 
 
 @commands.command(epilog='Example: stsflow promote stsflow-demo --rollback --reason "slow in production"')

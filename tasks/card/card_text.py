@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from stsflow.tasks.card.additions import Span, not_apart, spans_of
 from stsflow.tasks.card.evidence import CardFacts, PlacedFact
 from stsflow.tasks.ground.fingerprint import sha256_of_file
 
@@ -24,34 +24,63 @@ class Problem:
     message: str
 
 
-def check_text(card: Path, written: str, places: Places, *, words_only: bool = False) -> list[Problem]:
-    """Every line of the card that is not the one that records make (`written`), with what should stand there.
+@dataclass(frozen=True)
+class Addition:
+    """Text of a card that no record makes: somebody wrote it in."""
+
+    place: str
+    """File and line where it begins."""
+    text: str
+    """Its lines; empty where only empty lines were added."""
+
+
+@dataclass(frozen=True)
+class TextCheck:
+    """What became of a card's text."""
+
+    problems: list[Problem] = field(default_factory=list)
+    """Lines of the records that are changed or gone, and additions that change how such lines are shown."""
+    added: list[Addition] = field(default_factory=list)
+
+
+def check_text(card: Path, written: str, places: Places, *, words_only: bool = False) -> TextCheck:
+    """Every line of the card that is not the one that records make (`written`), with what should stand there, and what
+    was added between them.
 
     With `words_only`, lines that differ in a fact are left to whoever compares facts.
     """
     if not card.is_file():
-        return [Problem(card.name, "The card is missing.")]
+        return TextCheck([Problem(card.name, "The card is missing.")])
     content = card.read_bytes()
     if content == written.encode("utf-8"):
-        return []
-    found = content.decode("utf-8", errors="replace").replace("\r\n", "\n").split("\n")
-    lines = written.split("\n")
+        return TextCheck()
+    text = content.decode("utf-8", errors="replace").replace("\r\n", "\n")
+    found, lines = text.split("\n"), written.split("\n")
     if len(found) > 10 * len(lines):  # comparing takes the product of both
-        return [Problem(card.name, f"It has {len(found):,} lines; the records make {len(lines):,}.")]
-    problems = []
-    for kind, start, end, first, last in difflib.SequenceMatcher(None, lines, found, autojunk=False).get_opcodes():
-        if kind == "equal":
-            continue
-        both = min(end - start, last - first)
-        for step in range(both):
-            wrong = _facts_gone(start + step + 1, found[first + step], places)
+        return TextCheck([Problem(card.name, f"It has {len(found):,} lines; the records make {len(lines):,}.")])
+    spans, problems = spans_of(lines, found), []
+    for span in spans:
+        for step in range(span.changed):
+            wrong = _facts_gone(span.start + step + 1, found[span.first + step], places)
             if not (wrong and words_only):
-                message = _changed(wrong, lines[start + step], found[first + step])
-                problems.append(_in_line(first + step + 1, message))
-        gone, added = range(start + both, end), range(first + both, last)
+                message = _changed(wrong, lines[span.start + step], found[span.first + step])
+                problems.append(_in_line(span.first + step + 1, message))
+        gone = range(span.start + span.changed, span.end)
         problems += [_in_line(number + 1, f"A line is gone: {_quoted(lines[number])}") for number in gone]
-        problems += [_in_line(number + 1, f"A line was added: {_quoted(found[number])}") for number in added]
-    return problems or [Problem(card.name, "Its bytes are not those that were written (line ends?).")]
+    added = [span for span in spans if span.added]
+    if not problems:
+        problems = [_in_line(number + 1, message) for number, message in not_apart(lines, found, added)]
+    if not problems and text.encode("utf-8") != content:
+        problems = [Problem(card.name, "Its bytes are not those that were written (line ends?).")]
+    return TextCheck(problems, [_addition(span, found) for span in added])
+
+
+def _addition(span: Span, found: Sequence[str]) -> Addition:
+    """The lines that were added, without empty ones around them."""
+    added = range(span.first + span.changed, span.last)
+    told = [number for number in added if found[number].strip()] or [added[0]]
+    text = "\n".join(found[told[0] : told[-1] + 1]).strip("\n")
+    return Addition(f"README.md, line {told[0] + 1}", text if text.strip() else "")
 
 
 def check_facts(shipped: Sequence[PlacedFact], made: Sequence[PlacedFact]) -> list[Problem]:

@@ -138,6 +138,8 @@ def portable_recipe(recipe: RunConfig) -> RunConfig:
     values = recipe.model_dump(mode="json")
     values["data"]["root"] = None
     values["training"]["arguments"] = _without_folders(values["training"]["arguments"])
+    if (sign := values["release"]["sign"]) is not None:
+        sign["key"] = shortened(sign["key"]) if sign["key"] else None
     mining = values["mining"].values()
     mined_by = [section[field] for section in mining for field in ("model", "guide")]
     for model in (values["model"], values["teacher"], values["training"]["guide"], *mined_by):

@@ -1,9 +1,10 @@
 """Whether a finished card tells the truth about the model beside it.
 
 A card of stsflow carries facts.json: the records that it was made of. The card is written again from them and compared
-line by line; what can be measured again is measured (weights, rows, scores); what the run recorded of itself is
-compared with that record where it is at hand; the rest is named as the run's word. Whatever came with the card is data:
-no path in it is followed, no code in it runs. A card of another origin is read for what it fails to say (foreign.py).
+line by line, and what was added between the lines is listed; what can be measured again is measured (weights, rows,
+scores); what the run recorded of itself is compared with that record where it is at hand; the rest is named as the
+run's word. Whatever came with the card is data: no path in it is followed, no code in it runs. A card of another origin
+is read for what it fails to say (foreign.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from stsflow.tasks.card.card_text import Problem, check_facts, check_figures, check_text
+from stsflow.tasks.card.card_text import Addition, Problem, TextCheck, check_facts, check_figures, check_text
 from stsflow.tasks.card.content import CardContent, content_of
 from stsflow.tasks.card.evidence import CardFacts, Evidence, portable
 from stsflow.tasks.card.facts import Fact, facts_in
@@ -22,6 +23,7 @@ from stsflow.tasks.card.foreign import check_foreign_card
 from stsflow.tasks.card.measured_again import MeasuredAgain, Tools, how_pairs_differ
 from stsflow.tasks.card.render import code_of_cards, draw_own_figures, facts_of, figure_names, render_placed
 from stsflow.tasks.card.run_record import RunRecord, recorded
+from stsflow.tasks.card.signature import SignatureCheck, check_signature, is_signed
 from stsflow.tasks.ground.environment import hardware, versions
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.files import links_that_leave
@@ -37,7 +39,7 @@ LARGEST_FACTS = 256 * 2**20
 FindRecord = Callable[[Evidence], RunRecord | None]
 """Finds the run's own record on this machine, by what the card says of the run."""
 
-Outcome = Literal["holds", "does not hold", "not compared"]
+Outcome = Literal["holds", "does not hold", "not compared", "signed"]
 
 
 class VerifyResult(Record):
@@ -48,9 +50,15 @@ class VerifyResult(Record):
     card: Path
     kind: Literal["stsflow", "foreign"]
     outcome: Outcome
-    """`not compared`: nothing speaks against the card, but no score of the model could be compared with anything."""
+    """`not compared`: nothing speaks against the card, but no score of the model could be compared with anything.
+    `signed`: the same, and the signature that was asked for holds."""
     holds: bool
     problems: tuple[Problem, ...]
+    signed_by: str = ""
+    """The key whose signature over card, weights and facts was asked for and holds, by its number, with the signer's
+    comment."""
+    added: tuple[Addition, ...] = ()
+    """What no record makes and somebody wrote in: allowed, and nobody's word but theirs."""
     measured: int = 0
     """Facts of the card that were measured or counted again here."""
     recorded: int = 0
@@ -69,27 +77,31 @@ class VerifyResult(Record):
 
 
 def verify_card(
-    folder: Path, *, tools: Tools | None, find_record: FindRecord | None = None, tolerance: float | None = None
-) -> VerifyResult:
+    folder: Path, *, tools: Tools | None, find_record: FindRecord | None = None, tolerance: float | None = None,
+    signed_by: str | None = None,
+) -> VerifyResult:  # fmt: skip
     """What holds of the card in `folder` (a model folder, a run's folder, or its card folder).
 
     `tools` measure again; without them nothing is measured. `find_record` finds the run's own record. `tolerance` for
-    scores defaults to SAME_MACHINE or OTHER_MACHINE. Raises PreconditionError when `folder` holds neither a card nor a
-    model.
+    scores defaults to SAME_MACHINE or OTHER_MACHINE. `signed_by` is the public key of whoever must have signed it.
+    Raises PreconditionError when `folder` holds neither a card nor a model, or `signed_by` is no key.
     """
-    model, card = _locate(folder)
+    model, card = locate(folder)
     leaving = [link for place in dict.fromkeys((model, card.parent)) for link in links_that_leave(place)]
     if leaving:
         message = "It is a link out of its folder: what it points to is no part of what was shipped."
         return _refused(folder, model, card, [Problem(str(link), message) for link in leaving])
+    signature = None if signed_by is None else check_signature(model, signed_by)
     if not card.with_name("facts.json").is_file():
-        return _refused(folder, model, card, check_foreign_card(card), kind="foreign")
+        unsaid = [*check_foreign_card(card), *(signature.problems if signature else ())]
+        return _refused(folder, model, card, unsaid, kind="foreign")
     try:
         check = _Verification(model, card)
     except _Unreadable as error:
         message = f"It cannot be read as the facts of a card: {error}"
         return _refused(folder, model, card, [Problem("facts.json", message)])
     check.text()
+    check.signature(signature)
     record = find_record(check.shipped) if find_record is not None else None
     if record is not None:
         check.with_record(record)
@@ -115,19 +127,20 @@ class _Verification:
         self.written, self.places = render_placed(self.content)
         self.by_name = facts_in(self.content)
         self.problems: list[Problem] = []
+        self.added: list[Addition] = []
         self.notes: list[str] = []
         self.not_compared: list[str] = []
         self.measured: set[str] = set()
         self.recorded: set[str] = set()
-        self.record = ""
+        self.record = self.signed_by = ""
         self.has_words = False
         self.unknown_pictures: set[str] = set()
 
     def text(self) -> None:
         """The card, its copies and its facts against what the records make."""
-        found = check_text(self.card, self.written, self.places)
-        self.problems += found + check_facts(self.facts.facts, facts_of(self.content, self.places))
-        if found and self.facts.code != code_of_cards():
+        found = self._text_of(self.card, "")
+        self.problems += check_facts(self.facts.facts, facts_of(self.content, self.places))
+        if found.problems and self.facts.code != code_of_cards():
             self.notes.append(
                 "The card was written by another version of stsflow, which may word things otherwise: look at lines "
                 "that differ in their words only with that version."
@@ -141,9 +154,25 @@ class _Verification:
             for problem in check_figures(folder / "figures", self.facts, figure_names(self.content)):
                 self._problem(f"{place}{problem.place}", problem.message)
 
+    def signature(self, found: SignatureCheck | None) -> None:
+        """The signature, where one was asked for."""
+        if found is None:
+            if is_signed(self.model):
+                self.notes.append("It is signed; by whom, and whether that holds, says --signed-by PUBLIC_KEY.")
+            return
+        self.problems += found.problems
+        if not found.problems:
+            self.signed_by = f"{found.key_id} ({found.comment})"
+
+    def _text_of(self, card: Path, folder: str) -> TextCheck:
+        """What became of the text of one copy of the card, `folder` before its places."""
+        found = check_text(card, self.written, self.places)
+        self.problems += [Problem(f"{folder}{problem.place}", problem.message) for problem in found.problems]
+        self.added += [Addition(f"{folder}{addition.place}", addition.text) for addition in found.added]
+        return found
+
     def _copy_beside_weights(self) -> None:
-        for problem in check_text(self.model / "README.md", self.written, self.places):
-            self._problem(f"model/{problem.place}", problem.message)
+        self._text_of(self.model / "README.md", "model/")
         copy = self.model / "facts.json"
         if not copy.is_file() or copy.read_bytes() != self.card.with_name("facts.json").read_bytes():
             self._problem("model/facts.json", "It is not the facts.json of the card.")
@@ -164,7 +193,7 @@ class _Verification:
                 self._problem(name, f"The card says {_text(mine)}; the run's record says {_text(theirs)}.")
         written, places = render_placed(content)
         if written != self.written:
-            self.problems += check_text(self.card, written, places, words_only=True)
+            self.problems += check_text(self.card, written, places, words_only=True).problems
         self.has_words = True
         self._pairs_of_record(record, evidence)
 
@@ -233,12 +262,15 @@ class _Verification:
         """Everything that was found."""
         compared = (self.measured | self.recorded) & self.by_name.keys()
         alone = Counter(name.partition(".")[0] for name in self.by_name if name not in compared)
-        outcome: Outcome = "holds" if any(name.startswith("tuned.") for name in compared) else "not compared"
+        outcome: Outcome = "signed" if self.signed_by else "not compared"
+        if any(name.startswith("tuned.") for name in compared):
+            outcome = "holds"
         if self.problems:
             outcome = "does not hold"
         return VerifyResult(
             folder=folder, model=self.model, card=self.card, kind="stsflow", outcome=outcome,
-            holds=outcome == "holds", problems=tuple(dict.fromkeys(self.problems)), measured=len(self.measured),
+            holds=outcome in ("holds", "signed"), problems=tuple(dict.fromkeys(self.problems)),
+            signed_by=self.signed_by, added=tuple(self.added), measured=len(self.measured),
             recorded=len(self.recorded), compared=len(compared), record=self.record,
             not_compared=tuple(dict.fromkeys(self.not_compared)), unvouched=dict(sorted(alone.items())),
             unvouched_texts=(*(() if self.has_words else TEXTS), *sorted(self.unknown_pictures)),
@@ -285,7 +317,7 @@ def _refused(
     )  # fmt: skip
 
 
-def _locate(folder: Path) -> tuple[Path, Path]:
+def locate(folder: Path) -> tuple[Path, Path]:
     """Model folder and card of `folder`."""
     if (folder / "card" / "README.md").is_file() and (folder / "model").is_dir():
         return folder / "model", folder / "card" / "README.md"

@@ -30,7 +30,9 @@ def git_blob_id(path: Path) -> str:
     return digest.hexdigest()
 
 
-CARD_FILES = ("README.md", "facts.json", "figures")
+SIGNED_LIST, SIGNATURE = "SHA256SUMS", "SHA256SUMS.minisig"
+"""The files of a model folder with their digests, and who signed that."""
+CARD_FILES = ("README.md", "facts.json", "figures", SIGNED_LIST, SIGNATURE)
 """What a model card puts into a model folder; it is written after the weights and is no part of the model."""
 
 

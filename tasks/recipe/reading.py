@@ -25,6 +25,7 @@ PATH_FIELDS = (
     ("mining", "*", "model", "source", "path"),
     ("mining", "*", "guide", "source", "path"),
     ("evaluation", "suites", "*", "folder"),
+    ("release", "sign", "key"),
 )
 
 

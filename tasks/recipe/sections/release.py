@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -29,6 +30,14 @@ class MergeConfig(Section):
         return self
 
 
+class SignConfig(Section):
+    """Sign the model with its card, in minisign's format (extra `sign`)."""
+
+    key: Path | None = None
+    """File of the secret key that `minisign -G` wrote; default: the one that the environment variable
+    STSFLOW_SIGNING_KEY names. The password of a key that has one comes from STSFLOW_SIGNING_PASSWORD."""
+
+
 class ReleaseConfig(Section):
     """What happens to the tuned model."""
 
@@ -36,5 +45,7 @@ class ReleaseConfig(Section):
     """Name of the registered model in MLflow; default: none is registered."""
     merge: MergeConfig | None = None
     """Average tuned and base model before anything is evaluated and released; default: the tuned model stays."""
+    sign: SignConfig | None = None
+    """Sign weights, card and facts before they are logged and registered; default: nothing is signed."""
     rules: tuple[Rule, ...] = ()
     """All must hold for the alias `champion` to move. Without rules nothing is promoted."""

@@ -161,7 +161,7 @@ def test_rows_that_are_not_the_cards_are_named_and_not_measured_on(finished: Fin
     assert result.measured > 20  # the other suite
 
 
-# Twelve forgeries and more: facts.json and card are changed together, digests recomputed. Each is done to a copy of the
+# Forgeries: facts.json and card are changed together, digests recomputed. Each is done to a copy of the
 # whole run, and must be named in the place that is given.
 
 
@@ -173,10 +173,6 @@ def section_on_limits_deleted(finished: Finished) -> None:
     text = finished.card_text
     start, end = text.index("## Bias, Risks and Limitations"), text.index("## Training Details")
     vouch(finished, text[:start] + text[end:])
-
-
-def false_sentence_added(finished: Finished) -> None:
-    vouch(finished, finished.card_text.replace("## Model Details", "Certified by everybody.\n\n## Model Details"))
 
 
 def verdict_changed(finished: Finished) -> None:
@@ -279,6 +275,80 @@ def prompts_that_the_model_does_not_know(finished: Finished) -> None:
     finished.write_card(finished.records.but(modules=ModelModules(prompts=Prompts(texts={"query": "query: "}))))
 
 
+def licence_added_to_the_header(finished: Finished) -> None:
+    vouch(finished, finished.card_text.replace("license: cc-by-sa-4.0\n", "license: cc-by-sa-4.0\nlicense: mit\n"))
+
+
+def row_added_to_a_table(finished: Finished) -> None:
+    row = next(line for line in finished.card_text.split("\n") if line.startswith("| KorSTS test |"))
+    vouch(finished, finished.card_text.replace(row, f"{row}\n{row.replace('KorSTS test', 'KorSTS unseen')}"))
+
+
+def section_hidden_in_a_comment(finished: Finished) -> None:
+    text = finished.card_text.replace("## Bias, Risks and Limitations", "<!--\n\n## Bias, Risks and Limitations")
+    vouch(finished, text.replace("## Training Details", "-->\n\n## Training Details"))
+
+
+def section_folded_away(finished: Finished) -> None:
+    text = finished.card_text.replace("## Bias, Risks and Limitations", "<details>\n\n## Bias, Risks and Limitations")
+    vouch(finished, text.replace("## Training Details", "</details>\n\n## Training Details"))
+
+
+def section_shown_as_code(finished: Finished) -> None:
+    text = finished.card_text.replace("## Bias, Risks and Limitations", "~~~\n\n## Bias, Risks and Limitations")
+    vouch(finished, text.replace("## Training Details", "~~~\n\n## Training Details"))
+
+
+def sentence_that_goes_on_from_one_of_ours(finished: Finished) -> None:
+    lines = finished.card_text.split("\n")
+    number = next(index for index, line in enumerate(lines) if ": the tuned model is better" in line)
+    lines.insert(number + 1, "Nothing of this holds.")
+    vouch(finished, "\n".join(lines))
+
+
+def limits_moved_behind_everything(finished: Finished) -> None:
+    text = finished.card_text
+    start, end = text.index("## Bias, Risks and Limitations"), text.index("## Training Details")
+    vouch(finished, text[:start] + text[end:] + "\n" + text[start:end])
+
+
+def digits_of_another_script(finished: Finished) -> None:
+    vouch(finished, finished.card_text.replace("1,379", "１,379", 1))
+
+
+def letter_that_nobody_sees(finished: Finished) -> None:
+    vouch(finished, finished.card_text.replace("the tuned model is better", "the tuned model is\u200b better"))
+
+
+def fact_that_no_record_makes(finished: Finished) -> None:
+    for folder in (finished.card, finished.model):
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        invented = json.loads(json.dumps(facts["facts"][0]))
+        invented["fact"]["id"] = "tuned.sts-unseen.spearman_cosine"
+        facts["facts"].append(invented)
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def two_figures_exchanged(finished: Finished) -> None:
+    first, second = (finished.model / "figures" / f"gold-vs-predicted-{name}.png" for name in ("sts-dev", "sts-test"))
+    other = finished.model / "figures" / "training-curve.png"
+    first.write_bytes(other.read_bytes())
+    second.write_bytes(other.read_bytes())
+
+
+def pooling_changed_beside_the_weights(finished: Finished) -> None:
+    change(finished.model / "1_Pooling" / "config.json", "mean", "max")
+
+
+def tokenizer_exchanged(finished: Finished) -> None:
+    (finished.model / "tokenizer.json").write_text('{"lower": true}')
+
+
+def significance_raised_in_every_record(finished: Finished) -> None:
+    differences = tuple(item.model_copy(update={"p_value": 0.9}) for item in finished.records.differences)
+    finished.write_card(finished.records.but(differences=differences))
+
+
 def text_without_end(finished: Finished) -> None:
     vouch(finished, finished.card_text + "A further line.\n" * 100_000)
 
@@ -286,7 +356,6 @@ def text_without_end(finished: Finished) -> None:
 FORGERIES: dict[Callable[[Finished], None], str] = {
     licence_in_the_header: "README.md, line",
     section_on_limits_deleted: "README.md, line",
-    false_sentence_added: "README.md, line",
     verdict_changed: "README.md, line",
     facts_and_pairs_dropped_for_other_weights: "facts.json, tuned.sts-test.spearman_cosine",
     scores_of_rows_exchanged_and_unknown_to_facts: "evaluation/tuned/sts-test.parquet",
@@ -306,6 +375,20 @@ FORGERIES: dict[Callable[[Finished], None], str] = {
     dimension_changed_in_every_record: "model.dimension",
     suite_left_out_of_the_scores: "tuned.sts-dev.spearman_cosine",
     prompts_that_the_model_does_not_know: "Usage",
+    licence_added_to_the_header: "README.md, line",
+    row_added_to_a_table: "README.md, line",
+    section_hidden_in_a_comment: "README.md, line",
+    section_folded_away: "README.md, line",
+    section_shown_as_code: "README.md, line",
+    sentence_that_goes_on_from_one_of_ours: "README.md, line",
+    limits_moved_behind_everything: "README.md, line",
+    digits_of_another_script: "README.md, line",
+    letter_that_nobody_sees: "README.md, line",
+    fact_that_no_record_makes: "facts.json, tuned.sts-unseen.spearman_cosine",
+    two_figures_exchanged: "model/figures/gold-vs-predicted-sts-test.png",
+    pooling_changed_beside_the_weights: "model.digest",
+    tokenizer_exchanged: "model.digest",
+    significance_raised_in_every_record: "difference.sts-test.spearman_cosine.p_value",
     text_without_end: "README.md",
 }
 SEEN_BY_THE_RECORD_ALONE = frozenset({
@@ -332,6 +415,71 @@ def test_a_forgery_is_named_with_and_without_the_runs_record(
         if record or FORGERIES[forge] not in SEEN_BY_THE_RECORD_ALONE:
             assert named(result, FORGERIES[forge]), (record, result.problems)
             assert not result.holds
+
+
+# ------------------------------------------------------------------------------------------- what was added by hand
+
+
+def sentence_of_its_own(text: str) -> str:
+    return text.replace("## Model Details", "Certified by everybody.\n\n## Model Details", 1)
+
+
+def section_at_the_end(text: str) -> str:
+    return text + "\n## Our own trial\n\n| Query | Found |\n|---|---|\n| invoice | yes |\n"
+
+
+def table_between_paragraphs(text: str) -> str:
+    return text.replace(
+        "## Training Details", "| Suite | Score |\n|---|---|\n| unseen | 0.99 |\n\n## Training Details", 1
+    )
+
+
+def a_part_of_the_card_once_more(text: str) -> str:
+    start, end = text.index("## Bias, Risks and Limitations"), text.index("## Training Details")
+    return text[:start] + text[start:end] + text[start:]
+
+
+def empty_lines(text: str) -> str:
+    return text.replace("## Training Details", "\n\n## Training Details", 1)
+
+
+ADDITIONS: dict[Callable[[str], str], str] = {
+    sentence_of_its_own: "Certified by everybody.",
+    section_at_the_end: "## Our own trial\n\n| Query | Found |\n|---|---|\n| invoice | yes |",
+    table_between_paragraphs: "| Suite | Score |\n|---|---|\n| unseen | 0.99 |",
+    empty_lines: "",
+}
+
+
+@pytest.mark.parametrize("add", ADDITIONS, ids=lambda add: add.__name__)
+def test_what_was_added_by_hand_is_listed_with_its_line_and_the_card_holds(
+    finished: Finished, add: Callable[[str], str]
+) -> None:
+    text = add((finished.model / "README.md").read_text(encoding="utf-8"))
+    (finished.model / "README.md").write_text(text, encoding="utf-8")
+    result = finished.verify(finished.run.root)
+    assert (result.outcome, result.problems) == ("holds", ())
+    (addition,) = result.added
+    assert addition.text == ADDITIONS[add]
+    place, _, line = addition.place.rpartition(" ")
+    assert place == "model/README.md, line"
+    assert text.split("\n")[int(line) - 1] == ADDITIONS[add].split("\n")[0]
+
+
+def test_a_section_that_stands_twice_is_an_addition(finished: Finished) -> None:
+    text = a_part_of_the_card_once_more((finished.model / "README.md").read_text(encoding="utf-8"))
+    (finished.model / "README.md").write_text(text, encoding="utf-8")
+    result = finished.verify()
+    assert (result.outcome, result.problems) == ("holds", ())
+    assert "Bias, Risks and Limitations" in "".join(addition.text for addition in result.added)
+
+
+def test_additions_are_listed_beside_a_change_that_is_refused(finished: Finished) -> None:
+    text = sentence_of_its_own((finished.model / "README.md").read_text(encoding="utf-8"))
+    (finished.model / "README.md").write_text(text.replace("is better", "is far better"), encoding="utf-8")
+    result = finished.verify()
+    assert not result.holds
+    assert [addition.text for addition in result.added] == ["Certified by everybody."]
 
 
 def licence_of_the_data(finished: Finished) -> None:
