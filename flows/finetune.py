@@ -17,6 +17,8 @@ from stsflow.tasks.data.defined import require_defined
 from stsflow.tasks.data.task import prepare_data
 from stsflow.tasks.evaluation.run import ModelUnderTest
 from stsflow.tasks.evaluation.task import check_prompts, compare_scores, evaluate
+from stsflow.tasks.exporting.task import export_model
+from stsflow.tasks.exports import require_exports
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
@@ -83,6 +85,7 @@ def finetune(
         teacher = fetch_model(recipe.teacher, workspace, gives=TEACHES) if recipe.teacher else None
         guide = fetch_model(recipe.training.guide, workspace) if recipe.training.guide else None
         require_suites(recipe.evaluation.suites, base)
+        require_exports(recipe.release.exports, base)
         data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
         check_suites_apart(recipe, data)
         require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
@@ -119,13 +122,16 @@ def finetune(
             )  # fmt: skip
             reports = measured[:2]
             differences = compare_scores(reports[0], reports[1], recipe.evaluation, workspace, fresh)
-            card = write_model_card(recipe, run, data, base, tokens, plan, trained, measured, differences, seeds)
+            exports = export_model(recipe, run, base, trained, data, reports[1], workspace, fresh)
+            card = write_model_card(
+                recipe, run, data, base, tokens, plan, trained, measured, differences, seeds, exports
+            )
             if key is not None:
                 key.sign(folder.model)
-            record_results(relay, run, recipe, trained, measured, differences, card)
+            record_results(relay, run, recipe, trained, measured, differences, card, exports)
             release = release_model(recipe, run, relay, data, reports, workspace)
         require_sent(relay.finish(patience_seconds=0.0), relay, run.name)
-    return summarise(recipe, run, trained, measured, differences, card, release)
+    return summarise(recipe, run, trained, measured, differences, card, release, exports)
 
 
 def _models(

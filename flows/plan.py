@@ -7,6 +7,7 @@ import logging
 from stsflow.tasks.data.build import prepare_data
 from stsflow.tasks.data.defined import require_defined
 from stsflow.tasks.evaluation.prompts_compared import prompt_findings
+from stsflow.tasks.exports import require_exports
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.mining.build import mine_negatives
@@ -42,6 +43,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     teacher = fetch_base_model(recipe.teacher, workspace, gives=TEACHES) if recipe.teacher else None
     guide = fetch_base_model(recipe.training.guide, workspace) if recipe.training.guide else None
     require_suites(recipe.evaluation.suites, base)
+    require_exports(recipe.release.exports, base)
     check_disk(base, recipe.training, workspace.root)
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
     check_suites_apart(recipe, data)

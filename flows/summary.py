@@ -12,16 +12,28 @@ from rich.table import Table
 
 from stsflow.tasks.evaluation.guard import guard_outcomes
 from stsflow.tasks.evaluation.side_by_side import side_by_side
+from stsflow.tasks.exporting.export import in_words
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
+from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.release import Release, RuleOutcome
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.suites import Suite
 from stsflow.tasks.tracking.links import EMBEDDED_PREFECT_VARIABLE, run_page
+
+
+class ExportSummary(Record):
+    """What became of an export."""
+
+    released: bool
+    said: str
+    """One sentence: what it costs, or why it is not released."""
+    folder: Path | None
+    """None where it is not released."""
 
 
 class RunSummary(Record):
@@ -51,6 +63,8 @@ class RunSummary(Record):
     """Share of the tuned model in the released weights; None where nothing was merged."""
     guard: dict[str, RuleOutcome] = {}
     """By guard suite: whether the tuned model kept it, and why."""
+    exports: dict[str, ExportSummary] = {}
+    """By name in the recipe."""
     reused: bool
     """The training had finished before; nothing was trained in this run."""
     attempt: int
@@ -62,7 +76,7 @@ class RunSummary(Record):
 
 def summarise(
     recipe: RunConfig, run: RunRef, trained: TrainedModel, reports: list[EvaluationReport],
-    differences: tuple[Difference, ...], card: CardRef, release: Release,
+    differences: tuple[Difference, ...], card: CardRef, release: Release, exports: Exports | None = None,
 ) -> RunSummary:  # fmt: skip
     """The summary of a finished run."""
     before, after, *_ = reports
@@ -92,6 +106,13 @@ def summarise(
         },
         merged=trained.merge.chosen if trained.merge else None,
         guard=guard_outcomes(recipe, before, after, differences), reused=trained.reused, attempt=run.attempt,
+        exports={
+            item.name: ExportSummary(
+                released=item.passed, said=in_words(item),
+                folder=run.folder / "exports" / item.name if item.passed else None,
+            )
+            for item in (exports.items if exports else ())
+        },
         promoted=release.promoted, release=release.reason, model_version=release.version,
     )  # fmt: skip
 
@@ -128,6 +149,8 @@ def print_summary(summary: RunSummary, console: Console) -> None:
     for suite, outcome in summary.guard.items():
         kept = "kept" if outcome.holds else "lost"
         console.print(f"guard {suite}: {kept}; {outcome.reason}", soft_wrap=True, highlight=False)
+    for name, export in summary.exports.items():
+        console.print(f"export {name}: {export.said}", soft_wrap=True, highlight=False)
     if summary.reused:
         console.print("The same training had finished before: its model was reused (--fresh trains again).")
     console.print(f"{summary.release}\n")

@@ -18,6 +18,7 @@ from stsflow.tasks.recipe.lock import recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary
+from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
@@ -50,6 +51,8 @@ class Evidence(Record):
     histogram: bool
     """Whether there is a picture of token lengths."""
     seeds: SeedSummary | None
+    exports: Exports | None = None
+    """None where the recipe asks for none."""
     pairs: dict[str, str]
     """SHA-256 of the files of per-row scores, by `<model>/<suite>`."""
 

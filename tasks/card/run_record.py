@@ -14,6 +14,7 @@ from stsflow.tasks.ground.workspace import RunFolder
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Differences, EvaluationReport
+from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
@@ -52,6 +53,7 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
             tuned_scores=EvaluationReport.load(folder.report("tuned")),
             teacher_scores=EvaluationReport.load(teacher) if (teacher := folder.report("teacher")).is_file() else None,
             differences=differences,
+            exports=Exports.load(folder.export_report) if folder.export_report.is_file() else None,
             samples=shipped.samples,
             modules=shipped.modules,
             histogram=shipped.histogram,

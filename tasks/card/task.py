@@ -17,6 +17,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary
+from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
@@ -29,7 +30,7 @@ from stsflow.tasks.tokens.histogram import draw_histogram
 def write_model_card(
     recipe: RunConfig, run: RunRef, data: PreparedData, base: BaseModelRef, tokens: TokenReport, plan: PlanReport,
     trained: TrainedModel, reports: list[EvaluationReport], differences: tuple[Difference, ...],
-    seeds: SeedSummary | None = None,
+    seeds: SeedSummary | None = None, exports: Exports | None = None,
 ) -> CardRef:  # fmt: skip
     """The card in the run's folder and beside the weights, and as a markdown artifact in Prefect."""
     folder = RunFolder(run.folder)
@@ -40,7 +41,7 @@ def write_model_card(
         trained=trained, base_scores=before, tuned_scores=after,
         teacher_scores=others[0] if others else None, differences=differences,
         samples={item.name: read_samples(item) for item in data.train}, modules=read_modules(trained.model),
-        histogram=histogram is not None, seeds=seeds, pairs=digests_of_pairs(before, after),
+        histogram=histogram is not None, seeds=seeds, pairs=digests_of_pairs(before, after), exports=exports,
     )  # fmt: skip
     card = write_card(gather_content(evidence, histogram), folder.card, folder.model)
     publish_artifact(

@@ -44,15 +44,11 @@ class Embedder:
         texts share batches shows in the last digits, and the numbers of a suite must not depend on which other suites
         are scored beside it.
         """
-        from stsflow.tasks.models.encode import encode_distinct, own_prompt
-
         place = {text: row for row, text in enumerate(dict.fromkeys(text for column in columns for text in column))}
-        prompt = own_prompt(self.model, side, self.names.name_for(side))
+        prompt = self.prompt_of(side)
         asked = (side, prompt, tuple(place))
         if asked not in self._known:
-            self._known[asked] = encode_distinct(
-                self.model, asked[-1], batch_size=self.batch_size, side=side, prompt=prompt
-            )
+            self._known[asked] = self.encode(asked[-1], side, prompt)
         return tuple(self._known[asked][[place[text] for text in column]] for column in columns)
 
     def embed_corpus(self, texts: Sequence[str], folder: Path) -> Rows:
@@ -61,19 +57,27 @@ class Embedder:
         A block is encoded by itself, so that of two texts in different blocks that are the same tokens the embeddings
         may differ in the last digits.
         """
-        from stsflow.tasks.models.encode import encode_distinct, own_prompt
-
         if len(texts) <= TEXTS_OF_A_BLOCK:
             return self.embed(texts, side="document")[0]
-        prompt = own_prompt(self.model, "document", self.names.name_for("document"))
+        prompt = self.prompt_of("document")
         stored = StoredEmbeddings(folder)
         for start in range(0, len(texts), TEXTS_OF_A_BLOCK):
             block = list(texts[start : start + TEXTS_OF_A_BLOCK])
-            stored.append(
-                encode_distinct(self.model, block, batch_size=self.batch_size, side="document", prompt=prompt)
-            )
+            stored.append(self.encode(block, "document", prompt))
             log.info("%d of %d passages are embedded", start + len(block), len(texts))
         return stored
+
+    def prompt_of(self, side: Side | None) -> str:
+        """What goes before texts on that side."""
+        from stsflow.tasks.models.encode import own_prompt
+
+        return own_prompt(self.model, side, self.names.name_for(side))
+
+    def encode(self, texts: Sequence[str], side: Side | None, prompt: str) -> Embeddings:
+        """The model's embeddings of different texts behind `prompt`, in their order."""
+        from stsflow.tasks.models.encode import encode_distinct
+
+        return encode_distinct(self.model, texts, batch_size=self.batch_size, side=side, prompt=prompt)
 
     def for_suite(self, names: SuitePrompts) -> Embedder:
         """The same embeddings, as a suite with these prompts asks for them."""

@@ -89,6 +89,10 @@ class EvaluationFailed(RunFailed):
     """The evaluation process ended without scores."""
 
 
+class ExportFailed(RunFailed):
+    """The process that makes or measures an export ended without it."""
+
+
 class DiskFull(RunFailed):
     """A write failed for want of room on the disk."""
 

@@ -10,6 +10,7 @@
   preflight/<key>/               what the check of a base model found
   scores/<key>/                  scores of a model on a suite
   comparisons/<key>/             what resampling says of two models
+  exports/<key>/                 an export, the figures of one, or what exports are held to
   merged/<key>/                  tuned and base model averaged: the chosen weight's model
   trainings/<key>/               one training: spec, events, checkpoints, model, result
   runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
@@ -160,6 +161,11 @@ class RunFolder:
 
     differences = Below("evaluation/differences.base-tuned.json")
     """Paired differences of the two. A suite's file has a name without a dot, so no suite is in the way."""
+    exports = Below("exports")
+    """Exports that were released, by name."""
+    EXPORTS = "exports.json"
+    export_report = Below("exports/exports.json")
+    """What became of every export of the recipe."""
     card = Below("card")
     """The model card and its figures."""
 

@@ -21,6 +21,7 @@ from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.prompts import ColumnPrompts
 
 logger = logging.getLogger(__name__)
 
@@ -150,17 +151,21 @@ def memory_limit(parameters: int) -> int:
     return max(LEAST_MEMORY, min(wanted, int(0.9 * psutil.virtual_memory().available)))
 
 
-def sample_texts(data: PreparedData) -> tuple[str, ...]:
-    """Distinct texts of the prepared data: up to 64 of each text column, evenly spread, in order."""
+def sample_texts(data: PreparedData, prompts: ColumnPrompts | None = None) -> tuple[str, ...]:
+    """Distinct texts of the prepared data: up to 64 of each text column, evenly spread, in order; each
+    behind its column's prompt where `prompts` are given."""
     import pyarrow as pa
 
     from stsflow.tasks.sets.rows import read_rows
 
     texts: dict[str, None] = {}
-    for prepared in (*data.train, *data.evaluation):
+    given = ColumnPrompts() if prompts is None else prompts
+    sides = ((data.train, given.training), (data.evaluation, given.evaluation))
+    for prepared, before in ((one, before.get(one.name, {})) for sets, before in sides for one in sets):
         rows = read_rows(prepared)
         step = max(1, rows.num_rows // TEXTS_OF_A_COLUMN)
         chosen = rows.take(pa.array(range(0, rows.num_rows, step)[:TEXTS_OF_A_COLUMN], pa.int64()))
         for column in prepared.roles.texts:
-            texts.update(dict.fromkeys(filter(None, chosen[column].to_pylist())))  # a passage nobody asks for is empty
+            some = filter(None, chosen[column].to_pylist())  # a passage nobody asks for is empty
+            texts.update(dict.fromkeys(before.get(column, "") + text for text in some))
     return tuple(texts)

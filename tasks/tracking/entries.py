@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.merging import Merge
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
@@ -167,6 +168,33 @@ def merging(merge: Merge) -> list[Entry]:
         for suite, score in point.scores.items()
     )
     return [Metrics(points=points), Tags(values={"stsflow.merge": f"{merge.chosen:g} of the tuned model"})]
+
+
+def exports(found: Exports) -> list[Entry]:
+    """`export/<name>/…`: distances, scores with the paired difference, size and speed; tags say what is released."""
+    values: dict[str, float] = {f"export/torch/milliseconds_{one.batch}": one.milliseconds for one in found.speed}
+    said = {}
+    for item in found.items:
+        stem = f"export/{item.name}"
+        said[f"{stem}/released"] = str(item.passed).lower()
+        said[f"{stem}/kind"], said[f"{stem}/digest"] = item.kind, item.digest
+        if item.reasons:
+            said[f"{stem}/why_not"] = "; ".join(item.reasons)
+        for difference in item.differences:
+            on = f"{stem}/{difference.suite}/{difference.metric}"
+            values[f"{on}_difference"] = difference.difference
+            if difference.interval is not None:
+                values |= {f"{on}_low": difference.interval.low, f"{on}_high": difference.interval.high}
+        if (figures := item.figures) is None:
+            continue
+        named = {"max_distance": figures.max_distance, "mean_distance": figures.mean_distance}
+        values |= {f"{stem}/{name}": value for name, value in named.items() if value is not None}
+        values |= {f"{stem}/batch_distance": figures.batch_distance, f"{stem}/size_bytes": float(figures.size_bytes)}
+        values |= {f"{stem}/milliseconds_{one.batch}": one.milliseconds for one in figures.speed}
+        values |= {f"{stem}/texts_per_second_{one.batch}": one.texts_per_second for one in figures.speed}
+        for name, suite in figures.scores.suites.items():
+            values |= {f"{stem}/{name}/{metric}": value for metric, value in suite.metrics.items()}
+    return [metrics_now(values), Tags(values={name: text for name, text in said.items() if text})]
 
 
 def guard(outcomes: Mapping[str, RuleOutcome]) -> list[Entry]:

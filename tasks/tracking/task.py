@@ -22,6 +22,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, Differences, EvaluationReport
+from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.mining import MinedSets
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
@@ -118,21 +119,22 @@ def record_preparation(
 @task(name="record results", task_run_name="record results of {run.name}", cache_policy=NO_CACHE)
 def record_results(
     relay: Relay, run: RunRef, recipe: RunConfig, trained: TrainedModel, reports: list[EvaluationReport],
-    differences: tuple[Difference, ...], card: CardRef,
+    differences: tuple[Difference, ...], card: CardRef, exports: Exports | None = None,
 ) -> None:  # fmt: skip
-    """Training, scores, card and model."""
+    """Training, scores, card, exports that were released, and model."""
     folder = RunFolder(run.folder)
     trained.write(folder.result)
     Differences(items=differences).write(folder.differences)
     journal = relay.journal
     merged = entries.merging(trained.merge) if trained.merge else []
     kept = entries.guard(guard_outcomes(recipe, reports[0], reports[1], differences))
-    for entry in [*entries.training_result(trained), *entries.scores(reports, differences), *merged, *kept]:
+    shipped = entries.exports(exports) if exports else []
+    for entry in [*entries.training_result(trained), *entries.scores(reports, differences), *merged, *kept, *shipped]:
         journal.append_once(entry)
     if trained.reused:
         journal.append_once(Tags(values={"stsflow.reused_from": trained.fingerprint}))
     _describe(relay, run, recipe, reports, differences)
-    for name in ("training", "evaluation", "card"):
+    for name in ("training", "evaluation", "card", *(("exports",) if exports else ())):
         journal.append_once(Artifacts(path=name, folder=name))
     digests = {name: suite.data_digest for report in reports for name, suite in report.suites.items()}
     if recipe.tracking.log_model or recipe.release.register_as:

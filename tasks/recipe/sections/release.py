@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from stsflow.tasks.exports import Export
 from stsflow.tasks.ground.names import ModelName
 from stsflow.tasks.ground.schema import Section, Slug
 from stsflow.tasks.rules import Rule
@@ -47,5 +48,8 @@ class ReleaseConfig(Section):
     """Average tuned and base model before anything is evaluated and released; default: the tuned model stays."""
     sign: SignConfig | None = None
     """Sign weights, card and facts before they are logged and registered; default: nothing is signed."""
+    exports: dict[Slug, Export] = {}
+    """Further forms of the tuned model, by name (extra `export`): each is measured against it, and released beside it
+    only where it costs no more than its limits allow."""
     rules: tuple[Rule, ...] = ()
     """All must hold for the alias `champion` to move. Without rules nothing is promoted."""
