@@ -122,6 +122,8 @@ def finetune(
             )  # fmt: skip
             reports = measured[:2]
             differences = compare_scores(reports[0], reports[1], recipe.evaluation, workspace, fresh)
+            if seeds is not None:
+                seeds.write(folder.seeds)
             exports = export_model(recipe, run, base, trained, data, reports[1], workspace, fresh)
             card = write_model_card(
                 recipe, run, data, base, tokens, plan, trained, measured, differences, seeds, exports

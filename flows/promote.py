@@ -19,7 +19,7 @@ from stsflow.tasks.ground.names import MODEL
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
-from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.records.evaluation import EvaluationReport, SeedSummary
 from stsflow.tasks.records.release import Release
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.release.decision import compared_metrics
@@ -94,8 +94,10 @@ def _decide(
         )  # fmt: skip
         differences += compare(champion_report, candidate, recipe.evaluation, metrics=metrics, workspace=workspace)
     made_here = store.registry.model_version(name, version).run_id == run_id
+    seeds = SeedSummary.load_or_none(RunFolder(folder).seeds)
     candidacy = Candidacy(
         candidate=candidate, base=base, champion=champion_report, differences=tuple(differences),
+        recipe_claims=seeds.claims if seeds else (),
         headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite, overlaps=data.overlaps,
     )  # fmt: skip
     how = "registered" if made_here else "the weights were registered before"

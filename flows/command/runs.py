@@ -1,4 +1,4 @@
-"""`stsflow run` and `stsflow plan`."""
+"""`stsflow run`, `stsflow plan` and `stsflow compare`."""
 
 from __future__ import annotations
 
@@ -91,6 +91,27 @@ def plan(
     severities = {finding.severity for finding in report.findings}
     if "error" in severities or (strict and "warning" in severities):
         raise typer.Exit(2)
+
+
+@commands.command(epilog="Example: stsflow compare demo-1a2b3c4d-5-seeds wide-5e6f7a8b-5-seeds")
+def compare(
+    first: Annotated[
+        str, typer.Argument(help="A study of seeds (stsflow run --seeds N) or a run.", show_default=False)
+    ],
+    second: Annotated[
+        str, typer.Argument(help="Another one, measured on the same rows; it is better above 0.", show_default=False)
+    ],
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say whether one recipe is better than another, over seeds and rows; of two runs, whether the weights are."""
+    from stsflow.flows.command.terminal import OUT, prepare_process
+
+    prepare_process(verbose=verbose)
+    from stsflow.flows.compare import compare_recipes
+
+    found = compare_recipes(first, second)
+    print_result(found, as_json, lambda: found.show(OUT))
 
 
 def _end_on_sigterm() -> None:

@@ -18,6 +18,7 @@ from stsflow.tasks.card.limits_section import LimitsSection, limits_section
 from stsflow.tasks.card.merge_section import MergeSection, merge_section
 from stsflow.tasks.card.mining_section import MiningBlock, mining_blocks
 from stsflow.tasks.card.samples import SetSamples
+from stsflow.tasks.card.seeds_section import SeedsSection, seeds_section
 from stsflow.tasks.card.training_section import TrainingSection, training_section
 from stsflow.tasks.card.usage import sentence_transformers_code, transformers_code
 from stsflow.tasks.ground.schema import Record
@@ -99,6 +100,7 @@ class CardContent(Record):
     usage: Usage
     evaluation: EvaluationSection
     merge: MergeSection | None
+    seeds: SeedsSection
     limits: LimitsSection
     training: TrainingSection
     mining: tuple[MiningBlock, ...]
@@ -145,6 +147,7 @@ def content_of(evidence: Evidence) -> CardContent:
         usage=_usage(evidence, widget),
         evaluation=evaluation,
         merge=merge_section(evidence),
+        seeds=seeds_section(evidence, evaluation),
         limits=limits_section(evidence, evaluation, training),
         training=training,
         mining=mining_blocks(evidence),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import NormalDist
 
 from stsflow.tasks.card.evaluation_section import EvaluationSection, GroupRow, SuiteBlock, headline_block
 from stsflow.tasks.card.evidence import Evidence
 from stsflow.tasks.card.facts import Fact, Sentence, sentence
 from stsflow.tasks.card.training_section import TableRow, TrainingSection
 from stsflow.tasks.ground.schema import Record
-from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.findings import Finding
 
 
@@ -23,12 +21,11 @@ class LimitsSection(Record):
     """Overlap of training and evaluation data: pairs, sentences, rows, of rows."""
     findings: tuple[TableRow, ...]
     """Severity, subject, message, remedy."""
-    seeds: Sentence | None
 
 
 def limits_section(evidence: Evidence, evaluation: EvaluationSection, training: TrainingSection) -> LimitsSection:
     """Limits from lengths, languages, exposure, slices, overlap and intervals."""
-    block, seeds = headline_block(evidence, evaluation.suites), evidence.seeds
+    block = headline_block(evidence, evaluation.suites)
     limits = [
         *_length(evidence),
         _languages(evidence),
@@ -42,7 +39,6 @@ def limits_section(evidence: Evidence, evaluation: EvaluationSection, training: 
         recommendations=tuple(_recommendations(evidence, evaluation, block)),
         overlaps=tuple(_overlaps(evidence)),
         findings=tuple(_findings(evidence)),
-        seeds=_seed_note(evidence, seeds) if seeds and len(seeds.scores) > 1 else None,
     )
 
 
@@ -205,30 +201,3 @@ def _findings(evidence: Evidence) -> Iterator[TableRow]:
         source, name = evidence.source("Finding", data_set=item.subject), f"finding.{number}"
         remedy = source.fact(f"{name}.remedy", item.remedy) if item.remedy else "nothing to do"
         yield TableRow(label=item.severity, cells=(item.subject, source.fact(name, item.message), remedy))
-
-
-def _seed_note(evidence: Evidence, seeds: SeedSummary) -> Sentence:
-    source, count = evidence.source("SeedSummary", suite=seeds.suite), len(seeds.scores)
-    scores = list(seeds.scores.values())
-    mean = sum(scores) / count
-    deviation = (sum((score - mean) ** 2 for score in scores) / (count - 1)) ** 0.5
-    return sentence(
-        "This model is one of ", source.fact("seeds.count", count, "count"), " runs that differ in the seed only: ",
-        f"mean {seeds.metric} on {seeds.suite} ", source.fact("seeds.mean", mean, "score"), ", standard deviation ",
-        source.fact("seeds.deviation", deviation, "score"), ", this run (seed ",
-        source.fact("seeds.chosen", seeds.chosen, "text"), ") ",
-        source.fact("seeds.score", seeds.scores[seeds.chosen], "score"),
-        ". The best of that many equal runs lies above their mean by about ",
-        source.fact("seeds.inflation", deviation * expected_maximum(count), "score"),
-        " by chance alone; quote the mean.",
-    )  # fmt: skip
-
-
-def expected_maximum(count: int) -> float:
-    """Expected largest of `count` independent standard normal draws (1.1630 for 5): the inflation of a best-of-k.
-
-    The integral of the quantile function over the distribution of the largest rank, by the midpoint rule.
-    """
-    normal, points = NormalDist(), 20_000
-    middles = ((index + 0.5) / points for index in range(points))
-    return sum(normal.inv_cdf(middle ** (1 / count)) for middle in middles) / points

@@ -13,7 +13,7 @@ from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import RunFolder
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
-from stsflow.tasks.records.evaluation import Differences, EvaluationReport
+from stsflow.tasks.records.evaluation import Differences, EvaluationReport, SeedSummary
 from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
@@ -34,7 +34,7 @@ class RunRecord(Record):
 def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
     """What the run's own record makes of the card; None when it is damaged or not complete.
 
-    Sample rows, modules and the summary of seeds are no part of the record: they are those of `shipped`.
+    Sample rows and modules are no part of the record: they are those of `shipped`.
     """
     folder = RunFolder(record.folder)
     differences = shipped.differences
@@ -57,7 +57,7 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
             samples=shipped.samples,
             modules=shipped.modules,
             histogram=shipped.histogram,
-            seeds=shipped.seeds,
+            seeds=SeedSummary.load(folder.seeds) if folder.seeds.is_file() else None,
             pairs={
                 f"{path.parent.name}/{path.stem}": sha256_of_file(path)
                 for model in ("base", "tuned")

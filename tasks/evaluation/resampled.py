@@ -63,7 +63,8 @@ def _fingerprint(first: Path, second: Path, kind: str, metric: str, config: Eval
 def _resample(
     first: Mapping[str, Any], second: Mapping[str, Any], paired: Paired, config: EvaluationConfig
 ) -> Resampled:
-    values = paired.differences(first, second, config.resamples, config.seed)
+    before, after = paired.resampled((first, second), config.resamples, config.seed)
+    values = after - before
     ends = percentile_interval(values, config.confidence)
     p_value = paired.p_value(first, second, config.resamples, config.seed)
     if np.isnan(ends.low):

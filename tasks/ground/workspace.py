@@ -14,6 +14,7 @@
   merged/<key>/                  tuned and base model averaged: the chosen weight's model
   trainings/<key>/               one training: spec, events, checkpoints, model, result
   runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
+  studies/<name>.json            runs of one recipe under several seeds
   leases/                        locks
   flow-runs/                     Prefect flow runs that a process is at work on
   mlflow.db, mlartifacts/        the embedded MLflow store
@@ -94,6 +95,8 @@ class Workspace:
         """Folder of the run called `name`."""
         return RunFolder(self.runs / name)
 
+    studies = Below("studies")
+
     def lease(self, key: str) -> Path:
         """Lock file for `key`."""
         return self.root / "leases" / f"{key}.lock"
@@ -166,6 +169,8 @@ class RunFolder:
     EXPORTS = "exports.json"
     export_report = Below("exports/exports.json")
     """What became of every export of the recipe."""
+    seeds = Below("evaluation/recipe.over-seeds.json")
+    """What the recipe scored under several seeds, where this run is the best of them."""
     card = Below("card")
     """The model card and its figures."""
 

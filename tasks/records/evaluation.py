@@ -113,6 +113,29 @@ class Differences(Record):
     items: tuple[Difference, ...]
 
 
+class RecipeDifference(Record):
+    """Two recipes, or a recipe and one model, on the same rows: second minus first, each by the mean over its seeds."""
+
+    suite: str
+    metric: str
+    first: str
+    second: str
+    rows: int
+    seeds: tuple[int, int]
+    """Of first and second; 1 is a single model, of which nothing is claimed beyond itself."""
+    means: tuple[float, float]
+    deviations: tuple[float | None, float | None]
+    """Standard deviation over the seeds (n - 1); None for a single model."""
+    difference: float
+    interval: Interval | None
+    """Over seeds and rows; None where no resamples were asked for or the metric does not follow from single rows."""
+    row_error: float | None = None
+    """Standard error that would be left of the difference with seeds without number."""
+    seeds_needed: int | None = None
+    """Seeds of each recipe at which a difference of this size would be told from zero with 80 % power on these rows;
+    None where no number of them would do."""
+
+
 class SeedSummary(Record):
     """Scores of the same recipe under several seeds, of which the best one is the model of the card."""
 
@@ -122,3 +145,16 @@ class SeedSummary(Record):
     """By seed."""
     chosen: int
     """Seed of the model that the card describes."""
+    claims: tuple[RecipeDifference, ...] = ()
+    """The recipe against its base model, by the primary metric of each suite."""
+
+
+class Study(Record):
+    """Runs of one recipe that differ in their seed alone."""
+
+    name: str
+    recipe_name: str
+    mlflow_run_id: str
+    """The parent run."""
+    runs: dict[int, str]
+    """By seed, the name of the run's folder."""

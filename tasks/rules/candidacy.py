@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.data import Overlap
-from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, RecipeDifference
 
 
 class Candidacy(Record):
@@ -16,6 +16,8 @@ class Candidacy(Record):
     """The champion on the same suites and rows; None when there is none yet."""
     differences: tuple[Difference, ...] = ()
     """Candidate minus base and candidate minus champion; `first` and `second` are the reports' model names."""
+    recipe_claims: tuple[RecipeDifference, ...] = ()
+    """The candidate's recipe against its base model over several seeds, where it was run under several."""
     headline: str
     """Suite that rules look at when they name none."""
     chose_checkpoint: str | None = None

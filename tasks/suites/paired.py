@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -17,8 +17,9 @@ Rows = Mapping[str, Any]
 class Paired(Protocol):
     """A metric that follows from values of single rows."""
 
-    def differences(self, first: Rows, second: Rows, resamples: int, seed: int) -> Floats:
-        """Second minus first in each of `resamples` resamples of the rows; `nan` where a value is not defined."""
+    def resampled(self, models: Sequence[Rows], resamples: int, seed: int) -> Floats:
+        """The metric of each model in each of `resamples` resamples of the rows, (models, resamples); `nan` where it is
+        not defined. All models see the same resamples, so that two lines may be subtracted."""
 
     def p_value(self, first: Rows, second: Rows, permutations: int, seed: int) -> float | None:
         """Two-sided, by permutation of the models within rows; None where it is not defined."""
@@ -31,14 +32,17 @@ class Correlation:
     kind: Literal["pearson", "spearman"]
     columns: tuple[str, ...]
 
-    def differences(self, first: Rows, second: Rows, resamples: int, seed: int) -> Floats:
-        """Second minus first in each resample."""
+    def resampled(self, models: Sequence[Rows], resamples: int, seed: int) -> Floats:
+        """The metric of each model in each resample."""
+        import numpy as np
+
         from stsflow.tasks.statistics.bootstrap import bootstrap_correlations, maximum_over
 
-        both = {f"{model}_{name}": rows[name] for model, rows in ((1, first), (2, second)) for name in self.columns}
-        values = bootstrap_correlations(first["gold"], both, resamples, seed)[self.kind]
-        best = {model: maximum_over([values[f"{model}_{name}"] for name in self.columns]) for model in (1, 2)}
-        return best[2] - best[1]
+        columns = {f"{model}_{name}": rows[name] for model, rows in enumerate(models) for name in self.columns}
+        values = bootstrap_correlations(models[0]["gold"], columns, resamples, seed)[self.kind]
+        return np.stack(
+            [maximum_over([values[f"{model}_{name}"] for name in self.columns]) for model in range(len(models))]
+        )
 
     def p_value(self, first: Rows, second: Rows, permutations: int, seed: int) -> float | None:
         """None for the highest of several, which is not one similarity."""
@@ -57,12 +61,15 @@ class MeanOfRows:
 
     column: str
 
-    def differences(self, first: Rows, second: Rows, resamples: int, seed: int) -> Floats:
-        """Second minus first in each resample."""
+    def resampled(self, models: Sequence[Rows], resamples: int, seed: int) -> Floats:
+        """The metric of each model in each resample."""
+        import numpy as np
+
         from stsflow.tasks.statistics.bootstrap import bootstrap_means
 
-        means = bootstrap_means({"1": first[self.column], "2": second[self.column]}, resamples, seed)
-        return means["2"] - means["1"]
+        columns = {str(model): rows[self.column] for model, rows in enumerate(models)}
+        means = bootstrap_means(columns, resamples, seed)
+        return np.stack([means[str(model)] for model in range(len(models))])
 
     def p_value(self, first: Rows, second: Rows, permutations: int, seed: int) -> float | None:
         """By turning the sign of single rows' differences."""

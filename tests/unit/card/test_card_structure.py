@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from stsflow.tasks.card.facts import facts_in
 from stsflow.tasks.card.render import render_card
 from stsflow.tasks.records.data import OverlapCounts, SuiteOverlap
+from stsflow.tasks.records.evaluation import Interval, RecipeDifference, SeedSummary
 from stsflow.tasks.records.prompts import Prompts
 from stsflow.tasks.records.teaching import Teaching
 
@@ -156,16 +157,27 @@ def test_a_difference_around_zero_is_not_called_better(records: Any) -> None:
 
 
 def test_the_best_of_several_seeds_is_said_to_be_inflated(records: Any) -> None:
-    from stsflow.tasks.card.limits_section import expected_maximum
-    from stsflow.tasks.records.evaluation import SeedSummary
-
     seeds = SeedSummary(suite="sts-test", metric="spearman_cosine", scores={1: 0.76, 2: 0.77, 3: 0.78}, chosen=3)
     card = render_card(records.but(seeds=seeds).content())
     # Mean 0.77, sample standard deviation 0.01; the largest of three normal draws lies 0.8463 deviations above.
     assert "one of 3 runs that differ in the seed only: mean spearman_cosine on sts-test 0.7700" in card
-    assert "lies above their mean by about 0.0085" in card
-    assert expected_maximum(5) == pytest.approx(1.16296, abs=2e-3)  # tables of normal order statistics
-    assert expected_maximum(2) == pytest.approx(0.56419, abs=2e-3)
+    assert "lies above their mean by about 0.0085" in card and "about 0.7785 is no achievement" in card
+
+
+def test_the_card_says_whether_weights_or_recipe_were_tested(records: Any) -> None:
+    assert "intervals in this card are those of these weights" in render_card(records.content())
+    claim = RecipeDifference(
+        suite="sts-test", metric="spearman_cosine", first="base", second="recipe", rows=1379, seeds=(1, 3),
+        means=(0.6587, 0.7701), deviations=(None, 0.0101), difference=0.1114,
+        interval=Interval(low=0.0801, high=0.1427, confidence=0.95, resamples=1000), seeds_needed=2,
+    )  # fmt: skip
+    seeds = SeedSummary(
+        suite="sts-test", metric="spearman_cosine", scores={1: 0.76, 2: 0.77, 3: 0.78}, chosen=3, claims=(claim,)
+    )
+    card = render_card(records.but(seeds=seeds).content())
+    assert "was tested apart, over seeds and rows together, with 3 seeds." in card
+    (row,) = [line for line in card.splitlines() if "| 0.7701 |" in line]
+    assert "| 0.0101 | +0.1114 | +0.0801 to +0.1427 | 2 |" in row
 
 
 def test_a_loss_around_another_brings_both_names_and_citations(records: Any) -> None:

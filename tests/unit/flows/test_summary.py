@@ -11,7 +11,7 @@ from rich.console import Console
 
 from stsflow.flows.seeds import SeedStudy
 from stsflow.flows.summary import RunSummary, look_commands, print_summary, shown_metrics
-from stsflow.tasks.records.evaluation import SuiteScores
+from stsflow.tasks.records.evaluation import Interval, RecipeDifference, SuiteScores
 
 METRICS = {
     "faq": ("ndcg_at_10", "mrr_at_10"),
@@ -53,10 +53,22 @@ def test_every_suite_is_shown_by_its_own_metrics(tmp_path: Path) -> None:
 def test_seeds_are_shown_by_every_suites_own_metrics(tmp_path: Path) -> None:
     runs = {seed: summary(tmp_path, seed) for seed in (1, 2)}
     spread = dict.fromkeys(runs[1].metrics, (0.515, 0.007))
-    study = SeedStudy(mlflow_run_id="p", runs=runs, spread=spread, chosen=2, released=runs[2])
+    claim = RecipeDifference(
+        suite="faq", metric="ndcg_at_10", first="the base model", second="the recipe faq", rows=50, seeds=(1, 2),
+        means=(0.25, 0.515), deviations=(None, 0.007), difference=0.265,
+        interval=Interval(low=0.2, high=0.33, confidence=0.95, resamples=1000), seeds_needed=3,
+    )  # fmt: skip
+    study = SeedStudy(
+        name="faq-1a2b3c4d-2-seeds", mlflow_run_id="p", runs=runs, spread=spread, claims=(claim,), chosen=2,
+        chosen_by="faq/ndcg_at_10", released=runs[2],
+    )  # fmt: skip
     text = printed(study.show)
-    (row,) = [line for line in text.splitlines() if "faq/ndcg_at_10" in line and "0.5150" in line]
+    (row,) = [line for line in text.splitlines() if "faq/ndcg_at_10" in line and "0.0070" in line]
     assert "0.5100" in row and "0.5200" in row
+    assert "+0.2650, 95% interval [+0.2000, +0.3300] over 2 seeds and 50 rows; to tell this much" in text
+    # The larger of two normal draws lies 0.5642 deviations above their mean.
+    assert "0.5200; the best of that many equal runs is expected at 0.5189 by chance alone" in text
+    assert "stsflow compare faq-1a2b3c4d-2-seeds OTHER" in text
 
 
 def test_of_the_ten_metrics_of_an_sts_suite_two_are_shown() -> None:

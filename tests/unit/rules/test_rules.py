@@ -9,7 +9,14 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from stsflow.tasks.records.data import Overlap, OverlapCounts
-from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, Latency, SuiteScores
+from stsflow.tasks.records.evaluation import (
+    Difference,
+    EvaluationReport,
+    Interval,
+    Latency,
+    RecipeDifference,
+    SuiteScores,
+)
 from stsflow.tasks.release.decision import compared_metrics, decide
 from stsflow.tasks.rules import (
     BeatsBase,
@@ -64,6 +71,24 @@ def test_beats_base_looks_at_the_lower_end(margin: float, low: float, holds: boo
     outcome = BeatsBase(margin=margin).outcome(evidence(differences=(difference("base", low, 0.05),)))
     assert outcome.holds is holds
     assert outcome.numbers["low"] == low
+
+
+@pytest.mark.parametrize(("low", "holds"), [(0.001, True), (0.0, False), (-0.01, False)])
+def test_the_claim_on_a_recipe_looks_at_seeds_and_rows(low: float, holds: bool) -> None:
+    claim = RecipeDifference(
+        suite="test", metric="spearman_cosine", first="base", second="recipe", rows=1379, seeds=(1, 5),
+        means=(0.7, 0.72), deviations=(None, 0.01), difference=0.02,
+        interval=Interval(low=low, high=0.04, confidence=0.95, resamples=1000),
+    )  # fmt: skip
+    # The weights at hand are better beyond doubt; that says nothing of the recipe.
+    weights = difference("base", 0.01, 0.05)
+    outcome = BeatsBase(claim="recipe").outcome(evidence(differences=(weights,), recipe_claims=(claim,)))
+    assert outcome.holds is holds and "mean of 5 seeds" in outcome.reason and outcome.numbers["low"] == low
+
+
+def test_one_seed_is_no_evidence_for_a_recipe() -> None:
+    outcome = BeatsBase(claim="recipe").outcome(evidence(differences=(difference("base", 0.01, 0.05),)))
+    assert not outcome.holds and "stsflow run --seeds 5" in outcome.reason
 
 
 def test_reason_carries_the_numbers() -> None:
