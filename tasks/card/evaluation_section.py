@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from stsflow.tasks.card.evidence import Evidence
 from stsflow.tasks.card.facts import Fact, FactSource, Form, Sentence, sentence
+from stsflow.tasks.card.slices_section import SlicesBlock, slices_block
 from stsflow.tasks.evaluation.guard import guard_outcomes
 from stsflow.tasks.evaluation.side_by_side import Beside, side_by_side
 from stsflow.tasks.ground.schema import Record
@@ -91,6 +92,8 @@ class SuiteBlock(Record):
     comparison: Comparison | None
     clean: CleanScore | None
     groups: tuple[GroupRow, ...]
+    slices: SlicesBlock | None
+    """Where it got better and worse."""
     has_plot: bool
 
     @property
@@ -163,6 +166,7 @@ def _suite_block(evidence: Evidence, rows: Sequence[Beside]) -> SuiteBlock:
         comparison=next((_comparison(evidence, row) for row in rows if row.is_primary and row.paired), None),
         clean=_clean(evidence, base, tuned),
         groups=tuple(_groups(evidence, base, tuned)),
+        slices=slices_block(evidence, tuned),
         has_plot=tuned.plot is not None,
     )
 
@@ -247,7 +251,7 @@ def _clean(evidence: Evidence, base: SuiteScores | None, tuned: SuiteScores) -> 
 
 
 def _groups(evidence: Evidence, base: SuiteScores | None, tuned: SuiteScores) -> Iterator[GroupRow]:
-    for field, what, prefix in (("slices", "slice", ""), ("subsets", "subset", "subset:")):
+    for field, what in (("slices", "slice"), ("subsets", "subset")):
         before = getattr(base, field) if base else {}
         for number, (group, scores) in enumerate(getattr(tuned, field).items()):
             if tuned.primary not in scores:
@@ -255,7 +259,7 @@ def _groups(evidence: Evidence, base: SuiteScores | None, tuned: SuiteScores) ->
             name, rows = f"{what}.{tuned.suite}.{number}", int(scores.get("rows", 0))
             source = _source(evidence, f"SuiteScores.{field}", tuned, rows=rows, data_set=f"{tuned.suite}[{group}]")
             yield GroupRow(
-                name=f"{prefix}{group}",
+                name=group,
                 rows=source.fact(f"{name}.rows", rows, "count"),
                 base=source.known(f"{name}.base", before.get(group, {}).get(tuned.primary), "score"),
                 tuned=source.fact(f"{name}.tuned", scores[tuned.primary], "score"),

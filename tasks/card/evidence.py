@@ -17,7 +17,7 @@ from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.recipe.lock import recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
-from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SeedSummary
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, MovedRows, SeedSummary
 from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
@@ -53,6 +53,8 @@ class Evidence(Record):
     seeds: SeedSummary | None
     exports: Exports | None = None
     """None where the recipe asks for none."""
+    moved: dict[str, MovedRows] = {}
+    """By suite, the rows that moved most between base and tuned model."""
     pairs: dict[str, str]
     """SHA-256 of the files of per-row scores, by `<model>/<suite>`."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from stsflow.tasks.card.evaluation_section import Ends, EvaluationSection
 from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.merge_section import MergeSection
+from stsflow.tasks.card.slices_section import SlicesBlock
 from stsflow.tasks.card.training_section import TrainingSection
 from stsflow.tasks.ground.files import write_bytes_atomically
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BASE, _TUNED, _LOSS = "#8c8c8c", "#1f5fa8", "#b3541e"
+_COLOURS = {"better": _TUNED, "worse": _LOSS, "not told apart": _BASE}
 
 
 def has_curve(training: TrainingSection) -> bool:
@@ -76,6 +78,31 @@ def draw_comparison(evaluation: EvaluationSection, path: Path) -> Path:
     axes.set_xlabel("Score" + (" (bars: intervals)" if measured else ""))
     axes.grid(axis="x", alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.28 / len(blocks)), ncols=2, frameon=False)
+    return _save(figure, path)
+
+
+def draw_slices(slices: SlicesBlock, path: Path) -> Path:
+    """Tuned minus base on every slice, with the intervals that hold for all of them together; a PNG.
+
+    Slices are numbered as in the card's table: their names come from the data, and a font may lack their script.
+    """
+    from matplotlib.figure import Figure
+
+    rows = slices.rows
+    figure = Figure(figsize=(7.5, 1.4 + 0.28 * len(rows)), dpi=144, layout="constrained")
+    axes = figure.subplots()
+    for height, row in enumerate(reversed(rows)):
+        change, low, high = row.change.number or 0.0, *(end.number or 0.0 for end in row.interval)
+        spread = [[max(change - low, 0.0)], [max(high - change, 0.0)]]
+        axes.errorbar([change], [height], xerr=spread, fmt="o", color=_COLOURS[row.verdict], capsize=3, markersize=4)
+    axes.axvline(0.0, color=_BASE, linewidth=1)
+    count = len(rows)
+    axes.set_yticks(
+        range(count), [f"{count - index} (n={rows[count - 1 - index].rows.text})" for index in range(count)]
+    )
+    axes.set_ylim(-0.7, count - 0.3)
+    axes.set_xlabel("Tuned minus base (bars: intervals for all slices together)")
+    axes.grid(axis="x", alpha=0.25)
     return _save(figure, path)
 
 

@@ -15,7 +15,8 @@ from stsflow.tasks.card.content import HISTOGRAM, CardContent, gold_picture
 from stsflow.tasks.card.escape import escape_prose, escape_text, fenced, inline_code, is_plain_url
 from stsflow.tasks.card.evidence import CardFacts, PlacedFact
 from stsflow.tasks.card.facts import Fact, Sentence, facts_in
-from stsflow.tasks.card.figures import draw_comparison, draw_merge_curve, draw_training_curve, has_curve
+from stsflow.tasks.card.figures import draw_comparison, draw_merge_curve, draw_slices, draw_training_curve, has_curve
+from stsflow.tasks.card.slices_section import moved_table, slices_picture, write_moved
 from stsflow.tasks.ground.files import write_bytes_atomically, write_text_atomically
 from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.records.card import CardRef
@@ -130,6 +131,11 @@ def _tidy(text: str) -> str:
 def draw_own_figures(content: CardContent, folder: Path) -> list[Path]:
     """Draw into `folder` the pictures that follow from the content alone; the same bytes whoever draws them."""
     figures = [draw_comparison(content.evaluation, folder / COMPARISON)]
+    for block in content.evaluation.suites:
+        if block.slices is not None and block.slices.rows:
+            figures.append(draw_slices(block.slices, folder / slices_picture(block.name)))
+        if moved := content.evidence.moved.get(block.name):
+            figures.append(write_moved(moved, folder / moved_table(block.name)))
     if has_curve(content.training):
         figures.append(draw_training_curve(content.training, folder / CURVE))
     if content.merge is not None:
@@ -150,6 +156,8 @@ def _write_figures(content: CardContent, folder: Path) -> list[Path]:
 def figure_names(content: CardContent) -> set[str]:
     """Names in figures/ of the pictures that the card shows."""
     names = {gold_picture(block.name) for block in content.evaluation.suites if block.has_plot}
+    names |= {slices_picture(block.name) for block in content.evaluation.suites if block.slices and block.slices.rows}
+    names |= {moved_table(block.name) for block in content.evaluation.suites if block.name in content.evidence.moved}
     names |= {COMPARISON} | ({CURVE} if has_curve(content.training) else set())
     names |= {MERGE} if content.merge is not None else set()
     return names | ({HISTOGRAM} if content.evidence.histogram else set())

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from stsflow.tasks.card.evidence import Evidence
+from stsflow.tasks.evaluation.slices_compared import moved_rows
 from stsflow.tasks.ground.errors import StsflowError
 from stsflow.tasks.ground.fingerprint import sha256_of_file
 from stsflow.tasks.ground.schema import Record
@@ -41,6 +42,7 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
     try:
         if folder.differences.is_file():
             differences = Differences.load(folder.differences).items
+        base_scores, tuned_scores = (EvaluationReport.load(folder.report(model)) for model in ("base", "tuned"))
         return Evidence(
             recipe=RunConfig.from_recipe(folder.recipe),
             run=record.run,
@@ -49,8 +51,8 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
             tokens=TokenReport.load(folder.token_report),
             plan=PlanReport.load(folder.plan_report) if folder.plan_report.is_file() else None,
             trained=TrainedModel.load(folder.result),
-            base_scores=EvaluationReport.load(folder.report("base")),
-            tuned_scores=EvaluationReport.load(folder.report("tuned")),
+            base_scores=base_scores,
+            tuned_scores=tuned_scores,
             teacher_scores=EvaluationReport.load(teacher) if (teacher := folder.report("teacher")).is_file() else None,
             differences=differences,
             exports=Exports.load(folder.export_report) if folder.export_report.is_file() else None,
@@ -58,6 +60,7 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
             modules=shipped.modules,
             histogram=shipped.histogram,
             seeds=SeedSummary.load(folder.seeds) if folder.seeds.is_file() else None,
+            moved=moved_rows(*(_in(report, folder) for report in (base_scores, tuned_scores))),
             pairs={
                 f"{path.parent.name}/{path.stem}": sha256_of_file(path)
                 for model in ("base", "tuned")
@@ -66,3 +69,12 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
         )
     except (OSError, ValidationError, StsflowError):
         return None
+
+
+def _in(report: EvaluationReport, folder: RunFolder) -> EvaluationReport:
+    """The report with the files of per-row scores where they lie now: a record may come from another machine."""
+    suites = {}
+    for name, scores in report.suites.items():
+        pairs = folder.evaluation / report.model / f"{name}.parquet"
+        suites[name] = scores.model_copy(update={"pairs": pairs if pairs.is_file() else None})
+    return report.model_copy(update={"suites": suites})

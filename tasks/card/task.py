@@ -10,6 +10,7 @@ from stsflow.tasks.card.evidence import Evidence, digests_of_pairs
 from stsflow.tasks.card.render import write_card
 from stsflow.tasks.card.samples import read_samples
 from stsflow.tasks.card.usage import read_modules
+from stsflow.tasks.evaluation.slices_compared import moved_rows
 from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import RunFolder
 from stsflow.tasks.recipe.lock import lock_recipe
@@ -41,7 +42,8 @@ def write_model_card(
         trained=trained, base_scores=before, tuned_scores=after,
         teacher_scores=others[0] if others else None, differences=differences,
         samples={item.name: read_samples(item) for item in data.train}, modules=read_modules(trained.model),
-        histogram=histogram is not None, seeds=seeds, pairs=digests_of_pairs(before, after), exports=exports,
+        histogram=histogram is not None, seeds=seeds, pairs=digests_of_pairs(before, after),
+        moved=moved_rows(before, after), exports=exports,
     )  # fmt: skip
     card = write_card(gather_content(evidence, histogram), folder.card, folder.model)
     publish_artifact(

@@ -254,6 +254,9 @@ class _Verification:
                     self._problem(f"figures/{name}", "The figure is not the one in the run's record.")
         for name, digest in self.facts.figures.items():
             if name in drawn and sha256_of_file(drawn[name]) != digest:
+                if name.endswith(".csv"):  # a table is the same whoever writes it
+                    self._problem(f"figures/{name}", "The table is not the one that the records make.")
+                    continue
                 self.unknown_pictures.add(f"figures/{name} (drawn otherwise here)")
             elif name not in drawn and not self.record:
                 self.unknown_pictures.add(f"figures/{name}")

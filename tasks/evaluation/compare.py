@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from stsflow.tasks.evaluation.resampled import Resampled, resampled
+from stsflow.tasks.evaluation.slices_compared import compare_slices
 from stsflow.tasks.ground.errors import EvaluationFailed
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import EvaluationConfig
@@ -68,4 +69,5 @@ def _difference(
         interval=found.interval,
         p_value=found.p_value,
         rows_needed=rows_needed(difference, found.error, a.rows, confidence=config.confidence),
+        slices=compare_slices(a, b, metric, config, workspace) if metric == a.primary else None,
     )

@@ -1,8 +1,13 @@
-"""Parts of a data set on which a model may be weaker: by length, by score, by what the two sentences share."""
+"""Parts of a data set on which a model may be weaker: by length, by score, by what two texts share, by script, by the
+values of columns that were kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +17,30 @@ from stsflow.tasks.statistics.correlation import Floats
 Rows = NDArray[np.intp]
 
 
-def slice_rows(first: Sequence[str], second: Sequence[str], gold: Floats) -> dict[str, Rows]:
-    """Row numbers of each slice, empty slices left out.
+def slice_rows(
+    texts: Sequence[Sequence[str]], gold: Floats | None = None, labels: Mapping[str, Sequence[object]] | None = None
+) -> dict[str, Rows]:
+    """Row numbers of each slice, empty slices left out; `texts` are the columns of texts of each row.
 
-    `length:short|medium|long` are terciles of the characters of both sentences; `overlap:low|middle|high` are terciles
-    of the share of character bigrams that the two have in common; `score:low|middle|high` are the thirds of the scale
-    of gold scores (0..1). Rows at a boundary fall to the lower side, so that ties are never torn apart.
+    `length:short|medium|long` are terciles of the characters of all texts; with two texts or more,
+    `overlap:low|middle|high` are terciles of the share of character bigrams that the first two have in common; with
+    gold scores, `score:low|middle|high` are the thirds of their scale (0..1). `script:<name>` is the script that nine
+    letters in ten of a row are written in, or `mixed`, where the rows differ in that; `<column>:<value>` are the values
+    of each column of `labels` that has more than one. Rows at a boundary fall to the lower side, so that ties are never
+    torn apart.
     """
-    lengths = np.array([len(a) + len(b) for a, b in zip(first, second, strict=True)], dtype=np.float64)
-    overlaps = np.array([lexical_overlap(a, b) for a, b in zip(first, second, strict=True)], dtype=np.float64)
-    return {
-        **_thirds("length", ("short", "medium", "long"), lengths, np.quantile(lengths, [1 / 3, 2 / 3])),
-        **_thirds("score", ("low", "middle", "high"), gold, np.array([1 / 3, 2 / 3])),
-        **_thirds("overlap", ("low", "middle", "high"), overlaps, np.quantile(overlaps, [1 / 3, 2 / 3])),
-    }
+    lengths = np.array([sum(map(len, row)) for row in zip(*texts, strict=True)], dtype=np.float64)
+    found = _thirds("length", ("short", "medium", "long"), lengths, np.quantile(lengths, [1 / 3, 2 / 3]))
+    if gold is not None:
+        found |= _thirds("score", ("low", "middle", "high"), gold, np.array([1 / 3, 2 / 3]))
+    if len(texts) > 1:
+        overlaps = np.array([lexical_overlap(a, b) for a, b in zip(texts[0], texts[1], strict=True)])
+        bounds = np.quantile(overlaps, [1 / 3, 2 / 3])
+        found |= _thirds("overlap", ("low", "middle", "high"), overlaps, bounds)
+    scripts = [script(" ".join(row)) for row in zip(*texts, strict=True)]
+    for column, values in {"script": scripts, **(labels or {})}.items():
+        found |= _by_value(column, values)
+    return found
 
 
 def lexical_overlap(first: str, second: str) -> float:
@@ -38,9 +53,35 @@ def lexical_overlap(first: str, second: str) -> float:
     return len(a & b) / len(a | b) if a | b else 1.0
 
 
+def script(text: str) -> str:
+    """The script of nine letters in ten, as Unicode's names of characters begin (`hangul`, `latin`, `cjk`); `mixed`
+    where no script has so many, `none` for a text without letters.
+    """
+    letters = Counter(_script_of(character) for character in text if character.isalpha())
+    if not letters:
+        return "none"
+    name, count = letters.most_common(1)[0]
+    return name if count >= 0.9 * letters.total() else "mixed"
+
+
+@lru_cache(maxsize=65_536)
+def _script_of(character: str) -> str:
+    return unicodedata.name(character, "unknown").split()[0].split("-")[0].lower()
+
+
 def _bigrams(text: str) -> set[str]:
     folded = " ".join(text.casefold().split())
     return {folded[start : start + 2] for start in range(max(1, len(folded) - 1))}
+
+
+def _by_value(column: str, values: Sequence[object]) -> dict[str, Rows]:
+    """Rows of each value; nothing where all rows have the same."""
+    kinds, numbers = np.unique(np.array([str(value) for value in values], dtype=object), return_inverse=True)
+    if len(kinds) < 2:
+        return {}
+    order = np.argsort(numbers, kind="stable")
+    parts = np.split(order, np.searchsorted(numbers[order], np.arange(1, len(kinds))))
+    return {f"{column}:{kind}": part for kind, part in zip(kinds, parts, strict=True)}
 
 
 def _thirds(what: str, names: tuple[str, str, str], values: Floats, bounds: Floats) -> dict[str, Rows]:

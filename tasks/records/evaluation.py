@@ -45,9 +45,11 @@ class SuiteScores(Record):
     """The same metrics on the rows that share nothing with training."""
     clean_rows: int | None = None
     subsets: dict[str, dict[str, float]] = {}
-    """Metrics by value of the subset column, `rows` among them."""
+    """Metrics by value of the subset columns, such as `genre:news`, `rows` among them."""
     slices: dict[str, dict[str, float]] = {}
-    """Primary metric and `rows` by slice of length, score band and overlap, such as `length:long`."""
+    """Primary metric and `rows` by slice of length, score band, overlap and script, such as `length:long`."""
+    sliced_by: tuple[str, ...] = ()
+    """Columns of `pairs` by whose values rows are told apart as well."""
     reference: Reference | None = None
     """For comparison, where the suite has one."""
     pairs: Path | None = None
@@ -91,6 +93,57 @@ class EvaluationReport(Record):
     reused: bool = False
 
 
+class SliceDifference(Record):
+    """Second minus first on one slice of the rows."""
+
+    name: str
+    """Such as `length:long` or `genre:news`."""
+    rows: int
+    difference: float
+    low: float
+    high: float
+    """The intervals of all slices hold together with the confidence that they state."""
+    p_value: float
+    """Corrected for the number of slices."""
+
+
+class SliceDifferences(Record):
+    """Second minus first on every slice that has rows enough."""
+
+    items: tuple[SliceDifference, ...]
+    confidence: float
+    """That all intervals together hold the truth."""
+    too_small: int
+    """Slices with fewer than `fewest_rows`, which were not compared."""
+    fewest_rows: int
+
+
+class MovedRow(Record):
+    """One row of a suite, before and after."""
+
+    row: int
+    texts: tuple[str, ...]
+    gold: float | None
+    before: float
+    after: float
+    """How right the model is on it: for a correlation minus the distance of its rank from the gold score's, as a share
+    of all ranks; else the row's own value."""
+
+    @property
+    def change(self) -> float:
+        """After minus before."""
+        return self.after - self.before
+
+
+class MovedRows(Record):
+    """The rows of a suite that moved most."""
+
+    columns: tuple[str, ...]
+    """What the texts of a row are called."""
+    better: tuple[MovedRow, ...]
+    worse: tuple[MovedRow, ...]
+
+
 class Difference(Record):
     """A paired comparison of two models on the same rows: second minus first."""
 
@@ -105,6 +158,8 @@ class Difference(Record):
     """Two-sided, by permutation of the models within each row."""
     rows_needed: int | None
     """Rows at which a difference of this size would be told from zero with 80 % power; None when it is zero."""
+    slices: SliceDifferences | None = None
+    """By slice, of the suite's primary metric."""
 
 
 class Differences(Record):

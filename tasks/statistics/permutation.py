@@ -30,10 +30,10 @@ def paired_permutation_p(
     observed arrangement in, (1 + as extreme) / (1 + permutations), so that it is never 0; equal columns give 1. `nan`
     where a correlation is not defined.
     """
-    gold, a, b = (np.asarray(column, dtype=np.float64) for column in (gold, first, second))
-    if any(len(column) < 2 or is_constant(column) or np.isnan(column).any() for column in (gold, a, b)):
+    differences = correlations_under_swaps(gold, first, second, correlation)
+    if differences is None:
         return float("nan")
-    differences = _pearson_differences(gold, a, b) if correlation == "pearson" else _spearman_differences(gold, a, b)
+    gold = np.asarray(gold, dtype=np.float64)
     observed = abs(differences(np.zeros((1, len(gold)), dtype=bool))[0])
     generator = np.random.default_rng(seed)
     block = max(1, CELLS_AT_A_TIME // (2 * len(gold)))
@@ -43,6 +43,25 @@ def paired_permutation_p(
         # Arrangements that are equal but for rounding count as equally extreme.
         as_extreme += int((np.abs(differences(swapped)) >= observed - NEGLIGIBLE).sum())
     return (1 + as_extreme) / (1 + permutations)
+
+
+def correlations_under_swaps(
+    gold: ArrayLike, first: ArrayLike, second: ArrayLike, correlation: Literal["pearson", "spearman"]
+) -> Callable[[Swapped], Floats] | None:
+    """The difference of the two correlations with `gold` for each swap of the models in a block, (swaps, rows).
+
+    None where a correlation is not defined.
+    """
+    gold, a, b = (np.asarray(column, dtype=np.float64) for column in (gold, first, second))
+    if any(len(column) < 2 or is_constant(column) or np.isnan(column).any() for column in (gold, a, b)):
+        return None
+    return _pearson_differences(gold, a, b) if correlation == "pearson" else _spearman_differences(gold, a, b)
+
+
+def means_under_swaps(first: ArrayLike, second: ArrayLike) -> Callable[[Swapped], Floats]:
+    """The difference of the two means for each swap of the models: a swap turns the sign of a row's difference."""
+    difference = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    return lambda swapped: np.asarray(np.where(swapped, -1.0, 1.0) @ difference / len(difference), dtype=np.float64)
 
 
 def _pearson_differences(gold: Floats, first: Floats, second: Floats) -> Callable[[Swapped], Floats]:

@@ -70,6 +70,9 @@ class Suite(Kind):
     """What it has its rows from, when the data stage prepares none."""
     looked_at_first: ClassVar[tuple[str, ...]] = ()
     """Metrics that a person looks at first, in short tables; none: all of them."""
+    texts_of_rows: ClassVar[tuple[str, ...]] = ()
+    """Columns of its file of per-row values that hold texts, by which slices of the rows are made; none: there are no
+    slices."""
     chooses_by: ClassVar[str] = ""
     """Function (`package.module:name`) that gives its metrics while a model trains, without files and intervals, of the
     columns of its rows and of `embed`, which gives the embeddings of lists of texts; empty: no checkpoint is chosen on

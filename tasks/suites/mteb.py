@@ -91,7 +91,7 @@ class MtebSuite(Suite):
             rows=rows,
             data_digest=data_digest(self, task),
             metrics={"main_score": float(np.mean([subset["main_score"] for subset in scores]))},
-            subsets={str(subset["hf_subset"]): {"main_score": float(subset["main_score"])} for subset in scores},
+            subsets={f"subset:{subset['hf_subset']}": {"main_score": float(subset["main_score"])} for subset in scores},
             pairs=None,
         )
 

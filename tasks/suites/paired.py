@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from stsflow.tasks.statistics.correlation import Floats
+    from stsflow.tasks.statistics.many import UnderSwaps
 
 Rows = Mapping[str, Any]
 """Columns of a suite's file of per-row values."""
@@ -23,6 +24,12 @@ class Paired(Protocol):
 
     def p_value(self, first: Rows, second: Rows, permutations: int, seed: int) -> float | None:
         """Two-sided, by permutation of the models within rows; None where it is not defined."""
+
+    def under_swaps(self, first: Rows, second: Rows) -> UnderSwaps | None:
+        """Second minus first for each exchange of the models within rows; None where it is not defined."""
+
+    def quality(self, rows: Rows) -> Floats:
+        """How right the model is on each row; higher is better."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,24 @@ class Correlation:
         found = paired_permutation_p(first["gold"], first[name], second[name], self.kind, permutations, seed)
         return None if isnan(found) else found
 
+    def under_swaps(self, first: Rows, second: Rows) -> UnderSwaps | None:
+        """None for the highest of several."""
+        from stsflow.tasks.statistics.permutation import correlations_under_swaps
+
+        if len(self.columns) > 1:
+            return None
+        (name,) = self.columns
+        return correlations_under_swaps(first["gold"], first[name], second[name], self.kind)
+
+    def quality(self, rows: Rows) -> Floats:
+        """Minus how far the row's rank by the model lies from its rank by gold scores, as a share of all ranks."""
+        import numpy as np
+
+        from stsflow.tasks.statistics.correlation import midranks
+
+        off = np.abs(midranks(rows[self.columns[0]]) - midranks(rows["gold"]))
+        return np.asarray(-off / max(1, len(off) - 1), dtype=np.float64)
+
 
 @dataclass(frozen=True)
 class MeanOfRows:
@@ -76,3 +101,15 @@ class MeanOfRows:
         from stsflow.tasks.statistics.permutation import paired_mean_permutation_p
 
         return paired_mean_permutation_p(first[self.column], second[self.column], permutations, seed)
+
+    def under_swaps(self, first: Rows, second: Rows) -> UnderSwaps | None:
+        """By turning the sign of single rows' differences."""
+        from stsflow.tasks.statistics.permutation import means_under_swaps
+
+        return means_under_swaps(first[self.column], second[self.column])
+
+    def quality(self, rows: Rows) -> Floats:
+        """The row's own value."""
+        import numpy as np
+
+        return np.asarray(rows[self.column], dtype=np.float64)

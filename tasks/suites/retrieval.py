@@ -40,6 +40,7 @@ class RetrievalSuite(SuiteOfRows):
         "Every passage is ranked for every query, and measured as [trec_eval](https://github.com/usnistgov/trec_eval) "
         "does; a column `bm25` holds the scores of a ranking by shared words alone, without a model"
     )
+    texts_of_rows: ClassVar[tuple[str, ...]] = ("query",)
     shape: JudgedPairs = JudgedPairs()
     """Which columns hold query (`sentence1`), passage (`sentence2`) and relevance (`score`)."""
     ndcg_at: Depths = Field(default=(10,), min_length=1)

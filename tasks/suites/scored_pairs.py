@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from stsflow.tasks.shapes import ScoredPairs
 from stsflow.tasks.statistics import SIMILARITIES
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class ScoredPairsSuite(SuiteOfRows):
     """Pairs with a gold score. Metrics are called `<correlation>_<column>`, `max` being the highest similarity."""
 
+    texts_of_rows: ClassVar[tuple[str, ...]] = ("sentence1", "sentence2")
     shape: ScoredPairs = ScoredPairs()
     """Which columns hold the pair and its score."""
 

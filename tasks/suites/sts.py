@@ -34,14 +34,20 @@ class StsSuite(ScoredPairsSuite):
     looked_at_first: ClassVar[tuple[str, ...]] = ("spearman_cosine", "pearson_cosine")
     chooses_by: ClassVar[str] = "stsflow.tasks.statistics.similarity:sts_while_training"
     measures: ClassVar[frozenset[str]] = frozenset({"embeddings", "scores"})
-    subsets_by: str | None = None
-    """A kept column (see `shape.keep`), such as `genre`, whose values are scored apart as well."""
+    subsets_by: str | tuple[str, ...] | None = None
+    """Kept columns (see `shape.keep`), such as `genre` or `source`, whose values are scored and compared apart."""
 
     @model_validator(mode="after")
     def _subsets_are_kept(self) -> Self:
-        if self.subsets_by is not None and self.subsets_by not in self.shape.keep:
-            raise ValueError(f"`subsets_by` names {self.subsets_by!r}, which is not among the columns of `shape.keep`")
+        for column in self.sliced_by:
+            if column not in self.shape.keep:
+                raise ValueError(f"`subsets_by` names {column!r}, which is not among the columns of `shape.keep`")
         return self
+
+    @property
+    def sliced_by(self) -> tuple[str, ...]:
+        """The kept columns by whose values rows are told apart."""
+        return (self.subsets_by,) if isinstance(self.subsets_by, str) else self.subsets_by or ()
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -68,7 +74,7 @@ class StsSuite(ScoredPairsSuite):
         metrics = sts_metrics(similarities, gold)
         clean = clean_rows(scoring.data)
         kept = {name: values for name, values in columns.items() if name not in ("sentence1", "sentence2", "score")}
-        slices = slice_rows(columns["sentence1"], columns["sentence2"], gold)
+        slices = slice_rows([columns["sentence1"], columns["sentence2"]], gold)
         write_parquet(
             scoring.pairs_file,
             {
@@ -88,7 +94,12 @@ class StsSuite(ScoredPairsSuite):
             intervals=_intervals(similarities, gold, scoring),
             clean={} if clean is None else _of_rows(similarities, gold, clean),
             clean_rows=None if clean is None else len(clean),
-            subsets={} if self.subsets_by is None else _subsets(similarities, gold, columns[self.subsets_by]),
+            subsets={
+                f"{column}:{value}": scores
+                for column in self.sliced_by
+                for value, scores in _subsets(similarities, gold, columns[column]).items()
+            },
+            sliced_by=self.sliced_by,
             slices={
                 name: {self.primary: _of_rows(similarities, gold, rows)[self.primary], "rows": float(len(rows))}
                 for name, rows in slices.items()

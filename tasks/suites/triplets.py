@@ -24,6 +24,7 @@ class TripletSuite(SuiteOfRows):
     heading: ClassVar[str] = "Triplet Accuracy"
     task_type: ClassVar[str] = "triplet"
     chooses_by: ClassVar[str] = "stsflow.tasks.statistics.similarity:triplets_while_training"
+    texts_of_rows: ClassVar[tuple[str, ...]] = ("anchor", "positive", "negative")
     shape: Annotated[Triplets | NliTriplets, Field(discriminator="kind")] = Triplets()
     """Which columns hold the triplet, or how triplets are made of inference rows."""
 

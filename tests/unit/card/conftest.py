@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from stsflow.tasks.ground.speed_lever import LeverState
 from stsflow.tasks.recipe.lock import lock_recipe
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import Overlap, OverlapCounts, PreparedData, PreparedSet, RowCounts
-from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SeedSummary, SuiteScores
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, MovedRows, SeedSummary, SuiteScores
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import Exposure, PlanReport
@@ -61,6 +61,7 @@ class Records:
     modules: ModelModules
     histogram: Path | None
     seeds: SeedSummary | None
+    moved: dict[str, MovedRows] = field(default_factory=dict)
 
     def content(self) -> CardContent:
         """The card's content of these records."""

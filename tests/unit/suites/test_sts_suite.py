@@ -83,10 +83,10 @@ def test_clean_rows_and_subsets_are_scored_on_their_rows_alone(scores: SuiteScor
     assert scores.clean_rows == 8
     assert scores.clean["pearson_cosine"] == pytest.approx(stats.pearsonr(cosine[rows], gold[rows]).statistic)
     forum = np.array(table["genre"]) == "forum"
-    assert set(scores.subsets) == {"forum", "news"}
-    assert scores.subsets["forum"]["rows"] == forum.sum()
+    assert set(scores.subsets) == {"genre:forum", "genre:news"} and scores.sliced_by == ("genre",)
+    assert scores.subsets["genre:forum"]["rows"] == forum.sum()
     expected = stats.spearmanr(cosine[forum], gold[forum]).statistic
-    assert scores.subsets["forum"]["spearman_cosine"] == pytest.approx(expected)
+    assert scores.subsets["genre:forum"]["spearman_cosine"] == pytest.approx(expected)
 
 
 def test_slices_cover_every_row_once_for_each_of_three_properties(scores: SuiteScores) -> None:
