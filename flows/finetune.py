@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from stsflow.flows.ops.truthful_flow_runs import truthful_in_prefect
-from stsflow.flows.promote import release_model
+from stsflow.flows.release import gated, release_model
 from stsflow.flows.sign_card import signing_key
 from stsflow.flows.summary import RunSummary, summarise
 from stsflow.tasks.card.task import write_model_card
@@ -40,7 +40,14 @@ from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.task import profile_tokens
 from stsflow.tasks.tracking.relay import require_sent
 from stsflow.tasks.tracking.runs import relay_of
-from stsflow.tasks.tracking.task import connect_tracking, ended_truthfully, open_run, record_preparation, record_results
+from stsflow.tasks.tracking.task import (
+    connect_tracking,
+    ended_truthfully,
+    model_entry,
+    open_run,
+    record_preparation,
+    record_results,
+)
 from stsflow.tasks.training.request import training_request
 from stsflow.tasks.training.task import train, try_training
 from stsflow.tasks.training.trial import check_hardware, needs_trial
@@ -131,7 +138,8 @@ def finetune(
             if key is not None:
                 key.sign(folder.model)
             record_results(relay, run, recipe, trained, measured, differences, card, exports)
-            release = release_model(recipe, run, relay, data, reports, workspace)
+            model = model_entry(run, recipe, trained, measured, card)
+            release = release_model(recipe, run, relay, data, reports, model, workspace, gated(exports))
         require_sent(relay.finish(patience_seconds=0.0), relay, run.name)
     return summarise(recipe, run, trained, measured, differences, card, release, exports)
 

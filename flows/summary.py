@@ -113,7 +113,7 @@ def summarise(
             )
             for item in (exports.items if exports else ())
         },
-        promoted=release.promoted, release=release.reason, model_version=release.version,
+        promoted=release.promoted, release=release.sentence, model_version=release.version,
     )  # fmt: skip
 
 

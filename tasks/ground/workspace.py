@@ -173,6 +173,9 @@ class RunFolder:
     """What the recipe scored under several seeds, where this run is the best of them."""
     card = Below("card")
     """The model card and its figures."""
+    release = Below("release")
+    decision = Below("release/decision.json")
+    """Release record: how far the release has come, and what was decided on what."""
 
 
 def _not_in_an_address(path: str) -> str:

@@ -1,7 +1,8 @@
 """Moves the aliases `candidate`, `champion` and `previous` of a registered model, and leaves a trail.
 
 Each step is safe to repeat. `previous` is set before `champion` moves: a kill in between leaves the old champion in
-place, and a repeated promotion finds the same state and ends the same way.
+place, and a repeated promotion finds the same state and ends the same way. Nothing is moved on a decision whose basis
+is another one by then.
 """
 
 from __future__ import annotations
@@ -11,9 +12,19 @@ from contextlib import suppress
 from shlex import quote
 
 from stsflow.tasks.ground.errors import PreconditionError
-from stsflow.tasks.records.release import Release
+from stsflow.tasks.ground.fingerprint import fingerprint
+from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.records.release import Basis, Release
 from stsflow.tasks.release.decision import decide
-from stsflow.tasks.release.trail import CANDIDATE, CHAMPION, PREVIOUS, leave_step, say_what_was_unsaid, turned_down
+from stsflow.tasks.release.trail import (
+    CANDIDATE,
+    CHAMPION,
+    PREVIOUS,
+    leave_step,
+    made_champion,
+    say_what_was_unsaid,
+    turned_down,
+)
 from stsflow.tasks.rules import Rule
 from stsflow.tasks.rules.candidacy import Candidacy
 from stsflow.tasks.tracking.registry import Registry
@@ -22,20 +33,71 @@ SHORTEST_DIGEST = 12
 """Characters of a digest that may stand for it; anything shorter is a version's number."""
 
 
-def promote_on_evidence(
-    registry: Registry, name: str, version: str, rules: Sequence[Rule], candidacy: Candidacy,
+class ChampionMoved(PreconditionError):
+    """The champion is not the one that the decision was made against; decide anew."""
+
+
+def basis_of(
+    registry: Registry, name: str, candidate: EvaluationReport, rules: Sequence[Rule], guards: Sequence[Rule] = ()
+) -> Basis:
+    """What a decision on `candidate` would stand on now."""
+    champion = registry.alias(name, CHAMPION)
+    version = None if champion is None else str(champion.version)
+    scores = {suite: [one.data_digest, one.metrics] for suite, one in candidate.suites.items()}
+    evidence = [scores, candidate.model_bytes, candidate.latency_milliseconds, [*rules], [*guards]]
+    return Basis(
+        weights=candidate.model_digest, evidence=fingerprint(evidence), champion=version,
+        champion_weights=registry.weights_of(name, version) if version is not None else None,
+    )  # fmt: skip
+
+
+def still_stands(decision: Release, now: Basis) -> bool:
+    """Whether a decision holds now: on the same basis, or where the candidate has become champion by it since."""
+    if decision.basis is None or decision.basis == now:
+        return decision.basis is not None
+    same = (decision.basis.weights, decision.basis.evidence) == (now.weights, now.evidence)
+    return decision.wins and same and now.champion_weights == now.weights
+
+
+def decide_on(
+    registry: Registry, name: str, basis: Basis, rules: Sequence[Rule], candidacy: Candidacy,
     guards: Sequence[Rule] = (),
 ) -> Release:  # fmt: skip
-    """The decision on `version`, with the aliases moved as it says: candidate, and champion when it is a yes.
-
-    Weights that a person turned down become neither.
-    """
-    verdict = _verdict(registry, name, version)
-    if verdict is None:
-        nominate(registry, name, version)
+    """The decision on the candidate; nothing is moved. `basis` was taken before the champion was measured."""
+    verdict = _verdict(registry, name, basis.weights)
     decision = decide(rules, candidacy.model_copy(update={"turned_down": verdict}), guards)
-    previous = crown(registry, name, version, decision.reason) if decision.promoted else None
-    return decision.model_copy(update={"registered_as": name, "version": version, "previous": previous})
+    return decision.model_copy(
+        update={"registered_as": name, "wins": decision.promoted, "promoted": False, "basis": basis}
+    )
+
+
+def settle(registry: Registry, name: str, version: str, decision: Release) -> Release:
+    """Move the aliases as the decision says: `version` is the candidate, and champion when every rule holds.
+
+    Weights that a person turned down, since then too, become neither. Raises ChampionMoved when the champion is not
+    the one that the decision was made against.
+    """
+    assert decision.basis is not None
+    verdict = _verdict(registry, name, decision.basis.weights)
+    if verdict is not None:
+        refused = {"wins": False, "reason": f"not promoted: {verdict}"}
+        return decision.model_copy(update={"version": version} | refused)
+    nominate(registry, name, version)
+    if not decision.wins:
+        return decision.model_copy(update={"version": version})
+    _require_unmoved(registry, name, version, decision.basis)
+    crown(registry, name, version, decision.reason)
+    return decision.model_copy(update={"version": version, "promoted": True, "previous": decision.basis.champion})
+
+
+def _require_unmoved(registry: Registry, name: str, version: str, basis: Basis) -> None:
+    champion = registry.alias(name, CHAMPION)
+    now = None if champion is None else str(champion.version)
+    if now not in (basis.champion, version):
+        was, is_now = (f"version {number}" if number else "nobody" for number in (basis.champion, now))
+        raise ChampionMoved(
+            f"the champion of {name!r} is {is_now}, and the decision on version {version} was made against {was}"
+        )
 
 
 def nominate(registry: Registry, name: str, version: str) -> None:
@@ -44,15 +106,22 @@ def nominate(registry: Registry, name: str, version: str) -> None:
 
 
 def crown(registry: Registry, name: str, version: str, why: str) -> str | None:
-    """Make `version` champion, the old one previous; return the old one's number. A champion stays what it is."""
+    """Make `version` champion, the old one previous; return the old one's number. A champion stays what it is.
+
+    Repeating it leaves the step in the trail that a kill just after the move has swallowed.
+    """
     champion = registry.alias(name, CHAMPION)
     old = str(champion.version) if champion is not None else None
-    if old == version:
-        return old
-    say_what_was_unsaid(registry, name)
-    if old is not None:
-        registry.set_alias(name, PREVIOUS, old)
-    registry.set_alias(name, CHAMPION, version)
+    if old != version:
+        say_what_was_unsaid(registry, name)
+        if old is not None:
+            registry.set_alias(name, PREVIOUS, old)
+        registry.set_alias(name, CHAMPION, version)
+    else:
+        previous = registry.alias(name, PREVIOUS)
+        old = str(previous.version) if previous is not None else None
+        if made_champion(registry, name) == version:
+            return old
     leave_step(registry, name, "promoted", old, version, why, registry.weights_of(name, version))
     return old
 
@@ -124,10 +193,10 @@ def _is_meant(registry: Registry, name: str, which: str, weights: str) -> bool:
     return which.isdigit() and registry.weights_of(name, which) == weights
 
 
-def _verdict(registry: Registry, name: str, version: str) -> str | None:
-    """Why a person's word keeps the version out, in one sentence; None where nothing does."""
+def _verdict(registry: Registry, name: str, weights: str) -> str | None:
+    """Why a person's word keeps the weights out, in one sentence; None where nothing does."""
     try:
-        step = turned_down(registry, name).get(registry.weights_of(name, version) or "")
+        step = turned_down(registry, name).get(weights)
     except PreconditionError as unreadable:
         return unreadable.message
     if step is None:

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE  # functions and a journal have no cache key
 
 from stsflow.tasks.ground.trying_again import publish_artifact
-from stsflow.tasks.records.release import Release
-from stsflow.tasks.release.promotion import promote_on_evidence
+from stsflow.tasks.records.release import Basis, Release
+from stsflow.tasks.release.promotion import decide_on
+from stsflow.tasks.release.steps import Steps
 from stsflow.tasks.release.trail import CHAMPION
 from stsflow.tasks.rules import Rule
 from stsflow.tasks.rules.candidacy import Candidacy
+from stsflow.tasks.tracking.journal import Model
 from stsflow.tasks.tracking.registry import RegisteredModel
 from stsflow.tasks.tracking.store import Store
 
@@ -26,23 +29,39 @@ def fetch_champion(store: Store, name: str) -> RegisteredModel | None:
     return store.registry.at(name, CHAMPION)
 
 
-@task(name="decide on promotion", task_run_name="decide on {name} version {version}")
-def decide_and_promote(
-    store: Store, name: str, version: str, rules: Sequence[Rule], guards: Sequence[Rule], candidacy: Candidacy, how: str
+@task(name="decide on promotion", task_run_name="decide on {name}")
+def decide_on_promotion(
+    store: Store, name: str, basis: Basis, rules: Sequence[Rule], guards: Sequence[Rule], candidacy: Candidacy
 ) -> Release:
-    """The decision, with the alias moved when it is a yes, and a table of the rules and guards in Prefect.
-
-    `how` says how the version came about: `registered`, or registered before by a run that made the same weights.
-    """
-    decision = promote_on_evidence(store.registry, name, version, rules, candidacy, guards)
+    """The decision, and a table of the rules and guards in Prefect. Nothing is moved."""
+    decision = decide_on(store.registry, name, basis, rules, candidacy, guards)
     if decision.outcomes:
         rows = [{"rule": o.rule, "holds": "yes" if o.holds else "no", "reason": o.reason} for o in decision.outcomes]
         publish_artifact(
-            create_table_artifact,
-            key="promotion",
-            table=rows,
-            description=f"{name} version {version}: {decision.reason}",
-        )
-    reason = f"{how} as {name} version {version}; {decision.reason}"
-    logger.info("%s", reason)
-    return decision.model_copy(update={"reason": reason})
+            create_table_artifact, key="promotion", table=rows, description=f"{name}: {decision.reason}",
+        )  # fmt: skip
+    return decision
+
+
+@task(name="register", task_run_name="register as {steps.name}", cache_policy=NO_CACHE)
+def register(steps: Steps, decision: Release, model: Model) -> Release:
+    """The decision with the version's number."""
+    return Steps.registered(steps, decision, model)
+
+
+@task(name="move aliases", task_run_name="move aliases of {steps.name}", cache_policy=NO_CACHE)
+def move_aliases(steps: Steps, decision: Release) -> Release:
+    """The release with the aliases moved as it was decided."""
+    return Steps.settled(steps, decision)
+
+
+class TrackedSteps(Steps):
+    """The steps as Prefect shows them."""
+
+    def registered(self, decision: Release, model: Model) -> Release:
+        """See Steps."""
+        return register(self, decision, model)
+
+    def settled(self, decision: Release) -> Release:
+        """See Steps."""
+        return move_aliases(self, decision)

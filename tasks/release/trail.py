@@ -81,6 +81,12 @@ def steps_of(registry: Registry, name: str) -> list[Step]:
     return steps
 
 
+def made_champion(registry: Registry, name: str) -> str | None:
+    """The version that became champion last, as the trail says; None where it says of none."""
+    became = [step.new for step in steps_of(registry, name) if step.what in ("promoted", "rolled back")]
+    return became[-1] if became else None
+
+
 def turned_down(registry: Registry, name: str) -> dict[str, Step]:
     """Weights that a person turned down and has not let in again, each with the step that says so."""
     steps = steps_of(registry, name)

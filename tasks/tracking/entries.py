@@ -203,12 +203,30 @@ def guard(outcomes: Mapping[str, RuleOutcome]) -> list[Entry]:
     return [Tags(values={f"stsflow.guard.{name}": text for name, text in said.items()})] if said else []
 
 
+def release_step(step: str, result: Release) -> Tags:
+    """How far the release has come, and on what it was decided."""
+    basis = result.basis
+    values = {"stsflow.release.step": step}
+    if basis is not None:
+        against = "nobody" if basis.champion is None else f"version {basis.champion}"
+        values |= {"stsflow.release.against": against, "stsflow.release.evidence": basis.evidence}
+    return Tags(values=values)
+
+
 def release(result: Release) -> list[Entry]:
     """How the release ended."""
-    values = {"stsflow.promoted": str(result.promoted).lower(), "stsflow.release": result.reason}
+    return [Tags(values=release_tags(result))]
+
+
+def release_tags(result: Release) -> dict[str, str]:
+    """How a release ended, as tags of its run."""
+    values = {"stsflow.promoted": str(result.promoted).lower(), "stsflow.release": result.sentence}
+    for export in result.exports:
+        said = "released" if export.passed else "not released"
+        values[f"stsflow.export.{export.name}"] = f"{said}: {export.reason}"
     if result.version is not None:
         values |= {"stsflow.registered_model": str(result.registered_as), "stsflow.model_version": result.version}
-    return [Tags(values=values)]
+    return values
 
 
 def _input(item: PreparedSet, context: str) -> DatasetInput:

@@ -22,6 +22,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.records.release import GatedExport
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class DatasetInput(Record):
 
 
 class Model(Record):
-    """The tuned model, to be logged and, where a name is given, registered."""
+    """The tuned model, to be logged and, where a name is given, registered with the exports that passed."""
 
     kind: Literal["model"] = "model"
     path: str
@@ -82,6 +83,8 @@ class Model(Record):
     register_as: str | None = None
     description: str = ""
     tags: dict[str, str] = {}
+    exports: tuple[GatedExport, ...] = ()
+    """Other forms of it; those that passed the gate become artifacts of the registered version."""
 
 
 class Finish(Record):

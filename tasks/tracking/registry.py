@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 DIGEST_TAG = "stsflow.model_digest"
 """Tag of a logged model and of a version: digest of the weights."""
+FOLDER = "model.sentence_transformer"
+"""Folder of the model among the files of a logged model, as MLflow's flavour calls it."""
+EXPORT_TAG = "stsflow.export."
+"""With an export's name, tag of a version: where the export lies among its artifacts."""
 
 
 class RegisteredModel(Record):
@@ -91,16 +95,39 @@ class Registry:
         found = self.client.search_model_versions(f"tags.`{DIGEST_TAG}` = '{digest}'")
         return max((str(version.version) for version in found if version.name == name), key=int, default=None)
 
-    def register(self, run_id: str, entry: Model) -> str:
+    def register(self, run_id: str, entry: Model, folder: Path) -> str:
         """Number of the registered model's version with the weights of `entry`, made when there is none yet.
 
-        A run that makes weights which are registered already makes no second version of the same bytes.
+        A run that makes weights which are registered already makes no second version of the same bytes. Exports that
+        passed are artifacts of the model before the version is made, and tags of the version say where each lies; one
+        that did not pass has none. Paths of exports are relative to `folder`.
         """
         name = str(entry.register_as)
         with lease(self.workspace.lease(f"register-{fingerprint(name)[:24]}")):
-            return self.version_with(name, entry.digest) or self._new_version(name, run_id, entry)
+            version = self.version_with(name, entry.digest)
+            tags = self.version_tags(name, version) if version is not None else {}
+            places = {EXPORT_TAG + export.name: export.place for export in entry.exports if export.passed}
+            missing = {tag: place for tag, place in places.items() if tags.get(tag) != place}
+            if version is None:
+                model = self._model_of(run_id, entry.digest)
+                self._send_exports(model.model_id, entry, folder, missing)
+                return self._new_version(name, run_id, entry, model.model_id, places)
+            # The version's own files: another experiment's run with the same weights has a logged model of its own.
+            self._send_exports(self.logged_model_of(name, version), entry, folder, missing)
+            for tag, place in missing.items():
+                self.tag_version(name, version, tag, place)
+            for export in entry.exports:
+                if not export.passed and EXPORT_TAG + export.name in tags:
+                    self.client.delete_model_version_tag(name, version, EXPORT_TAG + export.name)
+            return version
 
-    def _new_version(self, name: str, run_id: str, entry: Model) -> str:
+    def _send_exports(self, model_id: str, entry: Model, folder: Path, missing: dict[str, str]) -> None:
+        """Upload the exports whose tags are in `missing` to the files of the logged model; twice is no harm."""
+        for export in entry.exports:
+            if EXPORT_TAG + export.name in missing:
+                self.client.log_model_artifacts(model_id, str(folder / export.path), export.place)
+
+    def _new_version(self, name: str, run_id: str, entry: Model, model_id: str, places: dict[str, str]) -> str:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -110,16 +137,30 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        model = self.logged_model(run_id, entry.digest)
-        if model is None:
-            raise TrackingUnavailable(
-                f"the run {run_id} holds no logged model with digest {entry.digest[:12]} to register"
-            )
         version = self.client.create_model_version(
-            name, source=f"models:/{model.model_id}", run_id=run_id, description=entry.description[:90_000],
-            tags=dict(entry.tags) | {DIGEST_TAG: entry.digest}, model_id=model.model_id,
+            name, source=f"models:/{model_id}", run_id=run_id, description=entry.description[:90_000],
+            tags=dict(entry.tags) | places | {DIGEST_TAG: entry.digest}, model_id=model_id,
         )  # fmt: skip
         return str(version.version)
+
+    def _model_of(self, run_id: str, digest: str) -> Any:
+        model = self.logged_model(run_id, digest)
+        if model is None:
+            raise TrackingUnavailable(f"the run {run_id} holds no logged model with digest {digest[:12]} to register")
+        return model
+
+    def logged_model_of(self, name: str, version: str) -> str:
+        """Id of the logged model whose files are the version's; MLflow's REST answer has it in the source alone."""
+        return str(self.model_version(name, version).source).removeprefix("models:/")
+
+    def version_tags(self, name: str, version: str) -> dict[str, str]:
+        """Tags of a version; raises PreconditionError when there is no such version."""
+        return dict(self.model_version(name, version).tags)
+
+    def tag_version(self, name: str, version: str, key: str, value: str) -> None:
+        """Keep a tag on a version; raises PreconditionError when MLflow refuses."""
+        with refused_before_work(self.shown_uri, f"a tag on version {version} of {name!r}"):
+            self.client.set_model_version_tag(name, version, key, value)
 
     def logged_model(self, run_id: str, digest: str) -> Any | None:
         """The model with this digest that the run has logged, or None."""
@@ -183,16 +224,19 @@ class Registry:
         """
         import mlflow
 
+        # Exports may be many times the model's size, and whoever loads the model needs none of them.
+        exported = any(tag.startswith(EXPORT_TAG) for tag in self.version_tags(name, version))
+        uri = f"models:/{name}/{version}" + (f"/{FOLDER}" if exported else "")
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             try:
                 local = Path(mlflow.artifacts.download_artifacts(
-                        f"models:/{name}/{version}", dst_path=scratch, tracking_uri=self.uri,
+                        uri, dst_path=scratch, tracking_uri=self.uri,
                         registry_uri=self.registry_uri,
                     ))  # fmt: skip
             except (mlflow.MlflowException, FileNotFoundError, NotADirectoryError) as error:
                 raise PreconditionError(
                     f"the files of version {version} of {name!r} cannot be had from {self.shown_uri}: {in_short(error)}"
                 ) from error
-            folder = local / "model.sentence_transformer"
+            folder = local / FOLDER
             os.rename(folder if folder.is_dir() else local, target)
         return target

@@ -109,4 +109,4 @@ def _send_model(store: Store, run_id: str, entry: Model, folder: Path) -> None:
 
         log_model_in_child(store.uri, run_id, folder / entry.path, entry, folder)
     if entry.register_as:
-        store.registry.register(run_id, entry)
+        store.registry.register(run_id, entry, folder)

@@ -129,6 +129,11 @@ class Store:
         """The run, with params, latest metrics and tags."""
         return self.client.get_run(run_id)
 
+    def tag_run(self, run_id: str, values: Mapping[str, str]) -> None:
+        """Set tags of a run that has ended; does nothing where this store does not know it."""
+        for key, value in values.items() if run_id and self.knows_run(run_id) else ():
+            self.client.set_tag(run_id, key, value[:8000])
+
     def run_named(self, name: str) -> Run | None:
         """The newest run of that name that a recipe made, in whichever experiment; None when there is none."""
         experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]

@@ -136,20 +136,25 @@ def record_results(
     _describe(relay, run, recipe, reports, differences)
     for name in ("training", "evaluation", "card", *(("exports",) if exports else ())):
         journal.append_once(Artifacts(path=name, folder=name))
-    digests = {name: suite.data_digest for report in reports for name, suite in report.suites.items()}
     if recipe.tracking.log_model or recipe.release.register_as:
-        journal.append_once(
-            Model(
-                path="model", digest=trained.model_digest, dimension=trained.dimension,
-                example=tuple(sentence for group in trained.widget for sentence in group)[:3] or ("An example.",),
-                register_as=recipe.release.register_as, description=card.body(),
-                tags={
-                    "stsflow.recipe": recipe.name, "stsflow.run": run.name, "stsflow.flow_run_id": run.flow_run_id,
-                    "stsflow.data": ", ".join(f"{name}={digest[:12]}" for name, digest in digests.items()),
-                },
-            )
-        )  # fmt: skip
+        journal.append_once(model_entry(run, recipe, trained, reports, card))
     relay.flush()
+
+
+def model_entry(
+    run: RunRef, recipe: RunConfig, trained: TrainedModel, reports: Iterable[EvaluationReport], card: CardRef
+) -> Model:
+    """The tuned model as it is logged; the release registers it under a name when it was decided on."""
+    digests = {name: suite.data_digest for report in reports for name, suite in report.suites.items()}
+    return Model(
+        path="model", digest=trained.model_digest, dimension=trained.dimension,
+        example=tuple(sentence for group in trained.widget for sentence in group)[:3] or ("An example.",),
+        description=card.body(),
+        tags={
+            "stsflow.recipe": recipe.name, "stsflow.run": run.name, "stsflow.flow_run_id": run.flow_run_id,
+            "stsflow.data": ", ".join(f"{name}={digest[:12]}" for name, digest in digests.items()),
+        },
+    )  # fmt: skip
 
 
 @contextmanager

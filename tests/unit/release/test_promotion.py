@@ -12,7 +12,7 @@ from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.release import Release
-from stsflow.tasks.release.promotion import crown, go_back, nominate, promote_on_evidence, readmit, reject
+from stsflow.tasks.release.promotion import basis_of, crown, decide_on, go_back, nominate, readmit, reject, settle
 from stsflow.tasks.release.trail import CANDIDATE, CHAMPION, PREVIOUS, turned_down
 from stsflow.tasks.rules import MaximumSize
 from stsflow.tasks.rules.candidacy import Candidacy
@@ -91,10 +91,12 @@ def registered(store: Store, name: str, source: Path, digest: str) -> str:
 def scheduled(store: Store, name: str, version: str) -> Release:
     """What a run of the unchanged recipe comes to: every rule holds."""
     report = EvaluationReport(
-        model="tuned", model_path=Path("m"), model_digest="d", suites={}, seconds=1, model_bytes=1
-    )
-    evidence = Candidacy(candidate=report, headline="test")
-    return promote_on_evidence(store.registry, name, version, [MaximumSize(megabytes=1)], evidence)
+        model="tuned", model_path=Path("m"), model_digest=str(store.registry.weights_of(name, version)), suites={},
+        seconds=1, model_bytes=1,
+    )  # fmt: skip
+    rules, evidence = [MaximumSize(megabytes=1)], Candidacy(candidate=report, headline="test")
+    basis = basis_of(store.registry, name, report, rules)
+    return settle(store.registry, name, version, decide_on(store.registry, name, basis, rules, evidence))
 
 
 def test_a_rollback_holds_against_two_scheduled_runs_until_a_person_lets_the_weights_in(

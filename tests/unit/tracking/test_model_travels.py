@@ -37,7 +37,7 @@ def test_a_registered_model_comes_back_byte_for_byte_with_its_card_facts_and_fig
         path="model", digest=sha256_of_model(model), dimension=32, example=("A text.",), register_as="tiny"
     )  # fmt: skip
     log_model_in_child(store.uri, run, model, entry, tmp_path / "run")
-    version = store.registry.register(run, entry)
+    version = store.registry.register(run, entry, tmp_path)
     back = store.registry.by_uri(f"models:/tiny/{version}")
     assert contents(back.path) == contents(model)
     published = back.path.parent.parent / "mlartifacts"

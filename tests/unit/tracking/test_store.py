@@ -39,8 +39,8 @@ def test_weights_that_are_registered_make_no_second_version(tmp_path: Path) -> N
             logged = store.client.create_logged_model(experiment, "model", run, tags={"stsflow.model_digest": digest})
             store.client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
             store.client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
-        versions.append(store.registry.register(run, entry))
-        assert store.registry.register(run, entry) == versions[-1]
+        versions.append(store.registry.register(run, entry, tmp_path))
+        assert store.registry.register(run, entry, tmp_path) == versions[-1]
     assert versions == ["1", "2", "1"]
     assert (
         store.registry.version_with("it's a model", "c" * 64) is None
