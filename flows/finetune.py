@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.runtime import flow_run
 
+from stsflow.flows.approval import ask_in_prefect, asked_before
 from stsflow.flows.ops.truthful_flow_runs import truthful_in_prefect
 from stsflow.flows.release import gated, release_model
 from stsflow.flows.sign_card import signing_key
@@ -82,6 +83,8 @@ def finetune(
     """
     started = datetime.now(UTC)
     workspace = Workspace.here()
+    if (asked := asked_before(workspace, flow_run.id or "")) is not None:
+        return ask_in_prefect(connect_tracking(workspace), asked)
     sha256 = recipe_sha256(recipe)
     recipe_lease = workspace.lease(f"recipe-{sha256[:24]}")
     with truthful_in_prefect(workspace, flow_run.id or ""), lease(recipe_lease, on_wait=_say_who_runs):
@@ -141,7 +144,8 @@ def finetune(
             model = model_entry(run, recipe, trained, measured, card)
             release = release_model(recipe, run, relay, data, reports, model, workspace, gated(exports))
         require_sent(relay.finish(patience_seconds=0.0), relay, run.name)
-    return summarise(recipe, run, trained, measured, differences, card, release, exports)
+    summary = summarise(recipe, run, trained, measured, differences, card, release, exports)
+    return ask_in_prefect(store, summary)
 
 
 def _models(

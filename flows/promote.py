@@ -8,8 +8,10 @@ from shlex import quote
 from prefect import flow
 from rich.console import Console
 
+from stsflow.flows.approval import answer, tell_prefect, write_down
 from stsflow.flows.ops.champion_event import announce_champion
-from stsflow.flows.release import Evidence
+from stsflow.flows.release import Evidence, announce
+from stsflow.tasks.ground.environment import user_name
 from stsflow.tasks.ground.errors import DamagedRecord, PreconditionError
 from stsflow.tasks.ground.names import MODEL
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
@@ -17,9 +19,11 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.release import Release
+from stsflow.tasks.release.answers import waiting_version
+from stsflow.tasks.release.approval import approval_of
 from stsflow.tasks.release.promotion import go_back, readmit, reject, settle
 from stsflow.tasks.release.trail import CANDIDATE
-from stsflow.tasks.tracking import entries, runs
+from stsflow.tasks.tracking import runs
 from stsflow.tasks.tracking.task import connect_tracking
 
 BY_HAND = "asked for on the command line"
@@ -46,12 +50,34 @@ def promote_candidate(name: str, reason: str = "") -> Release:
         )
     recipe, data, reports = _evidence_on_disk(found)
     evidence = Evidence(store, name, recipe, data, reports, found.root, workspace)
-    result = settle(store.registry, name, str(candidate.version), evidence.decide(evidence.basis()))
-    result.write(found.decision)
-    store.tag_run(candidate.run_id, entries.release_tags(result))
-    if result.promoted:
-        announce_champion(name, str(result.version), result.previous, reason or result.reason)
+    decision = evidence.decide(evidence.basis())
+    result = settle(store.registry, name, str(candidate.version), decision, recipe.release.approval_hours)
+    write_down(store, candidate.run_id, result)
+    announce(result, reason)
     return result
+
+
+def answer_for(name: str, approved: bool, who: str, why: str) -> Release:
+    """A person's answer on the candidate that waits; a flow run that waits for it in Prefect goes on.
+
+    Raises PreconditionError where nothing waits (any more), or where it has to be decided anew.
+    """
+    MODEL.check("promote", name)
+    store = connect_tracking.fn(Workspace.here())
+    version = waiting_version(store.registry, name)
+    result = answer(store, name, version, approved, who or user_name(), why)
+    tell_prefect(result.approval)
+    return result
+
+
+def show_waiting(name: str, console: Console) -> None:
+    """Print what a person decides on, where the candidate waits for a yes."""
+    store = connect_tracking.fn(Workspace.here())
+    candidate = store.registry.alias(name, CANDIDATE)
+    approval = approval_of(store.registry, name, str(candidate.version)) if candidate is not None else None
+    if candidate is not None and approval is not None:
+        console.print(f"{name} version {candidate.version}: {approval.in_words()}", soft_wrap=True, highlight=False)
+        console.print(f"the rules: {approval.reason}", soft_wrap=True, highlight=False)
 
 
 def roll_back(name: str, reason: str = "") -> Release:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stsflow.flows.ops.champion_event import announce_champion
+from stsflow.flows.ops.champion_event import announce_champion, announce_question
 from stsflow.tasks.evaluation.compare import compare
 from stsflow.tasks.evaluation.run import ModelUnderTest
 from stsflow.tasks.evaluation.task import evaluate
@@ -16,6 +16,7 @@ from stsflow.tasks.records.evaluation import EvaluationReport, SeedSummary
 from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.release import Basis, GatedExport, Release
 from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.release.approval import note_overdue
 from stsflow.tasks.release.decision import compared_metrics
 from stsflow.tasks.release.promotion import basis_of
 from stsflow.tasks.release.steps import carry_out, record
@@ -38,12 +39,13 @@ def release_model(
         )
     else:
         evidence = Evidence(relay.store, name, recipe, data, reports, run.folder, workspace)
-        steps = TrackedSteps(relay, RunFolder(run.folder), run.name, name)
+        note_overdue(relay.store.registry)
+        hours = recipe.release.approval_hours
+        steps = TrackedSteps(relay, RunFolder(run.folder), run.name, name, hours)
         result = carry_out(steps, evidence.basis, evidence.decide, exports, model)
         result = result.model_copy(update={"how": how_registered(relay.store, result, run.mlflow_run_id)})
     record(relay, run.folder, result)
-    if result.promoted:
-        announce_champion(str(result.registered_as), str(result.version), result.previous, result.reason)
+    announce(result)
     return result
 
 
@@ -56,6 +58,15 @@ def gated(exports: Exports | None) -> tuple[GatedExport, ...]:
         )
         for item in (exports.items if exports else ())
     )  # fmt: skip
+
+
+def announce(release: Release, why: str = "") -> None:
+    """Tell Prefect about a new champion, and `why` where a person said so, or about a version that waits for a yes."""
+    name, version = str(release.registered_as), str(release.version)
+    if release.promoted:
+        announce_champion(name, version, release.previous, why or release.decision)
+    elif release.approval is not None and release.approval.state == "waiting":
+        announce_question(name, version, release.approval.until, release.approval.reason)
 
 
 class Evidence:

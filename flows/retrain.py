@@ -12,11 +12,14 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.variables import Variable
 
+from stsflow.flows.approval import ask_in_prefect, asked_before
 from stsflow.flows.finetune import finetune
 from stsflow.tasks.data.state import source_states
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.tracking.task import connect_tracking
 
 
 class Seen(Record):
@@ -53,6 +56,9 @@ def retrain(recipe: RunConfig, force: bool = False) -> State[Any]:
     Ends in the state `Skipped`, with the reason, when nothing changed. What was seen is remembered only after the
     training has succeeded, so that a failed night is tried again. `force` trains in any case.
     """
+    workspace = Workspace.here()
+    if (asked := asked_before(workspace, flow_run.id or "")) is not None:
+        return Completed(message=ask_in_prefect(connect_tracking(workspace), asked).release)
     seen = look_at_sources(recipe)
     earlier = remembered(recipe.name)
     reasons = ["asked for"] if force else seen.reasons_against(earlier)
@@ -60,8 +66,10 @@ def retrain(recipe: RunConfig, force: bool = False) -> State[Any]:
         message = f"skipped: none of {len(seen.sources)} sources changed since the last training"
         return Completed(name="Skipped", message=message)
     get_run_logger().info("training, because %s", "; ".join(reasons))
-    finetune(recipe)
+    summary = finetune(recipe)
     remember(recipe.name, seen)
+    if summary.approval is not None:
+        ask_in_prefect(connect_tracking(workspace), summary)
     return Completed(message=f"trained, because {'; '.join(reasons)}")
 
 

@@ -19,7 +19,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
 from stsflow.tasks.records.exports import Exports
-from stsflow.tasks.records.release import Release, RuleOutcome
+from stsflow.tasks.records.release import Approval, Release, RuleOutcome
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.suites import Suite
@@ -71,7 +71,10 @@ class RunSummary(Record):
     promoted: bool
     release: str
     """One sentence: what was registered and whether it was promoted."""
+    registered_as: str | None = None
     model_version: str | None = None
+    approval: Approval | None = None
+    """A person's yes, where one is asked for; `waiting` until somebody answers."""
 
 
 def summarise(
@@ -113,7 +116,8 @@ def summarise(
             )
             for item in (exports.items if exports else ())
         },
-        promoted=release.promoted, release=release.sentence, model_version=release.version,
+        promoted=release.promoted, release=release.sentence,
+        registered_as=release.registered_as, model_version=release.version, approval=release.approval,
     )  # fmt: skip
 
 
@@ -154,6 +158,10 @@ def print_summary(summary: RunSummary, console: Console) -> None:
     if summary.reused:
         console.print("The same training had finished before: its model was reused (--fresh trains again).")
     console.print(f"{summary.release}\n")
+    if summary.approval is not None and summary.approval.state == "waiting":
+        answer = f"stsflow promote {quote(str(summary.registered_as))}"
+        console.print(f"Yes: {answer} --approve --because WHY", soft_wrap=True, highlight=False)
+        console.print(f"No:  {answer} --refuse --because WHY\n", soft_wrap=True, highlight=False)
     places = {
         "model card": summary.card,
         "plots": summary.run_dir / "evaluation",

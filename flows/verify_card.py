@@ -11,8 +11,10 @@ from rich.console import Console
 from stsflow.flows.card_places import Places
 from stsflow.tasks.card.measured_again import Tools
 from stsflow.tasks.card.verify import VerifyResult, verify_card
-from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.recipe.sections import RunConfig
+from stsflow.tasks.records.release import Approval, Release
+from stsflow.tasks.release.approval import approval_of
 
 
 def verify(
@@ -25,21 +27,32 @@ def verify(
     from it. `signed_by` is the public key of whoever must have signed the folder: its file, or its text.
     """
     workspace = Workspace.here()
-    folder = _folder_of(named, workspace)
+    folder, said = _folder_of(named, workspace)
     with tempfile.TemporaryDirectory(prefix="verify-card-") as temporary:
         places = Places(folder, workspace, Path(temporary), data, recipe)
         tools = Tools(read_rows=places.read_rows, find_base=places.find_base, measure_tokens=places.measure_tokens)
-        return verify_card(folder, tools=tools, find_record=places.find_record, signed_by=signed_by)
+        result = verify_card(folder, tools=tools, find_record=places.find_record, signed_by=signed_by)
+    return result.model_copy(update={"notes": (*result.notes, *said)})
 
 
-def _folder_of(named: str, workspace: Workspace) -> Path:
+def _folder_of(named: str, workspace: Workspace) -> tuple[Path, list[str]]:
+    """The folder of the model, and what a person said when it was released: no card, made before, can say it."""
     if not named.startswith("models:/"):
-        return Path(named)
+        folder = Path(named)
+        run = folder if (folder / "run.json").is_file() else folder.parent
+        release = Release.load_or_none(RunFolder(run).decision)
+        return folder, _said(release.approval if release else None, "its run's release")
     from stsflow.tasks.tracking.store import Store
     from stsflow.tasks.tracking.store_address import check_reachable
 
     check_reachable(workspace)
-    return Store(workspace).registry.by_uri(named).path
+    registry = Store(workspace).registry
+    found = registry.by_uri(named)
+    return found.path, _said(approval_of(registry, found.name, found.version), f"version {found.version}")
+
+
+def _said(approval: Approval | None, about: str) -> list[str]:
+    return [] if approval is None else [f"{about}: {approval.in_words()}."]
 
 
 def print_verification(result: VerifyResult, console: Console) -> None:

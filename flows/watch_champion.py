@@ -22,6 +22,7 @@ from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.release.approval import note_overdue
 from stsflow.tasks.release.task import fetch_champion
 from stsflow.tasks.release.trail import CHAMPION
 from stsflow.tasks.tracking.registry import RegisteredModel
@@ -67,6 +68,7 @@ def assess(recipe: RunConfig, tolerance: float = 0.002) -> State[Any]:
     if recipe.release.register_as is None:
         raise PreconditionError("the recipe registers no model (release.register_as), so that it has no champion.")
     store = connect_tracking(workspace)
+    note_overdue(store.registry)
     folder = workspace.root / "assessments" / f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     champion = fetch_champion(store, recipe.release.register_as)
     if champion is None:

@@ -138,24 +138,48 @@ def promote(
             "--readmit", metavar="VERSION", help="Let in what was turned down (a version, or a digest of its weights)."
         ),
     ] = None,
+    approved: Annotated[
+        bool, typer.Option("--approve", help="Say yes to the candidate that waits for it (release.approval).")
+    ] = False,
+    refused: Annotated[
+        bool, typer.Option("--refuse", help="Say no to the candidate that waits; its weights stay out.")
+    ] = False,
+    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who answers; default: the user's name here.")] = "",
+    because: Annotated[str, typer.Option("--because", metavar="WHY", help="Why; an answer needs a reason.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why, for the trail.")] = "",
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Decide on the candidate by its recipe's rules, or say what a person decides: back, out, or in again."""
-    from stsflow.flows.command.terminal import OUT, prepare_process
+    """Decide on the candidate by its recipe's rules, or say what a person decides: yes, no, back, out, or in again."""
+    from stsflow.flows.command.terminal import ERR, OUT, prepare_process
     from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
     from stsflow.tasks.ground.names import MODEL
 
-    if rollback + rejected + (readmitted is not None) > 1:
-        raise typer.BadParameter("give one of --rollback, --reject and --readmit")
+    if rollback + rejected + approved + refused + (readmitted is not None) > 1:
+        raise typer.BadParameter("give one of --approve, --refuse, --rollback, --reject and --readmit")
+    answered = approved or refused
+    if answered and not because.strip():
+        raise typer.BadParameter("an answer needs a reason: --because WHY")
+    if (by or because) and not answered:
+        raise typer.BadParameter("--by and --because go with --approve or --refuse; others take --reason")
     MODEL.check("promote", name)
     prepare_process(verbose=verbose)
     start_embedded_server()
-    from stsflow.flows.promote import let_in_again, print_promotion, promote_candidate, reject_candidate, roll_back
+    from stsflow.flows.promote import (
+        answer_for,
+        let_in_again,
+        print_promotion,
+        promote_candidate,
+        reject_candidate,
+        roll_back,
+        show_waiting,
+    )
 
     wait_for_embedded_server()
-    if rollback:
+    if answered:
+        show_waiting(name, ERR)
+        result = answer_for(name, approved, by.strip(), because.strip())
+    elif rollback:
         result = roll_back(name, reason)
     elif rejected:
         result = reject_candidate(name, reason)
@@ -164,6 +188,6 @@ def promote(
     else:
         result = promote_candidate(name, reason)
     print_result(result, as_json, lambda: print_promotion(result, OUT))
-    asked_to_decide = not (rollback or rejected or readmitted)
+    asked_to_decide = not (rollback or rejected or readmitted or answered)
     if asked_to_decide and not result.promoted:
         raise typer.Exit(CheckFailed.exit_code)

@@ -14,14 +14,16 @@ from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from pydantic import SecretStr
 
-from stsflow.flows.ops.champion_event import CHAMPION_CHANGED
+from stsflow.flows.ops.champion_event import APPROVAL_WANTED, CHAMPION_CHANGED
 
 FLOWS = ["finetune", "assess", "retrain"]
 HEARTBEAT_WINDOW_SECONDS = 300
 """Ten beats of a worker made by `stsflow up`, and more than one of a run by hand with Prefect's default of 180 s: a
 busy run that is late by a beat must not be called dead."""
 WEBHOOK_BLOCK = "stsflow-notifications"
-FINAL_EVENTS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling")}
+QUIET_STATES = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "Paused", "Suspended")
+"""After one of these a run has no heart that beats: it is over, or waits for a person's yes without a process."""
+QUIET_EVENTS = {f"prefect.flow-run.{state}" for state in QUIET_STATES}
 
 
 def heartbeat_automation(window_seconds: int) -> AutomationCore:
@@ -33,7 +35,7 @@ def heartbeat_automation(window_seconds: int) -> AutomationCore:
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related=_our_flows(),
             after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *FINAL_EVENTS},
+            expect={"prefect.flow-run.heartbeat", *QUIET_EVENTS},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -48,7 +50,7 @@ def heartbeat_automation(window_seconds: int) -> AutomationCore:
 
 
 def notification_automations(webhook: UUID) -> list[AutomationCore]:
-    """Tell the webhook about every run of ours that failed or crashed, and about every new champion."""
+    """Tell the webhook about every run of ours that failed or crashed, every new champion, every yes that is wanted."""
     failed = (
         '{"event": "run failed", "flow_run": {{ flow_run.name | tojson }}, "state": {{ flow_run.state.name | tojson }},'
         ' "message": {{ (flow_run.state.message or "") | tojson }}, "url": {{ flow_run | ui_url | tojson }}}'
@@ -58,7 +60,18 @@ def notification_automations(webhook: UUID) -> list[AutomationCore]:
         ' "version": {{ event.payload.version | tojson }}, "previous": {{ event.payload.previous | tojson }},'
         ' "reason": {{ event.payload.reason | tojson }}}'
     )
+    wanted = (
+        '{"event": "approval wanted", "model": {{ event.payload.model | tojson }},'
+        ' "version": {{ event.payload.version | tojson }}, "until": {{ event.payload.until | tojson }},'
+        ' "reason": {{ event.payload.reason | tojson }}}'
+    )
     return [
+        AutomationCore(
+            name="stsflow: approval wanted",
+            description="Tells the webhook about a candidate that waits for a person's yes.",
+            trigger=_reactive({APPROVAL_WANTED}, "stsflow.registered-model.*", {}),
+            actions=[CallWebhook(block_document_id=webhook, payload=wanted)],
+        ),
         AutomationCore(
             name="stsflow: run failed",
             description="Tells the webhook about a run that failed or crashed.",

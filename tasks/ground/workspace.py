@@ -176,6 +176,8 @@ class RunFolder:
     release = Below("release")
     decision = Below("release/decision.json")
     """Release record: how far the release has come, and what was decided on what."""
+    asked = Below("release/asked.json")
+    """Which flow run was suspended until a person answers, and the summary with which it goes on."""
 
 
 def _not_in_an_address(path: str) -> str:

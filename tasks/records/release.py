@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Literal
+
 from stsflow.tasks.ground.schema import Record
 
 
@@ -45,6 +48,39 @@ class Basis(Record):
     champion_weights: str | None = None
 
 
+class Approval(Record):
+    """A person's yes to a version: when it was asked for, and how that ended."""
+
+    state: Literal["waiting", "approved", "refused", "timed out", "superseded"]
+    basis: Basis
+    """What the person was asked on; anything else has to be decided anew."""
+    reason: str
+    """What the decision says."""
+    asked: str
+    until: str
+    """No answer by then is a no. Both in UTC, as ISO 8601 writes it."""
+    who: str = ""
+    why: str = ""
+    when: str = ""
+    flow_run_id: str = ""
+    """Prefect's flow run that waits for the answer, where one does."""
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether it waits and the time for an answer is over."""
+        return self.state == "waiting" and now >= datetime.fromisoformat(self.until)
+
+    def in_words(self) -> str:
+        """`approved by anna on 2026-11-28T10:00:00+00:00: read the errors`."""
+        if self.state == "waiting":
+            return f"waits for a person's yes until {self.until}"
+        if self.state == "timed out":
+            return f"not promoted: nobody answered until {self.until}, which is a no"
+        if self.state == "superseded":
+            return f"not promoted: {self.why} before anybody had answered"
+        said = f"{self.state} by {self.who} on {self.when}: {self.why}"
+        return said if self.state == "approved" else f"not promoted: {said}"
+
+
 class Release(Record):
     """What happened to the model after the card was written."""
 
@@ -58,6 +94,8 @@ class Release(Record):
     """Whether every rule and every guard holds: what the decision says before anything is moved."""
     basis: Basis | None = None
     """What that decision stands on; None where nothing was decided."""
+    approval: Approval | None = None
+    """A person's yes, where the recipe asks for one and the rules let the candidate through."""
     exports: tuple[GatedExport, ...] = ()
     outcomes: tuple[RuleOutcome, ...] = ()
     how: str = ""
@@ -67,7 +105,15 @@ class Release(Record):
 
     @property
     def sentence(self) -> str:
-        """What was registered, what was left out of it, and whether it was promoted."""
-        kept_out = [f"the export {one.name} is not released: {one.reason}" for one in self.exports if not one.passed]
-        registered = [f"{self.how} as {self.registered_as} version {self.version}"] if self.how else []
-        return "; ".join([*registered, *kept_out, self.reason])
+        """What was registered, and whether it was promoted."""
+        registered = f"{self.how} as {self.registered_as} version {self.version}; " if self.how else ""
+        return registered + self.decision
+
+    @property
+    def decision(self) -> str:
+        """What the rules said, and a person where one was asked."""
+        if self.approval is None:
+            return self.reason
+        if self.approval.state == "approved":
+            return f"{self.reason}; {self.approval.in_words()}"
+        return f"{self.approval.in_words()}; the rules: {self.reason.removeprefix('promoted: ')}"

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from shlex import quote
 
+from stsflow.tasks.ground.environment import user_name
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.release import Basis, Release
+from stsflow.tasks.release.approval import answered, approval_of, ask, note
 from stsflow.tasks.release.decision import decide
 from stsflow.tasks.release.trail import (
     CANDIDATE,
@@ -64,48 +66,71 @@ def decide_on(
     guards: Sequence[Rule] = (),
 ) -> Release:  # fmt: skip
     """The decision on the candidate; nothing is moved. `basis` was taken before the champion was measured."""
-    verdict = _verdict(registry, name, basis.weights)
+    verdict = verdict_on(registry, name, basis.weights)
     decision = decide(rules, candidacy.model_copy(update={"turned_down": verdict}), guards)
     return decision.model_copy(
         update={"registered_as": name, "wins": decision.promoted, "promoted": False, "basis": basis}
     )
 
 
-def settle(registry: Registry, name: str, version: str, decision: Release) -> Release:
+def settle(
+    registry: Registry, name: str, version: str, decision: Release, approval_hours: float | None = None
+) -> Release:
     """Move the aliases as the decision says: `version` is the candidate, and champion when every rule holds.
 
-    Weights that a person turned down, since then too, become neither. Raises ChampionMoved when the champion is not
-    the one that the decision was made against.
+    With `approval_hours`, a person is asked first, and has so many hours; until the yes the version stays the
+    candidate. Weights that a person turned down, since then too, become neither. Raises ChampionMoved when the champion
+    is not the one that the decision was made against.
     """
     assert decision.basis is not None
-    verdict = _verdict(registry, name, decision.basis.weights)
+    verdict = verdict_on(registry, name, decision.basis.weights)
     if verdict is not None:
         refused = {"wins": False, "reason": f"not promoted: {verdict}"}
         return decision.model_copy(update={"version": version} | refused)
     nominate(registry, name, version)
     if not decision.wins:
         return decision.model_copy(update={"version": version})
-    _require_unmoved(registry, name, version, decision.basis)
-    crown(registry, name, version, decision.reason)
+    require_unmoved(registry, name, version, decision.basis)
+    if approval_hours is not None:
+        approval = ask(registry, name, version, decision, approval_hours)
+        decision = decision.model_copy(update={"approval": approval})
+        if approval.state == "waiting":
+            return decision.model_copy(update={"version": version})
+    return crowned(registry, name, version, decision)
+
+
+def crowned(registry: Registry, name: str, version: str, decision: Release) -> Release:
+    """The release with `version` made champion, by whoever approved it where somebody did."""
+    assert decision.basis is not None
+    approval = decision.approval
+    crown(registry, name, version, decision.decision, approval.who if approval else None)
     return decision.model_copy(update={"version": version, "promoted": True, "previous": decision.basis.champion})
 
 
-def _require_unmoved(registry: Registry, name: str, version: str, basis: Basis) -> None:
+def require_unmoved(registry: Registry, name: str, version: str, basis: Basis) -> None:
+    """Raise ChampionMoved unless the champion is that of the basis, or `version` itself by now."""
     champion = registry.alias(name, CHAMPION)
     now = None if champion is None else str(champion.version)
     if now not in (basis.champion, version):
         was, is_now = (f"version {number}" if number else "nobody" for number in (basis.champion, now))
         raise ChampionMoved(
-            f"the champion of {name!r} is {is_now}, and the decision on version {version} was made against {was}"
+            f"the champion of {name!r} is {is_now}, and the decision on version {version} was made against {was}; "
+            f"decide anew with: stsflow promote {quote(name)}"
         )
 
 
 def nominate(registry: Registry, name: str, version: str) -> None:
-    """Make `version` the candidate."""
+    """Make `version` the candidate; one before it that waited for a yes does not wait any more."""
+    before = registry.alias(name, CANDIDATE)
+    if before is not None and str(before.version) != version:
+        old = approval_of(registry, name, str(before.version))
+        if old is not None and old.state == "waiting":
+            why = f"version {version} became the candidate"
+            note(registry, name, str(before.version), answered(old, "superseded", "", why))
     registry.set_alias(name, CANDIDATE, version)
 
 
-def crown(registry: Registry, name: str, version: str, why: str) -> str | None:
+def crown(registry: Registry, name: str, version: str, why: str, who: str | None = None) -> str | None:
     """Make `version` champion, the old one previous; return the old one's number. A champion stays what it is.
 
     Repeating it leaves the step in the trail that a kill just after the move has swallowed.
@@ -122,7 +147,7 @@ def crown(registry: Registry, name: str, version: str, why: str) -> str | None:
         old = str(previous.version) if previous is not None else None
         if made_champion(registry, name) == version:
             return old
-    leave_step(registry, name, "promoted", old, version, why, registry.weights_of(name, version))
+    leave_step(registry, name, "promoted", old, version, why, registry.weights_of(name, version), who)
     return old
 
 
@@ -163,6 +188,9 @@ def reject(registry: Registry, name: str, why: str) -> str:
     if champion is not None and registry.weights_of(name, str(champion.version)) == weights:
         raise PreconditionError(f"version {version} of {name!r} is the champion; take it back with --rollback")
     leave_step(registry, name, "rejected", version, None, why, weights)
+    asked = approval_of(registry, name, version)
+    if asked is not None and asked.state == "waiting":
+        note(registry, name, version, answered(asked, "refused", user_name(), why))
     registry.delete_alias(name, CANDIDATE)
     return version
 
@@ -193,7 +221,7 @@ def _is_meant(registry: Registry, name: str, which: str, weights: str) -> bool:
     return which.isdigit() and registry.weights_of(name, which) == weights
 
 
-def _verdict(registry: Registry, name: str, weights: str) -> str | None:
+def verdict_on(registry: Registry, name: str, weights: str) -> str | None:
     """Why a person's word keeps the weights out, in one sentence; None where nothing does."""
     try:
         step = turned_down(registry, name).get(weights)

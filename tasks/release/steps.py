@@ -38,6 +38,8 @@ class Steps:
     folder: RunFolder
     run_name: str
     name: str
+    approval_hours: float | None = None
+    """Hours that a person has for a yes, where one is needed."""
 
     @property
     def registry(self) -> Registry:
@@ -78,7 +80,7 @@ class Steps:
 
     def settled(self, decision: Release) -> Release:
         """The release with the aliases moved; raises ChampionMoved where it has to be decided anew."""
-        result = settle(self.registry, self.name, str(decision.version), decision)
+        result = settle(self.registry, self.name, str(decision.version), decision, self.approval_hours)
         return self._written("settled", result)
 
     def _written(self, step: str, release: Release) -> Release:

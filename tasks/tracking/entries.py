@@ -221,9 +221,6 @@ def release(result: Release) -> list[Entry]:
 def release_tags(result: Release) -> dict[str, str]:
     """How a release ended, as tags of its run."""
     values = {"stsflow.promoted": str(result.promoted).lower(), "stsflow.release": result.sentence}
-    for export in result.exports:
-        said = "released" if export.passed else "not released"
-        values[f"stsflow.export.{export.name}"] = f"{said}: {export.reason}"
     if result.version is not None:
         values |= {"stsflow.registered_model": str(result.registered_as), "stsflow.model_version": result.version}
     return values

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from stsflow.tasks.exports import Export
 from stsflow.tasks.ground.names import ModelName
@@ -39,6 +39,20 @@ class SignConfig(Section):
     STSFLOW_SIGNING_KEY names. The password of a key that has one comes from STSFLOW_SIGNING_PASSWORD."""
 
 
+class ApprovalConfig(Section):
+    """A person's yes before the alias `champion` moves."""
+
+    timeout_hours: float = Field(default=72.0, gt=0, le=24 * 365)
+    """Hours that the question stands; no answer by then is a no. The same weights may be asked about again."""
+
+
+def _required(value: Any) -> Any:
+    """The word `required` stands for the section with its defaults."""
+    if isinstance(value, str) and value != "required":
+        raise ValueError("allowed: required, or a section with timeout_hours")
+    return {} if value == "required" else value
+
+
 class ReleaseConfig(Section):
     """What happens to the tuned model."""
 
@@ -53,3 +67,19 @@ class ReleaseConfig(Section):
     only where it costs no more than its limits allow."""
     rules: tuple[Rule, ...] = ()
     """All must hold for the alias `champion` to move. Without rules nothing is promoted."""
+    approval: Annotated[
+        ApprovalConfig | None, BeforeValidator(_required, Literal["required"] | ApprovalConfig | None)
+    ] = None
+    """`required`: what the rules let through waits for a person's yes before it becomes champion; default: it does
+    not wait."""
+
+    @property
+    def approval_hours(self) -> float | None:
+        """Hours that a person has for a yes; None where none is asked."""
+        return self.approval.timeout_hours if self.approval is not None else None
+
+    @model_validator(mode="after")
+    def _something_to_approve(self) -> Self:
+        if self.approval is not None and (self.register_as is None or not self.rules):
+            raise ValueError("approval asks about what the rules let through: give register_as and rules too")
+        return self

@@ -46,7 +46,7 @@ def prefect_contents(running: Up) -> dict[str, Any]:
     """All that people would miss of a Prefect server, as plain values."""
     with running.used_here(), get_client(sync_client=True) as client:
         ended = [run for run in client.read_flow_runs() if run.state is not None and run.state.is_final()]
-        names = ("stsflow: heartbeat", "stsflow: run failed", "stsflow: champion changed")
+        names = ("stsflow: heartbeat", "stsflow: approval wanted", "stsflow: run failed", "stsflow: champion changed")
         return {
             "runs": {str(run.id): (run.name, run.state_name, run.parameters, str(run.start_time)) for run in ended},
             "tasks": {str(run.id): sorted(task_names(client, run)) for run in ended},

@@ -118,7 +118,8 @@ def test_deploy_twice_changes_nothing(client: SyncPrefectClient, demo: RunConfig
     assert deploy(demo, webhook_url="http://127.0.0.1:9/hook") == first
     assert state() == before
     assert set(first.deployments) == {"finetune/finetune", "assess/assess", "retrain/retrain"}
-    assert first.automations == ("stsflow: heartbeat", "stsflow: run failed", "stsflow: champion changed")
+    names = ("heartbeat", "approval wanted", "run failed", "champion changed")
+    assert first.automations == tuple(f"stsflow: {name}" for name in names)
     assert ("gpu", 1) in before["limits"]
     assert {"cpu", "gpu"} <= set(before["pools"])
     assert deploy(demo, name="second").deployments.keys() == {
