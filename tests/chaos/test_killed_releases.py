@@ -118,7 +118,7 @@ def check_a_kill(house: House, hold: int, when: When) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_a_release_that_is_killed_before_and_after_each_change_is_ended_by_the_same_again(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
