@@ -104,7 +104,8 @@ class Evidence:
         seeds = SeedSummary.load_or_none(RunFolder(self.folder).seeds)
         candidacy = Candidacy(
             candidate=self.candidate, base=self.base, champion=against[1] if champion else None,
-            differences=tuple(differences), recipe_claims=seeds.claims if seeds else (), headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite,
+            differences=tuple(differences), recipe_claims=seeds.claims if seeds else (),
+            headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite,
             overlaps=self.data.overlaps,
         )  # fmt: skip
         guards = list(recipe.guards.values())
