@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from prefect import suspend_flow_run
@@ -159,9 +159,10 @@ def ask_in_prefect(store: Store, summary: RunSummary) -> RunSummary:
         return summary
     release = Release.load(RunFolder(summary.run_dir).decision)
     approval = approval_of(store.registry, name, version) or summary.approval
-    if approval.state == "waiting":
-        approval = approval.model_copy(update={"flow_run_id": str(flow_run.id)})
-        note(store.registry, name, version, approval)
+    if approval.state != "waiting":  # answered by command meanwhile, or too late
+        return _with_the_answer(store, summary, name, version, approval)
+    approval = approval.model_copy(update={"flow_run_id": str(flow_run.id)})
+    note(store.registry, name, version, approval)
     Asked(flow_run_id=str(flow_run.id), summary=summary).write(RunFolder(summary.run_dir).asked)
     page = evidence_page(name, version, approval, release)
     publish_artifact(create_markdown_artifact, key="approval", markdown=page, description=f"{name} version {version}")
@@ -170,18 +171,21 @@ def ask_in_prefect(store: Store, summary: RunSummary) -> RunSummary:
         wait_for_input=Answer.with_initial_data(description=page), timeout=max(seconds, 1),
         key=f"approval-{fingerprint(approval.basis)[:16]}",
     )  # fmt: skip
-    return _with_the_answer(store, summary, name, version, said)
+    state: Literal["approved", "refused"] = "approved" if said.approve else "refused"
+    answer_given = approval.model_copy(update={"state": state, "who": said.who, "why": said.why})
+    return _with_the_answer(store, summary, name, version, answer_given)
 
 
-def _with_the_answer(store: Store, summary: RunSummary, name: str, version: str, said: Answer) -> RunSummary:
-    """The summary after the answer; one that was given by command meanwhile counts, whatever the form says."""
-    approval = approval_of(store.registry, name, version)
-    approved = approval.state == "approved" if approval and approval.state in ("approved", "refused") else said.approve
+def _with_the_answer(store: Store, summary: RunSummary, name: str, version: str, given: Approval) -> RunSummary:
+    """The summary after the answer `given`."""
+    if given.state not in ("approved", "refused"):
+        return summary.model_copy(update={"approval": given, "release": given.in_words()})
     try:
-        release = answer(store, name, version, approved, said.who, said.why)
+        release = answer(store, name, version, given.state == "approved", given.who, given.why)
     except PreconditionError as why_not:
         logger.warning("%s", why_not.message)
-        return summary.model_copy(update={"approval": approval, "release": f"not promoted: {why_not.message}"})
+        now_said = approval_of(store.registry, name, version)
+        return summary.model_copy(update={"approval": now_said, "release": f"not promoted: {why_not.message}"})
     logger.info("%s", release.decision)
     whole = Release.load_or_none(RunFolder(summary.run_dir).decision) or release
     return summary.model_copy(

@@ -20,7 +20,7 @@ from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.release import Release
 from stsflow.tasks.release.answers import waiting_version
-from stsflow.tasks.release.approval import approval_of
+from stsflow.tasks.release.approval import approval_of, hours_of
 from stsflow.tasks.release.promotion import go_back, readmit, reject, settle
 from stsflow.tasks.release.trail import CANDIDATE
 from stsflow.tasks.tracking import runs
@@ -51,7 +51,7 @@ def promote_candidate(name: str, reason: str = "") -> Release:
     recipe, data, reports = _evidence_on_disk(found)
     evidence = Evidence(store, name, recipe, data, reports, found.root, workspace)
     decision = evidence.decide(evidence.basis())
-    result = settle(store.registry, name, str(candidate.version), decision, recipe.release.approval_hours)
+    result = settle(store.registry, name, str(candidate.version), decision, hours_of(recipe.release.approval))
     write_down(store, candidate.run_id, result)
     announce(result, reason)
     return result

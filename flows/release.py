@@ -16,7 +16,7 @@ from stsflow.tasks.records.evaluation import EvaluationReport, SeedSummary
 from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.release import Basis, GatedExport, Release
 from stsflow.tasks.records.run import RunRef
-from stsflow.tasks.release.approval import note_overdue
+from stsflow.tasks.release.approval import hours_of, note_overdue
 from stsflow.tasks.release.decision import compared_metrics
 from stsflow.tasks.release.promotion import basis_of
 from stsflow.tasks.release.steps import carry_out, record
@@ -40,7 +40,7 @@ def release_model(
     else:
         evidence = Evidence(relay.store, name, recipe, data, reports, run.folder, workspace)
         note_overdue(relay.store.registry)
-        hours = recipe.release.approval_hours
+        hours = hours_of(recipe.release.approval)
         steps = TrackedSteps(relay, RunFolder(run.folder), run.name, name, hours)
         result = carry_out(steps, evidence.basis, evidence.decide, exports, model)
         result = result.model_copy(update={"how": how_registered(relay.store, result, run.mlflow_run_id)})

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import ValidationError
 
 from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.recipe.sections import ApprovalConfig
 from stsflow.tasks.records.release import Approval, Release
 from stsflow.tasks.tracking.registry import Registry
 
@@ -23,6 +24,11 @@ LONGEST_REASON = 1000
 def now() -> datetime:
     """This moment, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def hours_of(wanted: ApprovalConfig | None) -> float | None:
+    """Hours that a person has for a yes; None where none is asked."""
+    return None if wanted is None else wanted.timeout_hours
 
 
 def approval_of(registry: Registry, name: str, version: str) -> Approval | None:

@@ -6,13 +6,14 @@ from stsflow.tasks.recipe.sections.evaluation import EvaluationConfig, GuardedSu
 from stsflow.tasks.recipe.sections.mining import CorpusFile, MiningConfig
 from stsflow.tasks.recipe.sections.model import ModelConfig, PromptsConfig, TeacherConfig
 from stsflow.tasks.recipe.sections.plan import PlanConfig, TokensConfig
-from stsflow.tasks.recipe.sections.release import MergeConfig, ReleaseConfig
+from stsflow.tasks.recipe.sections.release import ApprovalConfig, MergeConfig, ReleaseConfig
 from stsflow.tasks.recipe.sections.run import RunConfig
 from stsflow.tasks.recipe.sections.tracking import TrackingConfig
 from stsflow.tasks.recipe.sections.training import AdapterConfig, TrainingConfig
 
 __all__ = [
     "AdapterConfig",
+    "ApprovalConfig",
     "CardConfig",
     "CorpusFile",
     "DataConfig",

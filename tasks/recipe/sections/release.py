@@ -73,11 +73,6 @@ class ReleaseConfig(Section):
     """`required`: what the rules let through waits for a person's yes before it becomes champion; default: it does
     not wait."""
 
-    @property
-    def approval_hours(self) -> float | None:
-        """Hours that a person has for a yes; None where none is asked."""
-        return self.approval.timeout_hours if self.approval is not None else None
-
     @model_validator(mode="after")
     def _something_to_approve(self) -> Self:
         if self.approval is not None and (self.register_as is None or not self.rules):
