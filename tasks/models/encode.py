@@ -54,7 +54,7 @@ def encode_distinct(
     rows: NDArray[np.float32] | None = None
     with _ready(model, precision, padding_free), torch.inference_mode(), autocast(str(model.device), precision):
         for numbers in batches_by_tokens(alike.lengths, batch_size * TOKENS_OF_A_ROW):
-            embeddings = _embed(model, [alike.distinct[number] for number in numbers], prompt, side)
+            embeddings = embed_batch(model, [alike.distinct[number] for number in numbers], prompt, side)
             if rows is None:
                 rows = np.empty((len(alike.distinct), embeddings.shape[1]), dtype=np.float32)
             rows[numbers] = embeddings
@@ -130,7 +130,8 @@ def _ready(model: Encoder, precision: Precision, padding_free: Literal["auto", "
         model.train(was_training)
 
 
-def _embed(model: Encoder, texts: list[str], prompt: str, side: Side | None) -> NDArray[np.float32]:
+def embed_batch(model: Encoder, texts: list[str], prompt: str, side: Side | None = None) -> NDArray[np.float32]:
+    """Embeddings of the texts behind the prompt, as the one batch that they are; in the mode that the model is in."""
     task = {} if side is None else {"task": side}
     features = model.preprocess(texts, prompt=prompt, **task)
     on_device = {

@@ -28,8 +28,10 @@ VOLTA = (7, 0)
 NVML_SUCCESS = 0
 
 
-def choose_device(asked: AskedDevice) -> LeverState:
-    """`cpu` or `cuda` in `chosen`, with the reason; raises PreconditionError for `cuda` where no GPU can be used."""
+def choose_device(asked: AskedDevice, *, said_by: str = "training.device") -> LeverState:
+    """`cpu` or `cuda` in `chosen`, with the reason; raises PreconditionError for `cuda` where no GPU can be used, which
+    names the field or option that said so.
+    """
     found = cuda_capabilities()
     if asked == "cpu":
         return LeverState("device", asked, "cpu", "the recipe says cpu")
@@ -37,7 +39,7 @@ def choose_device(asked: AskedDevice) -> LeverState:
         return LeverState("device", asked, "cuda", f"{len(found)} CUDA device{'s' if len(found) > 1 else ''} found")
     if asked == "cuda":
         raise PreconditionError(
-            f"training.device is `cuda`, but {_why_no_cuda()}; set it to `auto` or `cpu`, or run where a GPU is."
+            f"{said_by} is `cuda`, but {_why_no_cuda()}; set it to `auto` or `cpu`, or run where a GPU is."
         )
     return LeverState("device", asked, "cpu", _why_no_cuda())
 
