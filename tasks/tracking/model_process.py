@@ -11,6 +11,7 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stsflow.tasks.ground.child import guard, last_lines, python_module, run_child
 from stsflow.tasks.ground.errors import RecordRefused, TrackingUnavailable
@@ -20,6 +21,8 @@ from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.tracking.journal import Model
 from stsflow.tasks.tracking.refusals import in_short, is_refusal
 
+TASK = "llm/v1/embeddings"
+"""MLflow's task: with it `mlflow models serve` answers `{"input": …}` in the shape of OpenAI's API."""
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
@@ -96,12 +99,32 @@ def log_model(run_id: str, model: Path, digest: str, dimension: int, example: li
     mlflow.set_experiment(experiment_id=experiment)
     before = client.get_run(run_id).info
     with mlflow.start_run(run_id=run_id):
-        info = mlflow.sentence_transformers.log_model(
-            encoder, name="model", signature=signature, input_example=example, pip_requirements=requirements,
+        info = mlflow.models.Model.log(
+            flavor=_Answering, flavor_name="mlflow.sentence_transformers", model=encoder, name="model",
+            artifact_path=None, signature=signature, input_example=example, pip_requirements=requirements,
+            validate_serving_input=False,
         )  # fmt: skip
         client.set_logged_model_tags(info.model_id, {"stsflow.model_digest": digest})
     # Leaving the block ended the run; whether it has ended is for the flow to say.
     client.update_run(run_id, status=before.status)
+
+
+class _Answering:
+    """MLflow's flavour with its task. Its own `log_model` takes a task and keeps it from the saver (3.17.2)."""
+
+    @staticmethod
+    def save_model(path: str, mlflow_model: Any, signature: Any, **kwargs: Any) -> None:
+        """Write the model below `path`, as MLflow asks a flavour to.
+
+        The task brings a signature of its own, whose one column is called `input`: with that, the lists of texts which
+        `predict` and `/invocations` take without a task would be refused. With ours both are answered.
+        """
+        import mlflow
+
+        kwargs.pop("validate_serving_input")
+        mlflow.sentence_transformers.save_model(path=path, mlflow_model=mlflow_model, task=TASK, **kwargs)
+        mlflow_model.signature = signature
+        mlflow_model.save(str(Path(path) / "MLmodel"))
 
 
 def _ship(model: Path, target: str, **_: object) -> None:

@@ -56,7 +56,12 @@ class BiEncoder(ModelKind):
         return np.asarray(model.similarity_pairwise(first, second), np.float32)
 
     def save(self, model: Encoder, folder: Path) -> None:
+        from stsflow.tasks.models.length import NO_LENGTH
+        from stsflow.tasks.models.older_readers import add_older_words
+
         model.save_pretrained(str(folder), create_model_card=False)
+        longest = model.max_seq_length
+        add_older_words(folder, longest if longest is not None and longest < NO_LENGTH else None)
 
     def describe(self, model: Encoder) -> Described:
         return Described(
