@@ -1,4 +1,4 @@
-"""`stsflow evaluate`, `verify-card`, `sign-card` and `promote`: what is said of a finished model."""
+"""`stsflow evaluate`, `verify-card`, `sign-card`, `drift` and `promote`: what is said of a finished model."""
 
 from __future__ import annotations
 
@@ -123,6 +123,45 @@ def sign_card(
 
     signed = sign_folder(folder, key, ask_for_password)
     print_result(signed, as_json, lambda: print_signed(signed, OUT))
+
+
+@commands.command(epilog="Example: stsflow drift models:/demo@champion --texts week.jsonl --recipe demo.yaml")
+def drift(
+    model: Annotated[
+        str, typer.Argument(help="A folder, models:/name@alias or models:/name/version.", show_default=False)
+    ],
+    texts: Annotated[
+        list[str] | None,
+        typer.Option("--texts", metavar="PLACE", help="A file, a folder or an address of texts. Repeatable."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option("--against", metavar="PLACE", help="An earlier window, in place of training's texts. Repeatable."),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="The recipe that the model was trained by: its data, its `drift`.")
+    ] = None,
+    overrides: Overrides = None,
+    column: Annotated[str | None, typer.Option("--column", help="Column of the text; default: text.")] = None,
+    level: Annotated[
+        float | None, typer.Option("--level", help="Chance of a false alarm, all measures together; default: 0.01.")
+    ] = None,
+    fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit with 3 when retraining is due.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say whether the texts that a model meets are still those that it was trained on."""
+    from stsflow.flows.command.terminal import OUT, prepare_process
+
+    prepare_process(verbose=verbose)
+    from stsflow.flows.drift import drift_of, print_drift
+
+    own = read_recipe(recipe, overrides) if recipe is not None else None
+    report = drift_of(model, texts or [], against or [], own, column=column, level=level)
+    result = report.model_dump(mode="json") | {"due": report.due, "verdict": report.verdict}
+    print_result(result, as_json, lambda: print_drift(report, OUT))
+    if fail_on_drift and report.due:
+        raise typer.Exit(CheckFailed.exit_code)
 
 
 @commands.command(epilog='Example: stsflow promote stsflow-demo --rollback --reason "slow in production"')

@@ -151,6 +151,7 @@ def portable_recipe(recipe: RunConfig) -> RunConfig:
         if model is not None and "path" in model["source"]:
             model["source"]["path"] = shortened(model["source"]["path"])
     files = [section["corpus_file"] for section in mining if section["corpus_file"] is not None]
+    files += [{"source": values["drift"][name]} for name in ("texts", "against") if (values["drift"] or {}).get(name)]
     for section in (*values["data"]["train"].values(), *values["evaluation"]["suites"].values(), *files):
         if section.get("folder"):
             section["folder"] = shortened(section["folder"])

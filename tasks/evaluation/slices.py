@@ -4,14 +4,13 @@ values of columns that were kept.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stsflow.tasks.ground.scripts import script_of
 from stsflow.tasks.statistics.correlation import Floats
 
 Rows = NDArray[np.intp]
@@ -57,16 +56,11 @@ def script(text: str) -> str:
     """The script of nine letters in ten, as Unicode's names of characters begin (`hangul`, `latin`, `cjk`); `mixed`
     where no script has so many, `none` for a text without letters.
     """
-    letters = Counter(_script_of(character) for character in text if character.isalpha())
+    letters = Counter(script_of(character) for character in text if character.isalpha())
     if not letters:
         return "none"
     name, count = letters.most_common(1)[0]
     return name if count >= 0.9 * letters.total() else "mixed"
-
-
-@lru_cache(maxsize=65_536)
-def _script_of(character: str) -> str:
-    return unicodedata.name(character, "unknown").split()[0].split("-")[0].lower()
 
 
 def _bigrams(text: str) -> set[str]:

@@ -11,6 +11,7 @@
   scores/<key>/                  scores of a model on a suite
   comparisons/<key>/             what resampling says of two models
   exports/<key>/                 an export, the figures of one, or what exports are held to
+  drift/<key>/                   numbers of a sample of texts, for the look at drift; no text
   merged/<key>/                  tuned and base model averaged: the chosen weight's model
   trainings/<key>/               one training: spec, events, checkpoints, model, result
   runs/<recipe>-<hash>-<nnn>/    one run: what a person opens

@@ -2,6 +2,7 @@
 
 from stsflow.tasks.recipe.sections.card import CardConfig
 from stsflow.tasks.recipe.sections.data import DataConfig, LeakageConfig, Policy, TrainingSet
+from stsflow.tasks.recipe.sections.drift import DriftConfig
 from stsflow.tasks.recipe.sections.evaluation import EvaluationConfig, GuardedSuite
 from stsflow.tasks.recipe.sections.mining import CorpusFile, MiningConfig
 from stsflow.tasks.recipe.sections.model import ModelConfig, PromptsConfig, TeacherConfig
@@ -17,6 +18,7 @@ __all__ = [
     "CardConfig",
     "CorpusFile",
     "DataConfig",
+    "DriftConfig",
     "EvaluationConfig",
     "GuardedSuite",
     "LeakageConfig",

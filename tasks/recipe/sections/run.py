@@ -11,6 +11,7 @@ from stsflow.tasks.ground.schema import Section, Slug
 from stsflow.tasks.losses import Loss
 from stsflow.tasks.recipe.sections.card import CardConfig
 from stsflow.tasks.recipe.sections.data import DataConfig
+from stsflow.tasks.recipe.sections.drift import DriftConfig
 from stsflow.tasks.recipe.sections.evaluation import EvaluationConfig
 from stsflow.tasks.recipe.sections.mining import MiningConfig
 from stsflow.tasks.recipe.sections.model import ModelConfig, PromptsConfig, TeacherConfig
@@ -53,6 +54,8 @@ class RunConfig(Section):
     """Registration and promotion."""
     tracking: TrackingConfig = TrackingConfig()
     """Where the record goes."""
+    drift: DriftConfig | None = None
+    """Texts of production that the weekly look at the champion compares with training's; default: none."""
 
     @classmethod
     def from_recipe(cls, path: Path, overrides: tuple[str, ...] = ()) -> Self:

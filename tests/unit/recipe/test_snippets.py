@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stsflow.tasks.ground.yaml_text import load_yaml
-from stsflow.tasks.recipe.sections import DataConfig, EvaluationConfig, ReleaseConfig, TrainingConfig
+from stsflow.tasks.recipe.sections import DataConfig, DriftConfig, EvaluationConfig, ReleaseConfig, TrainingConfig
 from stsflow.tasks.sources import BeirSource
 from stsflow.tasks.suites import RetrievalSuite
 
@@ -38,6 +38,19 @@ def test_the_losses_that_the_page_on_losses_shows() -> None:
     assert TrainingConfig.model_validate(whole["training"]).losses["questions"].rows_at_a_time == 32
     for losses in rest:
         assert TrainingConfig.model_validate({"losses": losses}).losses
+
+
+def test_the_section_that_the_page_on_drift_shows() -> None:
+    (shown,) = snippets("drift.md")
+    drift = DriftConfig.model_validate(shown["drift"])
+    page = (DOCS / "drift.md").read_text(encoding="utf-8")
+    for said in (f"`level`** ({drift.level:g})", f"({drift.sample:,},", f"({drift.permutations:,})"):
+        assert said in page, said
+
+
+def test_the_signature_that_the_page_on_security_shows() -> None:
+    (shown,) = snippets("security.md")
+    assert ReleaseConfig.model_validate(shown["release"]).sign is not None
 
 
 def test_the_suites_that_the_page_on_retrieval_shows() -> None:
