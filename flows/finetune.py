@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 
 from stsflow.flows.approval import ask_in_prefect, asked_before
 from stsflow.flows.ops.truthful_flow_runs import truthful_in_prefect
+from stsflow.flows.push import ask_to_push, push_as_asked
 from stsflow.flows.release import gated, release_model
 from stsflow.flows.sign_card import signing_key
 from stsflow.flows.summary import RunSummary, summarise
@@ -34,6 +35,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.release.task import check_hub
 from stsflow.tasks.suites import require_suites
 from stsflow.tasks.teaching.task import teach
 from stsflow.tasks.teaching.teach import TEACHES
@@ -84,13 +86,16 @@ def finetune(
     started = datetime.now(UTC)
     workspace = Workspace.here()
     if (asked := asked_before(workspace, flow_run.id or "")) is not None:
-        return ask_in_prefect(connect_tracking(workspace), asked)
+        store = connect_tracking(workspace)
+        return push_as_asked(recipe.release, store, ask_in_prefect(store, asked))
     sha256 = recipe_sha256(recipe)
     recipe_lease = workspace.lease(f"recipe-{sha256[:24]}")
     with truthful_in_prefect(workspace, flow_run.id or ""), lease(recipe_lease, on_wait=_say_who_runs):
         check_hardware(recipe.training)
         key = signing_key(recipe)
         store = connect_tracking(workspace)
+        if recipe.release.push:
+            check_hub(recipe.release)
         base = fetch_model(recipe.model, workspace, recipe.prompts)
         teacher = fetch_model(recipe.teacher, workspace, gives=TEACHES) if recipe.teacher else None
         guide = fetch_model(recipe.training.guide, workspace) if recipe.training.guide else None
@@ -145,7 +150,8 @@ def finetune(
             release = release_model(recipe, run, relay, data, reports, model, workspace, gated(exports))
         require_sent(relay.finish(patience_seconds=0.0), relay, run.name)
     summary = summarise(recipe, run, trained, measured, differences, card, release, exports)
-    return ask_in_prefect(store, summary)
+    ask_to_push(recipe.release, store, release)
+    return push_as_asked(recipe.release, store, ask_in_prefect(store, summary))
 
 
 def _models(

@@ -21,6 +21,7 @@ from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Forecast, PlanReport
+from stsflow.tasks.release.hub_repository import require_push
 from stsflow.tasks.suites import require_suites
 from stsflow.tasks.teaching.teach import TEACHES, teach_sets
 from stsflow.tasks.tokens.lengths import stored_lengths
@@ -39,6 +40,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     """
     workspace = Workspace.here()
     check_hardware(recipe.training)
+    require_push(recipe.release)
     base = fetch_base_model(recipe.model, workspace, recipe.prompts)
     teacher = fetch_base_model(recipe.teacher, workspace, gives=TEACHES) if recipe.teacher else None
     guide = fetch_base_model(recipe.training.guide, workspace) if recipe.training.guide else None

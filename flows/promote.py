@@ -10,6 +10,7 @@ from rich.console import Console
 
 from stsflow.flows.approval import answer, tell_prefect, write_down
 from stsflow.flows.ops.champion_event import announce_champion
+from stsflow.flows.push import ask_to_push, still_on_the_hub, with_push
 from stsflow.flows.release import Evidence, announce
 from stsflow.tasks.ground.environment import user_name
 from stsflow.tasks.ground.errors import DamagedRecord, PreconditionError
@@ -54,7 +55,8 @@ def promote_candidate(name: str, reason: str = "") -> Release:
     result = settle(store.registry, name, str(candidate.version), decision, hours_of(recipe.release.approval))
     write_down(store, candidate.run_id, result)
     announce(result, reason)
-    return result
+    ask_to_push(recipe.release, store, result)
+    return with_push(store, result)
 
 
 def answer_for(name: str, approved: bool, who: str, why: str) -> Release:
@@ -67,7 +69,8 @@ def answer_for(name: str, approved: bool, who: str, why: str) -> Release:
     version = waiting_version(store.registry, name)
     result = answer(store, name, version, approved, who or user_name(), why)
     tell_prefect(result.approval)
-    return result
+    # A flow run that waits for the answer goes on by itself, and pushes then.
+    return result if result.approval and result.approval.flow_run_id else with_push(store, result)
 
 
 def show_waiting(name: str, console: Console) -> None:
@@ -89,6 +92,7 @@ def roll_back(name: str, reason: str = "") -> Release:
     store = connect_tracking.fn(Workspace.here())
     old, new = go_back(store.registry, name, reason or BY_HAND)
     announce_champion(name, new, old, reason or f"rolled back from version {old}")
+    on_the_hub = still_on_the_hub(store, name, old)
     return Release(
         registered_as=name,
         version=new,
@@ -96,6 +100,7 @@ def roll_back(name: str, reason: str = "") -> Release:
         reason=(
             f"{name}: version {new} is champion again, was version {old}; "
             f"no run makes the weights of version {old} champion until they are let in: {_let_in(name, old)}"
+            f"{on_the_hub}"
         ),
     )
 

@@ -19,7 +19,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.card import CardRef
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, SuiteScores
 from stsflow.tasks.records.exports import Exports
-from stsflow.tasks.records.release import Approval, Release, RuleOutcome
+from stsflow.tasks.records.release import Approval, HubPush, Release, RuleOutcome
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.suites import Suite
@@ -75,6 +75,8 @@ class RunSummary(Record):
     model_version: str | None = None
     approval: Approval | None = None
     """A person's yes, where one is asked for; `waiting` until somebody answers."""
+    hub: HubPush | None = None
+    """What lies on the hub; None where nothing was pushed."""
 
 
 def summarise(
@@ -162,6 +164,8 @@ def print_summary(summary: RunSummary, console: Console) -> None:
         answer = f"stsflow promote {quote(str(summary.registered_as))}"
         console.print(f"Yes: {answer} --approve --because WHY", soft_wrap=True, highlight=False)
         console.print(f"No:  {answer} --refuse --because WHY\n", soft_wrap=True, highlight=False)
+    if summary.hub is not None:
+        console.print(f"{summary.hub.sentence}\n", soft_wrap=True, highlight=False)
     places = {
         "model card": summary.card,
         "plots": summary.run_dir / "evaluation",

@@ -1,4 +1,4 @@
-"""`stsflow evaluate`, `verify-card`, `sign-card`, `drift` and `promote`: what is said of a finished model."""
+"""`stsflow evaluate`, `verify-card`, `sign-card`, `drift`, `promote` and `push`: what becomes of a finished model."""
 
 from __future__ import annotations
 
@@ -230,3 +230,45 @@ def promote(
     asked_to_decide = not (rollback or rejected or readmitted or answered)
     if asked_to_decide and not result.promoted:
         raise typer.Exit(CheckFailed.exit_code)
+
+
+@commands.command(epilog="Example: stsflow push models:/stsflow-demo@champion --repo acme/stsflow-demo")
+def push(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_OR_MODEL", help="A run of this workspace, or models:/name@champion.", show_default=False
+        ),
+    ],
+    repo: Annotated[
+        str | None,
+        typer.Option("--repo", metavar="OWNER/NAME", help="Where to; default: as the recipe says, or as before."),
+    ] = None,
+    branch: Annotated[str | None, typer.Option("--branch", help="Push to this branch, made when missing.")] = None,
+    pull_request: Annotated[
+        bool | None, typer.Option("--pull-request/--no-pull-request", help="Open a pull request.")
+    ] = None,
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="Who may see a repository that is made; default: private.")
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Push a champion to the Hugging Face hub; only what is new or changed is sent. The token comes from HF_TOKEN."""
+    from stsflow.flows.command.terminal import OUT, prepare_process
+    from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
+    from stsflow.tasks.ground.names import BRANCH, HUB_REPOSITORY
+
+    if repo is not None:
+        HUB_REPOSITORY.check("--repo", repo)
+    if branch is not None:
+        BRANCH.check("--branch", branch)
+    if branch and pull_request:
+        raise typer.BadParameter("give one of --branch and --pull-request")
+    prepare_process(verbose=verbose)
+    start_embedded_server()
+    from stsflow.flows.push import print_push, push_by_hand
+
+    wait_for_embedded_server()
+    result = push_by_hand(what, repo=repo, branch=branch, pull_request=pull_request, private=private)
+    print_result(result, as_json, lambda: print_push(result, OUT))

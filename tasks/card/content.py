@@ -209,7 +209,9 @@ def _widget(trained: TrainedModel, samples: Mapping[str, SetSamples]) -> tuple[t
 
 def _usage(evidence: Evidence, widget: tuple[tuple[str, ...], ...]) -> Usage:
     recipe, base, trained, modules = evidence.recipe, evidence.base, evidence.trained, evidence.modules
-    model_id = recipe.card.model_id or "."  # a name that nobody gave would load nothing, or a folder that is in the way
+    pushed = recipe.release.push.repo if recipe.release.push else ""
+    # A name that nobody gave would load nothing, or a folder that is in the way.
+    model_id = recipe.card.model_id or pushed or "."
     texts = (widget[0] if widget else ("The weather is lovely today.", "It is sunny outside.", "He drove away."))[:3]
     length, remote = trained.max_seq_length or base.max_seq_length, base.trust_remote_code
     training = column_prompts(recipe, base).training

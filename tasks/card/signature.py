@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stsflow.tasks.card.card_text import Problem
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.files import links_that_leave, write_bytes_atomically, write_text_atomically
-from stsflow.tasks.ground.fingerprint import SIGNATURE, SIGNED_LIST, sha256_of_file
+from stsflow.tasks.ground.fingerprint import HUB_FILES, SIGNATURE, SIGNED_LIST, sha256_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,11 +145,12 @@ def _differences(listed: dict[str, str], there: dict[str, str]) -> list[Problem]
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of the folder but the list and its signature, by name in the folder, sorted."""
+    """SHA-256 of every file of the folder but the list, its signature and the hub's own, by name there, sorted."""
+    beside = {SIGNED_LIST, SIGNATURE, *HUB_FILES}
     return {
-        name: sha256_of_file(path)
+        path.relative_to(folder).as_posix(): sha256_of_file(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and (name := path.relative_to(folder).as_posix()) not in (SIGNED_LIST, SIGNATURE)
+        if path.is_file() and path.relative_to(folder).parts[0] not in beside
     }
 
 

@@ -97,6 +97,10 @@ class DiskFull(RunFailed):
     """A write failed for want of room on the disk."""
 
 
+class PushFailed(RunFailed):
+    """The champion did not get to the hub."""
+
+
 class TrackingUnavailable(RunFailed):
     """MLflow did not answer when the record of a run had to be completed."""
 

@@ -32,8 +32,12 @@ def git_blob_id(path: Path) -> str:
 
 SIGNED_LIST, SIGNATURE = "SHA256SUMS", "SHA256SUMS.minisig"
 """The files of a model folder with their digests, and who signed that."""
-CARD_FILES = ("README.md", "facts.json", "figures", SIGNED_LIST, SIGNATURE)
-"""What a model card puts into a model folder; it is written after the weights and is no part of the model."""
+HUB_MARK = "stsflow.json"
+HUB_FILES = (HUB_MARK, ".gitattributes", ".cache")
+"""What lies beside a model on the hub and in a copy of it, for the hub's own use and for the next push."""
+CARD_FILES = ("README.md", "facts.json", "figures", SIGNED_LIST, SIGNATURE, "exports", *HUB_FILES)
+"""What lies in a model folder and is no part of the model: its card, written after the weights, and what is pushed
+beside it. No module may lie there."""
 
 
 def sha256_of_folder(folder: Path, *, ignore: Iterable[str] = ()) -> str:

@@ -79,6 +79,12 @@ SERVICE = NameRule(
 HUB_ID = NameRule(
     r"\w([\w.-]*\w)?(/\w([\w.-]*\w)?)?", "`name` or `owner/name` as the hub writes it", r"\.\.|--|[^\x00-\x7f]", 96
 )
+HUB_REPOSITORY = NameRule(
+    r"\w([\w.-]*\w)?/\w([\w.-]*\w)?", "`owner/name` as the hub writes it", r"\.\.|--|[^\x00-\x7f]", 96
+)
+BRANCH = NameRule(
+    r"\w([\w./-]*\w)?", f"a branch of {_INSIDE} and `/`, outside `refs/`", r"\.\.|//|[^\x00-\x7f]|^refs/|\.lock$", 255
+)
 REVISION = NameRule(
     r"\w([\w./-]*\w)?", f"a commit, or a branch or tag of {_INSIDE} and `/`", r"\.\.|//|[^\x00-\x7f]", 255
 )
@@ -101,6 +107,8 @@ TagName = Annotated[str, AfterValidator(TAG)]
 Word = Annotated[str, AfterValidator(WORD)]
 ServiceName = Annotated[str, AfterValidator(SERVICE)]
 HubId = Annotated[str, AfterValidator(HUB_ID)]
+HubRepository = Annotated[str, AfterValidator(HUB_REPOSITORY)]
+Branch = Annotated[str, AfterValidator(BRANCH)]
 HubWord = Annotated[str, AfterValidator(HUB_WORD)]
 PackageName = Annotated[str, AfterValidator(PACKAGE)]
 Revision = Annotated[str, AfterValidator(REVISION)]

@@ -179,6 +179,8 @@ class RunFolder:
     """Release record: how far the release has come, and what was decided on what."""
     asked = Below("release/asked.json")
     """Which flow run was suspended until a person answers, and the summary with which it goes on."""
+    hub = Below("release/hub.json")
+    """What the release left on the hub, where it was pushed there."""
 
 
 def _not_in_an_address(path: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from stsflow.tasks.ground.errors import ModelError
-from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
+from stsflow.tasks.ground.fingerprint import CARD_FILES, fingerprint, sha256_of_file
 from stsflow.tasks.ground.strict_json import read_json_list, read_json_object
 from stsflow.tasks.models import length
 from stsflow.tasks.models.kinds import EMBEDDINGS, ModelKind, kind_told_by, sign_of_encoder, sign_of_modules
@@ -286,6 +286,10 @@ def _read_modules(path: Path) -> tuple[Mapping[str, Any], ...]:
         if not stays_inside(module["path"]):
             raise ModelError(
                 f"{path}: the module path {module['path'][:80]!r} leaves the folder; everything of a model lies inside."
+            )
+        if PureWindowsPath(module["path"]).parts[:1] and PureWindowsPath(module["path"]).parts[0] in CARD_FILES:
+            raise ModelError(
+                f"{path}: the module path {module['path'][:80]!r} lies where cards and exports do; no digest covers it."
             )
     return tuple(modules)
 

@@ -117,3 +117,34 @@ class Release(Record):
         if self.approval.state == "approved":
             return f"{self.reason}; {self.approval.in_words()}"
         return f"{self.approval.in_words()}; the rules: {self.reason.removeprefix('promoted: ')}"
+
+
+class HubPush(Record):
+    """What a push left on the hub."""
+
+    repo: str
+    version: str
+    """Version of the registered model that lies there."""
+    revision: str
+    """Branch, or `refs/pr/<number>`."""
+    commit: str
+    url: str
+    """Page of the commit."""
+    pull_request: str = ""
+    """Page of the pull request; empty where there is none."""
+    uploaded: tuple[str, ...] = ()
+    """Files that were new or had changed."""
+    removed: tuple[str, ...] = ()
+    """Files of an earlier push that the release no longer has."""
+    unchanged: int = 0
+    """Files that were there already."""
+
+    @property
+    def sentence(self) -> str:
+        """What was done and where it is."""
+        place = self.pull_request or self.url
+        if not (self.uploaded or self.removed):
+            return f"{self.repo} holds version {self.version} already, nothing was committed: {place}"
+        gone = f", {len(self.removed)} removed" if self.removed else ""
+        done = f"{len(self.uploaded)} files uploaded{gone}, {self.unchanged} unchanged"
+        return f"version {self.version} pushed to {self.repo}, {self.revision} ({done}): {place}"

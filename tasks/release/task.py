@@ -6,16 +6,21 @@ import logging
 from collections.abc import Sequence
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE  # functions and a journal have no cache key
 
 from stsflow.tasks.ground.trying_again import publish_artifact
-from stsflow.tasks.records.release import Basis, Release
+from stsflow.tasks.recipe.sections import PushConfig, ReleaseConfig
+from stsflow.tasks.records.release import Basis, HubPush, Release
+from stsflow.tasks.release.hub_repository import require_push
 from stsflow.tasks.release.promotion import decide_on
+from stsflow.tasks.release.push import push
+from stsflow.tasks.release.shipment import shipment_of
 from stsflow.tasks.release.steps import Steps
 from stsflow.tasks.release.trail import CHAMPION
 from stsflow.tasks.rules import Rule
 from stsflow.tasks.rules.candidacy import Candidacy
+from stsflow.tasks.tracking.entries import hub_tags
 from stsflow.tasks.tracking.journal import Model
 from stsflow.tasks.tracking.registry import RegisteredModel
 from stsflow.tasks.tracking.store import Store
@@ -65,3 +70,28 @@ class TrackedSteps(Steps):
     def settled(self, decision: Release) -> Release:
         """See Steps."""
         return move_aliases(self, decision)
+
+
+@task(name="check the hub", task_run_name="check the hub")
+def check_hub(release: ReleaseConfig) -> None:
+    """Make sure that a push which the recipe asks for will be let in; raises PreconditionError that says why not."""
+    require_push(release)
+
+
+@task(name="push to the hub", task_run_name="push {name} to {config.repo}", cache_policy=NO_CACHE)
+def push_to_hub(store: Store, name: str, config: PushConfig) -> HubPush:
+    """Push the champion of the registered model to the hub; what was done stands in tags of its version.
+
+    Raises PreconditionError when there is no champion, the repository is not ours or the token may not write,
+    DownloadFailed when the hub stays away.
+    """
+    shipment = shipment_of(store.registry, name)
+    pushed = push(shipment, config)
+    for tag, value in hub_tags(pushed).items():
+        store.registry.tag_version(name, shipment.version, tag, value)
+    logger.info("%s", pushed.sentence)
+    publish_artifact(
+        create_link_artifact, key="hub", link=pushed.pull_request or pushed.url, link_text=pushed.repo,
+        description=pushed.sentence,
+    )  # fmt: skip
+    return pushed

@@ -11,7 +11,7 @@ from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.merging import Merge
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
-from stsflow.tasks.records.release import Release, RuleOutcome
+from stsflow.tasks.records.release import HubPush, Release, RuleOutcome
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.tracking.journal import (
@@ -224,6 +224,15 @@ def release_tags(result: Release) -> dict[str, str]:
     if result.version is not None:
         values |= {"stsflow.registered_model": str(result.registered_as), "stsflow.model_version": result.version}
     return values
+
+
+def hub_tags(pushed: HubPush) -> dict[str, str]:
+    """Where a version lies on the hub, as tags of the version and of its run."""
+    values = {
+        "stsflow.hub.repo": pushed.repo, "stsflow.hub.revision": pushed.revision, "stsflow.hub.commit": pushed.commit,
+        "stsflow.hub.url": pushed.url, "stsflow.hub.pull_request": pushed.pull_request,
+    }  # fmt: skip
+    return {name: value for name, value in values.items() if value}
 
 
 def _input(item: PreparedSet, context: str) -> DatasetInput:

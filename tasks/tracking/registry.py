@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stsflow.tasks.ground.addresses import without_credentials
 from stsflow.tasks.ground.errors import PreconditionError, TrackingUnavailable
+from stsflow.tasks.ground.files import folder_made_whole
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.names import MODEL, WORD
@@ -216,6 +218,36 @@ class Registry:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self.download_model(name, version, target)
         return RegisteredModel(name=name, version=version, run_id=str(details.run_id), path=target, digest=digest)
+
+    def exports_of(self, name: str, version: str) -> dict[str, Path]:
+        """Folders of the exports that the version holds, by name, downloaded once into the workspace.
+
+        Raises PreconditionError when their files are gone.
+        """
+        import mlflow
+
+        found = {}
+        for tag, place in sorted(self.version_tags(name, version).items()):
+            if not tag.startswith(EXPORT_TAG):
+                continue
+            key = fingerprint(self.shown_uri, name, version, place)
+            target = self.workspace.root / "registry" / f"export-{key[:12]}"
+            with lease(self.workspace.lease(f"registry-{target.name}")), tempfile.TemporaryDirectory() as scratch:
+                if not target.is_dir():
+                    try:
+                        local = Path(mlflow.artifacts.download_artifacts(
+                                f"models:/{name}/{version}/{place}", dst_path=scratch, tracking_uri=self.uri,
+                                registry_uri=self.registry_uri,
+                            ))  # fmt: skip
+                    except (mlflow.MlflowException, OSError) as error:
+                        raise PreconditionError(
+                            f"the export {place} of version {version} of {name!r} cannot be had from {self.shown_uri}: "
+                            f"{in_short(error)}"
+                        ) from error
+                    with folder_made_whole(target) as whole:
+                        shutil.copytree(local, whole, dirs_exist_ok=True)
+            found[tag.removeprefix(EXPORT_TAG)] = target
+        return found
 
     def download_model(self, name: str, version: str, target: Path) -> Path:
         """The sentence-transformers folder of a registered version, copied below `target`.

@@ -65,6 +65,11 @@ class ModelSource(Kind):
         return self
 
     @classmethod
+    def hub_name(cls, name: str) -> str:
+        """`name` where it may be an id of the hub, which its cards ask for; else empty."""
+        return name if HUB_NAME.fullmatch(name) else ""
+
+    @classmethod
     def page(cls, name: str, revision: str) -> str:
         """Address of the web page of what was found under `name`; empty where it has none."""
         del revision

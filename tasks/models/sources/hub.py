@@ -55,6 +55,11 @@ class HubModel(ModelSource):
         return self.model_copy(update={"revision": revision}) if FULL_COMMIT.fullmatch(revision) else self
 
     @classmethod
+    def hub_name(cls, name: str) -> str:
+        """The name, also where it is one of the old ones without an owner."""
+        return name
+
+    @classmethod
     def page(cls, name: str, revision: str) -> str:
         """The page of the model at that commit."""
         page = super().page(name, revision)

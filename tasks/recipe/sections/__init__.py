@@ -7,7 +7,7 @@ from stsflow.tasks.recipe.sections.evaluation import EvaluationConfig, GuardedSu
 from stsflow.tasks.recipe.sections.mining import CorpusFile, MiningConfig
 from stsflow.tasks.recipe.sections.model import ModelConfig, PromptsConfig, TeacherConfig
 from stsflow.tasks.recipe.sections.plan import PlanConfig, TokensConfig
-from stsflow.tasks.recipe.sections.release import ApprovalConfig, MergeConfig, ReleaseConfig
+from stsflow.tasks.recipe.sections.release import ApprovalConfig, MergeConfig, PushConfig, ReleaseConfig
 from stsflow.tasks.recipe.sections.run import RunConfig
 from stsflow.tasks.recipe.sections.tracking import TrackingConfig
 from stsflow.tasks.recipe.sections.training import AdapterConfig, TrainingConfig
@@ -28,6 +28,7 @@ __all__ = [
     "PlanConfig",
     "Policy",
     "PromptsConfig",
+    "PushConfig",
     "ReleaseConfig",
     "RunConfig",
     "TeacherConfig",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from stsflow.tasks.exports import Export
-from stsflow.tasks.ground.names import ModelName
+from stsflow.tasks.ground.names import Branch, HubRepository, ModelName
 from stsflow.tasks.ground.schema import Section, Slug
 from stsflow.tasks.rules import Rule
 
@@ -53,6 +53,28 @@ def _required(value: Any) -> Any:
     return {} if value == "required" else value
 
 
+class PushConfig(Section):
+    """Push every new champion to a repository of the Hugging Face hub. The token comes from `HF_TOKEN`, or from
+    `hf auth login`; it must be one that may write there."""
+
+    repo: HubRepository
+    """The repository, `owner/name`. It is made when there is none; one that holds anything else is left alone."""
+    private: bool = True
+    """Make it private, and refuse to push to one that is public."""
+    branch: Branch | None = None
+    """Branch to push to, made when missing; default: `main`."""
+    pull_request: bool = False
+    """Open a pull request instead of changing `main`."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.branch and self.pull_request:
+            raise ValueError(
+                "found branch and pull_request; allowed: one of them, since the hub opens pull requests on main"
+            )
+        return self
+
+
 class ReleaseConfig(Section):
     """What happens to the tuned model."""
 
@@ -72,9 +94,17 @@ class ReleaseConfig(Section):
     ] = None
     """`required`: what the rules let through waits for a person's yes before it becomes champion; default: it does
     not wait."""
+    push: PushConfig | None = None
+    """Push the model to the Hugging Face hub once it is champion; default: it is not pushed."""
 
     @model_validator(mode="after")
     def _something_to_approve(self) -> Self:
         if self.approval is not None and (self.register_as is None or not self.rules):
             raise ValueError("approval asks about what the rules let through: give register_as and rules too")
+        return self
+
+    @model_validator(mode="after")
+    def _pushes_what_was_promoted(self) -> Self:
+        if self.push and not (self.register_as and self.rules):
+            raise ValueError("push needs register_as and rules: a model is pushed once the rules have made it champion")
         return self

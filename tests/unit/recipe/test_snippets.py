@@ -64,3 +64,9 @@ def test_the_suites_that_the_page_on_retrieval_shows() -> None:
     named = [chosen["evaluation"]["choose_metric"], *(rule["metric"] for rule in chosen["release"]["rules"])]
     assert set(named) <= set(metrics)
     assert ReleaseConfig.model_validate(chosen["release"]).rules[0].metric_named == "map_at_100"
+
+
+def test_the_push_that_the_page_on_the_hub_shows() -> None:
+    (shown,) = snippets("hub.md")
+    push = ReleaseConfig.model_validate(shown["release"]).push
+    assert push is not None and (push.repo, push.private, push.branch) == ("acme/support-tickets", True, None)
