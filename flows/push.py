@@ -81,8 +81,8 @@ def push_if_champion(store: Store, name: str, version: str) -> HubPush | None:
     except StsflowError as error:
         again = f"stsflow push {quote(f'{REGISTERED}{name}@{CHAMPION}')} --repo {config.repo}"
         raise PushFailed(
-            f"version {version} of {name!r} is champion and not on the hub: {error.message.rstrip('.')}. Run the recipe "
-            f"again, or: {again}"
+            f"version {version} of {name!r} is champion and not on the hub: {error.message.rstrip('.')}. Run the "
+            f"recipe again, or: {again}"
         ) from None
 
 
