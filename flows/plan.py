@@ -13,6 +13,7 @@ from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.mining.build import mine_negatives
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.models.preflight import require_loadable, sample_texts
+from stsflow.tasks.plan.exports import export_findings
 from stsflow.tasks.plan.exposure import plan_exposure
 from stsflow.tasks.plan.findings import merge_findings
 from stsflow.tasks.plan.forgetting import guard_findings
@@ -75,5 +76,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     if probe and recipe.plan.probe_steps:
         logger.info("probing: %d steps of the real trainer", recipe.plan.probe_steps)
         forecast, found = probe_forecast(recipe, request, tokens, plan, workspace)
-    findings = merge_findings(plan.findings, checked, data.findings, tokens.findings, found, guard_findings(recipe))
+    findings = merge_findings(
+        plan.findings, checked, data.findings, tokens.findings, found, guard_findings(recipe), export_findings(recipe)
+    )
     return plan.model_copy(update={"findings": findings, "forecast": forecast})

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from stsflow.tasks.card.escape import clean, shorten
 from stsflow.tasks.card.evaluation_section import EvaluationSection, evaluation_section
 from stsflow.tasks.card.evidence import Evidence, portable, portable_yaml
+from stsflow.tasks.card.exports_section import ExportsSection, exports_section
 from stsflow.tasks.card.facts import Fact
 from stsflow.tasks.card.header import card_header
 from stsflow.tasks.card.licences import LicenceConclusion, LicensedPart, conclude_licence
@@ -101,6 +102,7 @@ class CardContent(Record):
     evaluation: EvaluationSection
     merge: MergeSection | None
     seeds: SeedsSection
+    exports: ExportsSection | None
     limits: LimitsSection
     training: TrainingSection
     mining: tuple[MiningBlock, ...]
@@ -148,6 +150,7 @@ def content_of(evidence: Evidence) -> CardContent:
         evaluation=evaluation,
         merge=merge_section(evidence),
         seeds=seeds_section(evidence, evaluation),
+        exports=exports_section(evidence),
         limits=limits_section(evidence, evaluation, training),
         training=training,
         mining=mining_blocks(evidence),

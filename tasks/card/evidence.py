@@ -18,7 +18,7 @@ from stsflow.tasks.recipe.lock import recipe_yaml
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, MovedRows, SeedSummary
-from stsflow.tasks.records.exports import Exports
+from stsflow.tasks.records.exports import ExportOutcome, Exports
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
@@ -132,6 +132,8 @@ def _portable(value: Any, folders: Sequence[str]) -> Any:
         fields |= {"name": shortened(value.name), "uri": _portable_address(value.uri)}
     elif isinstance(value, FileRef):
         fields["uri"] = _portable_address(value.uri)
+    elif isinstance(value, ExportOutcome):
+        fields["reasons"] = tuple(_without(folders, reason) for reason in fields["reasons"])
     elif isinstance(value, TrainedModel):
         fields["hyperparameters"] = {name: _without_folders(item) for name, item in value.hyperparameters.items()}
     return value.model_copy(update=fields)

@@ -24,7 +24,6 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.made.code import code_of
 from stsflow.tasks.made.folder import find_or_make
 from stsflow.tasks.models.folder import ModelFolder
-from stsflow.tasks.models.kinds import EMBEDDINGS
 from stsflow.tasks.models.preflight import sample_texts
 from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.recipe.prompts import column_prompts
@@ -34,7 +33,6 @@ from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.exports import ExportFigures, ExportOutcome, Exports, Speed
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
-from stsflow.tasks.suites import suites_of_rows
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +78,8 @@ class _Exporting:
     @property
     def evaluation(self) -> EvaluationConfig:
         """With the suites alone that are scored from embeddings of prepared rows."""
-        every = suites_of_rows(self.recipe.evaluation.suites)
-        kept = {name: suite for name, suite in every.items() if suite.measures & EMBEDDINGS}
+        every = self.recipe.evaluation.suites
+        kept = {name: suite for name, suite in every.items() if suite.scores_embeddings}
         return self.recipe.evaluation.model_copy(update={"suites": kept})
 
     def made(self, export: Export) -> MadeExport:

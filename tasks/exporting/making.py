@@ -6,6 +6,7 @@ Called in a child process.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -33,6 +34,16 @@ FIXED_TEXTS = (
     "Order 4711 was shipped on 2026-11-28; it has not arrived yet, and nobody answers the phone.",
 )
 """Texts whose embeddings stand in every manifest, so that whoever loads the folder can tell that it works."""
+README = """\
+# An export of kind {kind}
+
+`manifest.json` says of which model it is, what goes in and comes out, and what the embeddings of three texts are. In
+this folder, the code below reads it and compares with that:
+
+```python
+{snippet}
+```
+"""
 LIBRARIES = ("torch", "onnx", "onnxruntime", "onnxscript", "openvino", "model2vec")
 
 
@@ -82,6 +93,19 @@ class Making:
         )  # fmt: skip
         tokenizer.save(str(self.folder / "tokenizer.json"))
 
+    def from_source(self, name: str) -> Path:
+        """The file of that name of the export that this one is made from, whose tokenizer is taken over."""
+        assert self.source is not None  # the kind says what it is made from
+        shutil.copyfile(self.source / "tokenizer.json", self.folder / "tokenizer.json")
+        return self.source / name
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer that was left."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+
 
 def write_manifest(
     export: Export, folder: Path, *, model_digest: str, weights_sha256: str, prompts: Prompts,
@@ -92,6 +116,9 @@ def write_manifest(
     embeddings = export.reader(folder)([sides["alike"] + text for text in FIXED_TEXTS])
     if not np.isfinite(embeddings).all():
         raise ModelError("its embeddings hold numbers that are not finite.")
+    dimension = int(embeddings.shape[1])
+    snippet = export.snippet('"."', dimension)
+    write_text_atomically(folder / "README.md", README.format(kind=export.kind, snippet=snippet))
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
         for path in sorted(folder.rglob("*"))
@@ -104,7 +131,7 @@ def write_manifest(
         "files": files,
         "versions": versions_of_exports(),
         **besides,
-        "dimension": int(embeddings.shape[1]),
+        "dimension": dimension,
         "max_seq_length": max_seq_length,
         "similarity": similarity,
         "prompts": sides,
@@ -117,7 +144,7 @@ def write_manifest(
         },
     }
     write_text_atomically(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
-    return int(embeddings.shape[1])
+    return dimension
 
 
 def versions_of_exports() -> dict[str, str]:

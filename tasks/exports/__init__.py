@@ -2,5 +2,8 @@
 
 from stsflow.tasks.exports.family import Export, Limits, require_exports
 from stsflow.tasks.exports.onnx import Onnx
+from stsflow.tasks.exports.onnx_fp16 import OnnxFp16
+from stsflow.tasks.exports.onnx_int8 import OnnxInt8
+from stsflow.tasks.exports.openvino import OpenVino
 
-__all__ = ["Export", "Limits", "Onnx", "require_exports"]
+__all__ = ["Export", "Limits", "Onnx", "OnnxFp16", "OnnxInt8", "OpenVino", "require_exports"]

@@ -81,6 +81,11 @@ def check_parts_fit(recipe: RunConfig) -> None:
                 "release.merge.choose_on: there is no suite to choose the weight on; name one, or give one suite the "
                 "split dev"
             )
+    if recipe.release.exports and not any(suite.scores_embeddings for suite in suites.values()):
+        raise RecipeError(
+            "release.exports: no suite of this recipe is scored from embeddings of its rows, so that nothing would say "
+            "what an export costs; add one, such as a suite of kind 'sts'"
+        )
     for where, model in models_of(recipe).items():
         _check_remote_code(where, model)
     _check_names("evaluation.guard", recipe.evaluation.guard, suites, "suite")

@@ -124,6 +124,11 @@ class Suite(Kind):
         """Whether its texts are all alike; see `Shape.symmetric`."""
         return False
 
+    @property
+    def scores_embeddings(self) -> bool:
+        """Whether it asks for nothing but embeddings of rows that the data stage prepares, whoever gives them."""
+        return False
+
     def require(self, where: str, base: BaseModelRef) -> None:
         """Raise RecipeError or PreconditionError when no model made from `base` can be scored on it here.
 
@@ -150,6 +155,11 @@ class SuiteOfRows(Suite):
     def roles(self) -> Roles:
         """Those of its shape."""
         return self.shape.roles
+
+    @property
+    def scores_embeddings(self) -> bool:
+        """Where it measures models by their embeddings."""
+        return "embeddings" in self.measures
 
     @property
     def symmetric(self) -> bool:

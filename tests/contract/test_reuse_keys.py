@@ -45,6 +45,16 @@ STAGES = {
         "merging.average merging.choose models.loading rules.not_worse evaluation.guard",
         "training.trainer card.render tracking.store",
     ),
+    "exports": (
+        "exporting.worker exports.onnx_int8",
+        "exporting.making exporting.graph exporting.quantise exporting.runtime exports.onnx models.loading",
+        "evaluation.scoring exporting.gate exporting.measure training.trainer card.render rules tracking.store",
+    ),
+    "figures of exports": (
+        "exporting.measuring_worker exports.onnx suites.sts",
+        "exporting.measure exporting.runtime evaluation.scoring evaluation.latency statistics.bootstrap",
+        "exporting.gate exporting.export training.trainer card.render tracking.store",
+    ),
     "comparisons": (
         "evaluation.resampled",
         "evaluation.scoring suites.paired statistics.permutation statistics.bootstrap",

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from stsflow.tasks.exports import Export
 from stsflow.tasks.ground.yaml_text import load_yaml
 from stsflow.tasks.recipe.sections import DataConfig, DriftConfig, EvaluationConfig, ReleaseConfig, TrainingConfig
 from stsflow.tasks.sources import BeirSource
@@ -70,3 +71,21 @@ def test_the_push_that_the_page_on_the_hub_shows() -> None:
     (shown,) = snippets("hub.md")
     push = ReleaseConfig.model_validate(shown["release"]).push
     assert push is not None and (push.repo, push.private, push.branch) == ("acme/support-tickets", True, None)
+
+
+def test_the_exports_that_the_page_on_them_shows() -> None:
+    (shown,) = snippets("exports.md")
+    exports = ReleaseConfig.model_validate(shown["release"]).exports
+    assert [one.kind for one in exports.values()] == [
+        "onnx", "onnx_int8", "onnx_int8", "onnx_fp16", "openvino", "onnx",
+    ]  # fmt: skip
+    narrow = exports["narrow"]
+    assert narrow.dimensions == 128 and narrow.limits_in_force.metric_loss == 0.02
+
+
+def test_the_usual_limits_that_the_page_on_exports_names() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+), ([\d.]+), ([\d.]+) \|$", (DOCS / "exports.md").read_text(), re.M)
+    assert {kind for kind, *_ in rows} == set(Export.names())
+    for kind, *limits in rows:
+        usual = Export.of(kind).usual
+        assert [usual.max_distance, usual.mean_distance, usual.metric_loss] == [float(one) for one in limits]
