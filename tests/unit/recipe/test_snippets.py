@@ -89,3 +89,9 @@ def test_the_usual_limits_that_the_page_on_exports_names() -> None:
     for kind, *limits in rows:
         usual = Export.of(kind).usual
         assert [usual.max_distance, usual.mean_distance, usual.metric_loss] == [float(one) for one in limits]
+
+
+def test_the_releases_that_the_page_on_releases_shows() -> None:
+    required, timed = (ReleaseConfig.model_validate(one["release"]) for one in snippets("release.md"))
+    assert required.approval is not None and required.approval.timeout_hours == 72
+    assert timed.approval is not None and timed.approval.timeout_hours == 24
