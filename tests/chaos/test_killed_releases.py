@@ -9,12 +9,13 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from holding_proxy import HoldingProxy, When
-from one_release import Prepared, prepare, release
+from one_release import Prepared, prepare, release, say_yes
 from outages import mlflow_server
 from patience import patience
 
@@ -22,6 +23,7 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.release.promotion import crown
 from stsflow.tasks.tracking.store import Store
 
+What = Callable[[Prepared, str], object]
 OLD, NEW = "a" * 64, "b" * 64
 NUMBER = {"candidate": "2", "champion": "2", "previous": "1"}
 
@@ -53,10 +55,10 @@ class House:
         model = client.create_logged_model(self.store.experiment("releases"), "model", tags=tags)
         client.create_model_version(name, f"models:/{model.model_id}", tags=tags, model_id=model.model_id)
 
-    def killed_at(self, prepared: Prepared, hold: int, when: When) -> list[str]:
+    def killed_at(self, prepared: Prepared, hold: int, when: When, what: What = release) -> list[str]:
         """Release until the change number `hold`, and SIGKILL there; the changes that were asked for."""
         with HoldingProxy(self.address, hold, when) as proxy:
-            process = self.processes.Process(target=release, args=(prepared, proxy.url))
+            process = self.processes.Process(target=what, args=(prepared, proxy.url))
             process.start()
             assert proxy.reached.wait(patience(60)), proxy.changes
             os.kill(int(process.pid or 0), signal.SIGKILL)
@@ -64,10 +66,10 @@ class House:
             assert process.exitcode == -signal.SIGKILL
             return list(proxy.changes)
 
-    def all_changes(self, prepared: Prepared) -> list[str]:
+    def all_changes(self, prepared: Prepared, what: What = release) -> list[str]:
         """Release in peace; the changes that were asked for."""
         with HoldingProxy(self.address) as proxy:
-            process = self.processes.Process(target=release, args=(prepared, proxy.url))
+            process = self.processes.Process(target=what, args=(prepared, proxy.url))
             process.start()
             process.join(patience(60))
             assert process.exitcode == 0
@@ -145,3 +147,34 @@ def test_a_champion_that_moves_while_a_release_is_dead_is_decided_against_anew(h
     assert house.aliases(prepared) == {"candidate": "2", "champion": "2", "previous": "3"}
     tags = house.store.client.get_run(prepared.run_id).data.tags
     assert tags["stsflow.release.against"] == "version 3"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_a_yes_that_is_killed_before_and_after_each_change_is_ended_by_the_same_again(house: House) -> None:
+    asking = partial(release, approval_hours=72.0)
+
+    def asked() -> Prepared:
+        prepared = house.candidate()
+        house.all_changes(prepared, asking)
+        assert house.aliases(prepared) == {"candidate": "2", "champion": "1"}
+        return prepared
+
+    def assert_approved(prepared: Prepared) -> None:
+        assert house.aliases(prepared) == NUMBER
+        assert house.trail(prepared) == [("promoted", None, "1"), ("promoted", "1", "2")]
+        tags = house.store.client.get_model_version(prepared.name, "2").tags
+        assert (tags["stsflow.approval"], tags["stsflow.approval.by"]) == ("approved", "anna")
+
+    undisturbed = asked()
+    changes = house.all_changes(undisturbed, say_yes)
+    assert_approved(undisturbed)
+    whens: tuple[When, ...] = ("before", "after")
+    for hold in range(1, len(changes) + 1):
+        for when in whens:
+            prepared = asked()
+            house.killed_at(prepared, hold, when, say_yes)
+            aliases = house.aliases(prepared)
+            assert aliases["champion"] == "1" or aliases == NUMBER, (hold, when, aliases)
+            house.all_changes(prepared, say_yes)
+            assert_approved(prepared)

@@ -19,6 +19,9 @@ IMPOSSIBLE = [
     (["evaluate", "a/b", "--data", "rows.tsv", "--revision", "../../x"], "--revision: found '../../x'; allowed"),
     (["promote", "it's"], 'promote: found "it\'s"; allowed: letters'),
     (["promote", "a/b"], "promote: found 'a/b'"),
+    (["promote", "m", "--approve"], "an answer needs a reason: --because WHY"),
+    (["promote", "m", "--approve", "--refuse", "--because", "x"], "give one of --approve, --refuse"),
+    (["promote", "m", "--by", "anna"], "--by and --because go with --approve or --refuse"),
 ]
 
 

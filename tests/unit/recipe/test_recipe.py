@@ -160,6 +160,8 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
         ("data.train.nli.source.paths=[https://a:b@host/x.tsv]", ["source.paths", "user name or password", ".netrc"]),
         ("training=3", ["training: found 3"]),
         ("release.register_as=team/model:v1", ["release.register_as: found 'team/model:v1'; allowed: letters, digits"]),
+        ("release.approval=yes please", ["release.approval: found 'yes please'", "allowed: required, or a section"]),
+        ("release.approval={timeout_hours: 0}", ["release.approval.timeout_hours: found 0", "greater than 0"]),
         ("release.register_as=\"it's\"", ["release.register_as", "allowed: letters, digits"]),
         ("tracking.experiment=' '", ["tracking.experiment: found ' '; allowed: "]),
         (f"tracking.experiment={'x' * 300}", ["tracking.experiment", "at most 250 characters"]),
