@@ -60,7 +60,9 @@ def evaluate_on_file(
 
 
 def model_named(model: str, revision: str | None, workspace: Workspace) -> tuple[ModelUnderTest, BaseModelRef]:
-    """The model that a person named, a folder, `models:/name@alias` or a hub id with its revision, and what it is.
+    """The model that a person named, a folder of it or of its run, `models:/name@alias` or a hub id with its revision.
+
+    Beside it stands what it is.
 
     Raises ModelError when it is not there, is another kind of model, or is nothing that may be loaded; code of its own
     is never run, as no recipe can allow it here.
@@ -76,8 +78,10 @@ def model_named(model: str, revision: str | None, workspace: Workspace) -> tuple
         source, digest = DirectoryModel(path=registered.path), registered.digest
         label = model.removeprefix("models:/").replace("/", "-")
     elif Path(model).is_dir():
-        source = DirectoryModel(path=Path(model).resolve())
-        label = source.path.name
+        folder = Path(model).resolve()
+        of_a_run = (folder / "recipe.yaml").is_file() and (folder / "model").is_dir()
+        source = DirectoryModel(path=folder / "model" if of_a_run else folder)
+        label = folder.name
     elif not HUB_ID.holds(model) or "/" not in model:
         raise ModelError(
             f"{model}: there is no such folder; give a folder, a hub id with --revision, or models:/name@alias"

@@ -81,6 +81,10 @@ class TeachingFailed(RunFailed):
     """The teacher's process ended before every row was labelled."""
 
 
+class EmbeddingFailed(RunFailed):
+    """The process that embeds texts ended before every row had its vector."""
+
+
 class MiningFailed(RunFailed):
     """The process that mines negatives ended without rows."""
 

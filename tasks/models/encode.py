@@ -51,15 +51,23 @@ def encode_distinct(
         return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
     prompt = own_prompt(model, side) if prompt is None else prompt
     alike = TextsAlike.of(model, texts, prompt)
-    rows: NDArray[np.float32] | None = None
     with _ready(model, precision, padding_free), torch.inference_mode(), autocast(str(model.device), precision):
-        for numbers in batches_by_tokens(alike.lengths, batch_size * TOKENS_OF_A_ROW):
-            embeddings = embed_batch(model, [alike.distinct[number] for number in numbers], prompt, side)
-            if rows is None:
-                rows = np.empty((len(alike.distinct), embeddings.shape[1]), dtype=np.float32)
-            rows[numbers] = embeddings
-    assert rows is not None  # there is at least one text, hence one batch
+        rows = encode_alike(model, alike, prompt, side, batch_size * TOKENS_OF_A_ROW)
     return rows[[alike.number_of[text] for text in texts]]
+
+
+def encode_alike(
+    model: Encoder, alike: TextsAlike, prompt: str, side: Side | None, batch_tokens: int
+) -> NDArray[np.float32]:
+    """Embeddings of the distinct texts, at least one, in batches of so many tokens; the model runs as it is."""
+    rows: NDArray[np.float32] | None = None
+    for numbers in batches_by_tokens(alike.lengths, batch_tokens):
+        embeddings = embed_batch(model, [alike.distinct[number] for number in numbers], prompt, side)
+        if rows is None:
+            rows = np.empty((len(alike.distinct), embeddings.shape[1]), dtype=np.float32)
+        rows[numbers] = embeddings
+    assert rows is not None  # there is at least one text, hence one batch
+    return rows
 
 
 def own_prompt(model: Encoder, side: Side | None, named: str | None = None) -> str:
@@ -79,11 +87,13 @@ class TextsAlike:
     """Tokens of each of them, special tokens included, after the cut."""
     number_of: dict[str, int]
     """For every text the number of the one that stands for it."""
+    cut: list[bool]
+    """Of each of them, whether the model reads its beginning alone."""
 
     @classmethod
     def of(cls, model: Encoder, texts: Sequence[str], prompt: str = "") -> TextsAlike:
         """`texts` as `model` reads them behind `prompt`."""
-        found, first = cls([], [], {}), dict[bytes, int]()
+        found, first = cls([], [], {}, []), dict[bytes, int]()
         different = list(dict.fromkeys(texts))
         limit = model.max_seq_length
         for start in range(0, len(different), 4096):
@@ -98,6 +108,7 @@ class TextsAlike:
                 if number == len(found.distinct):
                     found.distinct.append(text)
                     found.lengths.append(len(ids) if limit is None else min(len(ids), limit))
+                    found.cut.append(limit is not None and len(ids) > limit)
         return found
 
 

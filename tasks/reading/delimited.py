@@ -54,12 +54,14 @@ def read_delimited(
     that swallow rows: several lines in one row, where each is a whole row by itself, are refused unless `may_join`.
     Bytes that are not text in the encoding are a UnicodeError.
     """
-    return _Reader(path, shown, dialect, wanted, limits, may_join).read()
+    return DelimitedReader(path, shown, dialect, wanted, limits, may_join=may_join).read()
 
 
-class _Reader:
+class DelimitedReader:
+    """One file; `blocks` gives its rows without ever holding all of them. Arguments and errors: `read_delimited`."""
+
     def __init__(
-        self, path: Path, shown: str, dialect: Dialect, wanted: Sequence[str], limits: Limits, may_join: bool
+        self, path: Path, shown: str, dialect: Dialect, wanted: Sequence[str], limits: Limits, *, may_join: bool = False
     ) -> None:
         self.path, self.shown, self.dialect, self.wanted = path, shown, dialect, tuple(wanted)
         self.limits, self.may_join = limits, may_join
@@ -69,41 +71,46 @@ class _Reader:
 
     def read(self) -> FileRows:
         """The wanted columns as text, with the line of each row; raises DataError that names file and line."""
-        with open_text(self.path, self.dialect.encoding) as stream:
-            lines_in = lines_of(stream, self.shown, self.limits)
-            numbered = self._quoted(lines_in) if self.dialect.quoted else self._plain(lines_in)
-            names, first_line = self._names(numbered)
-            places = [[names.index(one) for one in columns_for(name, names)] for name in self.wanted]
-            numbers = [number for several in places for number in several]
-            chunks: list[list[pa.Array]] = [[] for _ in self.wanted]
-            lines: list[np.ndarray] = []
-            while block := list(itertools.islice(numbered, BLOCK_ROWS)):
-                self._check_width(block, len(names), first_line)
-                positions, rows = zip(*block, strict=True)
-                columns = list(zip(*rows, strict=True))
-                for chunk, name, several in zip(chunks, self.wanted, places, strict=True):
-                    read = [pa.array(columns[number], pa.large_string()) for number in several]
-                    chunk.append(listed(read) if isinstance(name, Several) else read[0])
-                lines.append(np.asarray(positions, dtype=np.int64))
-                if not self.dialect.quoted:
-                    self.wrapped += sum(
-                        value.count('"') >= 2 and value[0] == value[-1] == '"'
-                        for number in numbers
-                        for value in columns[number]
-                    )
-        if self.dialect.quoted and not self.may_join:
-            self._check_quotes(len(names))
-        if not lines:
-            raise DataError(
-                f"{self.shown}: the file has {'a header but no rows' if self.dialect.header else 'no rows'}."
-            )
-        table = pa.table({name: pa.chunked_array(chunk) for name, chunk in zip(self.wanted, chunks, strict=True)})
+        tables, lines = zip(*self.blocks(), strict=True)
+        table = pa.concat_tables(tables)
         findings = [blank_lines(self.shown, self.blanks)] if self.blanks else []
         if self.wrapped:
             findings.append(quotes_kept(self.shown, self.wrapped, table.num_rows * len(self.wanted)))
         return FileRows(
             self.shown, table, np.concatenate(lines), "line", findings=tuple(findings), decimal=self.dialect.decimal
         )
+
+    def blocks(self) -> Iterator[tuple[pa.Table, np.ndarray]]:
+        """The wanted columns of up to 65,536 rows at a time, and the line of each; faults of the whole come last."""
+        rows = 0
+        with open_text(self.path, self.dialect.encoding) as stream:
+            lines_in = lines_of(stream, self.shown, self.limits)
+            numbered = self._quoted(lines_in) if self.dialect.quoted else self._plain(lines_in)
+            names, first_line = self._names(numbered)
+            places = [[names.index(one) for one in columns_for(name, names)] for name in self.wanted]
+            numbers = [number for several in places for number in several]
+            while block := list(itertools.islice(numbered, BLOCK_ROWS)):
+                self._check_width(block, len(names), first_line)
+                positions, fields = zip(*block, strict=True)
+                columns = list(zip(*fields, strict=True))
+                rows += len(block)
+                if not self.dialect.quoted:
+                    self.wrapped += sum(
+                        value.count('"') >= 2 and value[0] == value[-1] == '"'
+                        for number in numbers
+                        for value in columns[number]
+                    )
+                read: dict[str, pa.Array] = {}
+                for name, several in zip(self.wanted, places, strict=True):
+                    values = [pa.array(columns[number], pa.large_string()) for number in several]
+                    read[name] = listed(values) if isinstance(name, Several) else values[0]
+                yield pa.table(read), np.asarray(positions, dtype=np.int64)
+        if self.dialect.quoted and not self.may_join:
+            self._check_quotes(len(names))
+        if not rows:
+            raise DataError(
+                f"{self.shown}: the file has {'a header but no rows' if self.dialect.header else 'no rows'}."
+            )
 
     def _plain(self, stream: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
         """(line, fields): every line is a row, quotes are ordinary characters."""

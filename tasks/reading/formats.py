@@ -65,7 +65,7 @@ def read_file(
                 rows = read_by_its_quoting(path, shown, dialect, wanted, limits)
             else:
                 numbered = (
-                    _lines(path, shown, dialect.encoding, limits)
+                    objects_of_lines(path, shown, dialect.encoding, limits)
                     if kind == "jsonl"
                     else _document(path, shown, dialect.encoding, records_at)
                 )
@@ -98,7 +98,8 @@ def byte_order_marks(rows: FileRows) -> tuple[Finding, ...]:
 # ------------------------------------------------------------------------------------------------------------- json
 
 
-def _lines(path: Path, shown: str, encoding: str, limits: Limits) -> Iterator[tuple[int, Any]]:
+def objects_of_lines(path: Path, shown: str, encoding: str, limits: Limits) -> Iterator[tuple[int, Any]]:
+    """The values of a jsonl file, each with its line; raises DataError for a line that is no JSON."""
     empty = 0
     with open_text(path, encoding) as stream:
         for number, line in enumerate(lines_of(stream, shown, limits), 1):
@@ -159,19 +160,59 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _from_objects(numbered: Iterable[tuple[int, Any]], shown: str, wanted: Sequence[str], unit: str) -> FileRows:
     """Columns from JSON objects: text as it is, numbers and booleans as they would be written in JSON."""
-    blocks: list[pa.Table] = []
-    positions: list[int] = []
-    columns: dict[str, list[Any]] = {name: [] for name in wanted}
-    types = {name: pa.list_(pa.large_string()) if isinstance(name, Several) else pa.large_string() for name in wanted}
+    blocks = list(blocks_of_objects(numbered, shown, wanted, unit))
     not_text: dict[str, int] = {}
+    for block in reversed(blocks):
+        not_text.update(block.not_text)
+    table = pa.concat_tables([block.table for block in blocks])
+    return FileRows(shown, table, np.concatenate([block.positions for block in blocks]), unit, not_text)
 
-    def close_block() -> None:
-        blocks.append(pa.table({name: pa.array(values, types[name]) for name, values in columns.items()}))
-        for values in columns.values():
-            values.clear()
 
-    def as_text(value: Any, name: str, position: int) -> str | None:
-        where = f"{shown}, {unit} {position}"
+def blocks_of_objects(
+    numbered: Iterable[tuple[int, Any]], shown: str, wanted: Sequence[str], unit: str
+) -> Iterator[FileRows]:
+    """The wanted columns of up to 65,536 JSON objects at a time; raises DataError where there is none."""
+    block, some = _Objects(shown, wanted, unit), False
+    for position, row in numbered:
+        block.add(position, row)
+        if len(block.positions) == BLOCK_ROWS:
+            yield block.rows()
+            block, some = _Objects(shown, wanted, unit), True
+    if not some and not block.positions:
+        raise DataError(f"{shown}: the file has no rows.")
+    if block.positions:
+        yield block.rows()
+
+
+class _Objects:
+    """The wanted fields of JSON objects."""
+
+    def __init__(self, shown: str, wanted: Sequence[str], unit: str) -> None:
+        self.shown, self.unit = shown, unit
+        self.columns: dict[str, list[Any]] = {name: [] for name in wanted}
+        self.positions: list[int] = []
+        self.not_text: dict[str, int] = {}
+
+    def add(self, position: int, row: Any) -> None:
+        where = f"{self.shown}, {self.unit} {position}"
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: a row is an object with named fields, found {cut(row)}.")
+        for name, values in self.columns.items():
+            if isinstance(name, Several):
+                values.append([self._as_text(value, name, position, where) for value in _several(row, name, where)])
+            else:
+                values.append(self._as_text(_nested(row, name, where), name, position, where))
+        self.positions.append(position)
+
+    def rows(self) -> FileRows:
+        types = {
+            name: pa.list_(pa.large_string()) if isinstance(name, Several) else pa.large_string()
+            for name in self.columns
+        }
+        table = pa.table({name: pa.array(values, types[name]) for name, values in self.columns.items()})
+        return FileRows(self.shown, table, np.asarray(self.positions, dtype=np.int64), self.unit, self.not_text)
+
+    def _as_text(self, value: Any, name: str, position: int, where: str) -> str | None:
         if isinstance(value, str):
             if not is_text(value):
                 raise DataError(
@@ -180,30 +221,12 @@ def _from_objects(numbered: Iterable[tuple[int, Any]], shown: str, wanted: Seque
                 )
             return value
         if isinstance(value, bool | int | float):
-            not_text.setdefault(name, position)
+            self.not_text.setdefault(name, position)
             return json.dumps(value)
         if value is None:
             return None
         kind = "a single value" if not isinstance(name, Several) else "a list of single values"
         raise DataError(f"{where}: the field {name!r} is not {kind}: {cut(value)}.")
-
-    for position, row in numbered:
-        where = f"{shown}, {unit} {position}"
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: a row is an object with named fields, found {cut(row)}.")
-        for name, values in columns.items():
-            if isinstance(name, Several):
-                values.append([as_text(value, name, position) for value in _several(row, name, where)])
-            else:
-                values.append(as_text(_nested(row, name, where), name, position))
-        positions.append(position)
-        if len(positions) % BLOCK_ROWS == 0:
-            close_block()
-    if not positions:
-        raise DataError(f"{shown}: the file has no rows.")
-    close_block()
-    table = pa.concat_tables(blocks)
-    return FileRows(shown, table, np.asarray(positions, dtype=np.int64), unit, not_text)
 
 
 def is_text(value: str) -> bool:

@@ -16,16 +16,23 @@ from stsflow.tasks.ground.several import Several
 from stsflow.tasks.reading.rows import FileRows, columns_for, composed, listed, missing_column
 
 BATCH_ROWS = 65_536
+BLOCK_ROWS = 4096
+"""Rows of a block of a file that is never read as a whole."""
+# A damaged file shows itself in any of these: Arrow's own errors, names that are no text, sizes beyond all memory.
+DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, RecursionError)
 
 
 def read_parquet(path: Path, shown: str, wanted: Sequence[str], limits: Limits) -> FileRows:
     """The `wanted` columns as text; raises DataError for damage, a column that is there twice, no UTF-8."""
     try:
         return _read(path, shown, wanted, limits)
-    # A damaged file shows itself in any of these: Arrow's own errors, names that are no text, sizes beyond all memory.
-    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{shown}: not a readable parquet file: {reason[:200]}") from None
+    except DAMAGE as error:
+        raise _damaged(shown, error) from None
+
+
+def _damaged(shown: str, error: BaseException) -> DataError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return DataError(f"{shown}: not a readable parquet file: {reason[:200]}")
 
 
 def _read(path: Path, shown: str, wanted: Sequence[str], limits: Limits) -> FileRows:
@@ -63,6 +70,35 @@ def _read(path: Path, shown: str, wanted: Sequence[str], limits: Limits) -> File
     return FileRows(shown, pa.concat_tables(blocks), np.arange(1, rows + 1, dtype=np.int64), "row", not_text)
 
 
+def blocks_of_parquet(path: Path, shown: str, text: str, keep: Sequence[str]) -> Iterator[tuple[FileRows, pa.Table]]:
+    """The column `text` as text, and the columns `keep` in their own types, a block of rows at a time.
+
+    Raises DataError for damage, a column that is not there or there twice, and no UTF-8.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+        roots = {name: _root(schema, name, shown) for name in (text, *keep)}
+        first = 1
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=sorted(set(roots.values()))):
+                not_text: dict[str, int] = {}
+                column = _text(_field(batch, roots[text], text), text, shown, not_text)
+                positions = np.arange(first, first + len(batch), dtype=np.int64)
+                kept = pa.table({name: _plain(_field(batch, roots[name], name)) for name in keep})
+                first += len(batch)
+                yield FileRows(shown, pa.table({text: column}), positions, "row", not_text), kept
+        if first == 1:
+            raise DataError(f"{shown}: the file has no rows.")
+    except DAMAGE as error:
+        raise _damaged(shown, error) from None
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
 def _parts(schema: pa.Schema, name: str) -> list[str]:
     """The columns that `name` stands for: itself, or of `Several` those that are numbered after it."""
     return (columns_for(name, schema.names) if isinstance(name, Several) else []) or [name]
@@ -89,8 +125,7 @@ def _text(column: pa.Array, name: str, shown: str, not_text: dict[str, int]) -> 
         raise DataError(f"{shown}: the column {name!r} does not hold single values, but {kind}.")
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
         not_text.setdefault(name, 1)
-    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    text = plain.cast(pa.large_string())
+    text = _plain(column).cast(pa.large_string())
     text.validate(full=True)
     return text
 

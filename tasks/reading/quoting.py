@@ -24,9 +24,9 @@ def read_by_its_quoting(path: Path, shown: str, dialect: Dialect, wanted: Sequen
     """The `wanted` columns by the dialect's quoting, or by the one that fits; raises as `read_delimited` does."""
     if dialect.quoting != "auto":
         return read_delimited(path, shown, dialect, wanted, limits)
-    if not _holds_quotes(path, dialect.encoding):
+    if not holds_quotes(path, dialect.encoding):
         return read_delimited(path, shown, replace(dialect, quoting="none"), wanted, limits)
-    expected, other = _both(dialect)
+    expected, other = both_ways(dialect)
     faults: list[DataError] = []
     found: dict[Quoting, FileRows] = {}
     for way in (expected, other):
@@ -46,11 +46,13 @@ def read_by_its_quoting(path: Path, shown: str, dialect: Dialect, wanted: Sequen
     )
 
 
-def _both(dialect: Dialect) -> tuple[Quoting, Quoting]:
+def both_ways(dialect: Dialect) -> tuple[Quoting, Quoting]:
+    """The way that is tried first, and the other."""
     return ("minimal", "none") if dialect.prefers_quotes else ("none", "minimal")
 
 
-def _holds_quotes(path: Path, encoding: str) -> bool:
+def holds_quotes(path: Path, encoding: str) -> bool:
+    """Whether there is a quote in the file at all."""
     with open_text(path, encoding) as stream:
         return any('"' in block for block in iter(lambda: stream.read(MEBI), ""))
 
