@@ -11,6 +11,7 @@ from stsflow.tasks.embedding.inputs import VECTOR
 from stsflow.tasks.embedding.request import Description, Job, Ranges, block_file, ranges_file
 from stsflow.tasks.embedding.worker import CUT
 from stsflow.tasks.ground.environment import versions
+from stsflow.tasks.sets.blocks import read_blocks
 
 KEY = b"stsflow.embedding"
 LIBRARIES = ("stsflow", "sentence-transformers", "transformers", "tokenizers", "torch", "numpy")
@@ -43,7 +44,7 @@ def put_together(job: Job, model: str, device: str, blocks: Path, out: Path) -> 
     import pyarrow.parquet as pq
 
     files = [block_file(blocks, number) for number in range(job.blocks)]
-    schemas = [_schema(file) for file in files]
+    schemas = [read_blocks([file]).schema for file in files]
     ranges = job.wanted.ranges or Ranges.load_or_none(ranges_file(blocks))
     description = Description(
         model=model, wanted=job.wanted, files=tuple(file.shown for file in job.files), rows=job.rows, empty=job.empty,
@@ -57,15 +58,9 @@ def put_together(job: Job, model: str, device: str, blocks: Path, out: Path) -> 
             sink, typed, compression="zstd", use_dictionary=keep or False, write_statistics=keep or False
         ) as writer:
             for file in files:
-                with pa.ipc.open_stream(pa.OSFile(str(file))) as reader:
-                    table = reader.read_all().replace_schema_metadata(typed.metadata)
+                table = read_blocks([file]).replace_schema_metadata(typed.metadata)
                 writer.write_table(table, row_group_size=table.num_rows)
         sink.flush()
         os.fsync(sink.fileno())
     making.replace(out)
     return description
-
-
-def _schema(file: Path) -> pa.Schema:
-    with pa.ipc.open_stream(pa.OSFile(str(file))) as reader:
-        return reader.schema
