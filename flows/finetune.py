@@ -52,7 +52,7 @@ from stsflow.tasks.tracking.task import (
     record_results,
 )
 from stsflow.tasks.training.request import training_request
-from stsflow.tasks.training.task import train, try_training
+from stsflow.tasks.training.task import train, train_other_seeds, try_training
 from stsflow.tasks.training.trial import check_hardware, needs_trial
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,8 @@ def finetune(
             record_preparation(relay, run, recipe, base, data, tokens, plan, guide)
             trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
             if recipe.release.merge is not None:
-                trained = merge_with_base(recipe, run, base, trained, data, workspace, fresh)
+                others = train_other_seeds(recipe, request, run, relay, fresh, workspace)
+                trained = merge_with_base(recipe, run, base, trained, others, data, workspace, fresh)
             measured = evaluate(
                 "base and tuned", _models(recipe, base, trained, teacher), recipe.evaluation, data, folder.evaluation,
                 recipe.prompts.suites, workspace, fresh, recipe.training.device,

@@ -13,10 +13,9 @@ from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.mining.build import mine_negatives
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.models.preflight import require_loadable, sample_texts
-from stsflow.tasks.plan.exports import export_findings
 from stsflow.tasks.plan.exposure import plan_exposure
 from stsflow.tasks.plan.findings import merge_findings
-from stsflow.tasks.plan.forgetting import guard_findings
+from stsflow.tasks.plan.notes import recipe_notes
 from stsflow.tasks.plan.probe import probe_forecast
 from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.recipe.sections import RunConfig
@@ -76,7 +75,5 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
     if probe and recipe.plan.probe_steps:
         logger.info("probing: %d steps of the real trainer", recipe.plan.probe_steps)
         forecast, found = probe_forecast(recipe, request, tokens, plan, workspace)
-    findings = merge_findings(
-        plan.findings, checked, data.findings, tokens.findings, found, guard_findings(recipe), export_findings(recipe)
-    )
+    findings = merge_findings(plan.findings, checked, data.findings, tokens.findings, found, recipe_notes(recipe))
     return plan.model_copy(update={"findings": findings, "forecast": forecast})

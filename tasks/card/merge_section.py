@@ -1,11 +1,11 @@
-"""The card's account of merging: the curve by weight, and why the weight is what it is."""
+"""The card's account of merging: seeds, the curve by weight, and why the weight is what it is."""
 
 from __future__ import annotations
 
 from stsflow.tasks.card.evidence import Evidence
 from stsflow.tasks.card.facts import Fact, Sentence, sentence
 from stsflow.tasks.ground.schema import Record
-from stsflow.tasks.records.merging import MergePoint
+from stsflow.tasks.records.merging import MergedSeed, MergePoint
 
 
 class MergeRow(Record):
@@ -19,6 +19,15 @@ class MergeRow(Record):
     is_chosen: bool
 
 
+class SeedRow(Record):
+    """One of several trainings whose mean is the tuned model."""
+
+    seed: Fact
+    scores: tuple[Fact, ...]
+    """In the order of the section's columns."""
+    seconds: Fact
+
+
 class MergeSection(Record):
     """The curve."""
 
@@ -27,6 +36,7 @@ class MergeSection(Record):
     columns: tuple[str, ...]
     """Titles of the suites, with the metric."""
     rows: tuple[MergeRow, ...]
+    seeds: tuple[SeedRow, ...]
     choice: Sentence
 
 
@@ -50,7 +60,17 @@ def merge_section(evidence: Evidence) -> MergeSection | None:
         names=tuple(merge.metrics),
         columns=tuple(f"{titles.get(name, name)}: {metric}" for name, metric in merge.metrics.items()),
         rows=tuple(_row(evidence, point, is_chosen=point.weight == merge.chosen) for point in merge.points),
+        seeds=tuple(_seed_row(evidence, one) for one in merge.seeds),
         choice=sentence("Each of the released weights is ", share, why),
+    )
+
+
+def _seed_row(evidence: Evidence, one: MergedSeed) -> SeedRow:
+    source, name = evidence.source("Merge", model_digest=one.model_digest), f"merge.seed-{one.seed}"
+    return SeedRow(
+        seed=source.fact(name, one.seed),
+        scores=tuple(source.fact(f"{name}.{suite}", score, "score") for suite, score in one.scores.items()),
+        seconds=source.fact(f"{name}.train_seconds", one.train_seconds, "duration"),
     )
 
 

@@ -1,10 +1,12 @@
-"""The weighted average of two models' weights, tensor by tensor. Called in a child process: it imports PyTorch."""
+"""The weighted mean of models' weights, tensor by tensor. Called in a child process: it imports PyTorch."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import struct
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +18,21 @@ from stsflow.tasks.ground.errors import ModelError
 OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 
 
-def average(base: Path, tuned: Path, weight: float, target: Path) -> None:
-    """Fill the empty folder `target` with `(1 - weight) * base + weight * tuned`, computed in float32.
+def average(parts: Mapping[Path, float], target: Path) -> None:
+    """Fill the empty folder `target` with the sum of the models in `parts`, each times its weight, computed in float64.
 
-    All else in it is the tuned model's. A tensor that is the same in both stays the same to the bit, and numbers that
-    are not floating point must be. Raises ModelError when the two folders do not hold the same tensors.
+    The weights sum to one. All else in the folder is the last model's. A tensor that is the same in all stays the same
+    to the bit, and numbers that are not floating point must be. Raises ModelError when the folders do not hold the same
+    tensors.
     """
-    files = _weights(base)
-    if (others := _weights(tuned)) != files:
-        raise ModelError(f"the base model has its weights in {', '.join(files)}, the tuned one in {', '.join(others)}")
-    shutil.copytree(tuned, target, dirs_exist_ok=True)
+    first, *_, last = parts
+    files = _weights(first)
+    for other in parts:
+        if (found := _weights(other)) != files:
+            raise ModelError(f"one model has its weights in {', '.join(files)}, another in {', '.join(found)}")
+    shutil.copytree(last, target, dirs_exist_ok=True)
     for name in files:
-        _average_file(base / name, tuned / name, weight, target / name)
+        _average_file({folder / name: weight for folder, weight in parts.items()}, target / name)
 
 
 def _weights(folder: Path) -> list[str]:
@@ -37,29 +42,33 @@ def _weights(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))
 
 
-def _average_file(base: Path, tuned: Path, weight: float, target: Path) -> None:
-    """Put the averages into `target`, a copy of `tuned`: one tensor of each model is in memory at a time."""
-    with safe_open(base, framework="pt") as first, safe_open(tuned, framework="pt") as second:
-        if differing := sorted(set(first.keys()) ^ set(second.keys())):
-            raise ModelError(f"{tuned.name}: only one of base and tuned model has the tensor {differing[0]}")
+def _average_file(parts: Mapping[Path, float], target: Path) -> None:
+    """Put the means into `target`, a copy of the last file: one tensor of each model is in memory at a time."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(safe_open(path, framework="pt")) for path in parts]
+        names = [set(file.keys()) for file in files]
+        if differing := sorted(set.union(*names) - set.intersection(*names)):
+            raise ModelError(f"{target.name}: not all of the models have the tensor {differing[0]}")
         with target.open("r+b") as stream:
             for name, (begin, end) in _places(target).items():
-                mixed = _mixed(name, first.get_tensor(name), second.get_tensor(name), weight)
+                mixed = _mixed(name, [file.get_tensor(name) for file in files], list(parts.values()))
                 content = mixed.contiguous().reshape(-1).view(torch.uint8).numpy()
                 assert content.size == end - begin
                 stream.seek(begin)
                 stream.write(content)
 
 
-def _mixed(name: str, base: Any, tuned: Any, weight: float) -> Any:
-    if base.shape != tuned.shape or base.dtype != tuned.dtype:
-        found = (f"{one.dtype} {tuple(one.shape)}".removeprefix("torch.") for one in (base, tuned))
-        raise ModelError(f"the tensor {name} is {' in the base model and '.join(found)} in the tuned one")
-    if not base.is_floating_point():
-        if not torch.equal(base, tuned):
+def _mixed(name: str, tensors: Sequence[Any], weights: Sequence[float]) -> Any:
+    first, *others = tensors
+    for other in others:
+        if first.shape != other.shape or first.dtype != other.dtype:
+            found = (f"{one.dtype} {tuple(one.shape)}".removeprefix("torch.") for one in (first, other))
+            raise ModelError(f"the tensor {name} is {' in one model and '.join(found)} in another")
+        if not first.is_floating_point() and not torch.equal(first, other):
             raise ModelError(f"the tensor {name} is not of floating-point numbers and differs: it cannot be averaged")
-        return tuned
-    return torch.lerp(base.float(), tuned.float(), weight).to(tuned.dtype)
+    if not first.is_floating_point():
+        return first
+    return sum(weight * one.double() for one, weight in zip(tensors, weights, strict=True)).to(first.dtype)
 
 
 def _places(path: Path) -> dict[str, tuple[int, int]]:

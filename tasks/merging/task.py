@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 
 from prefect import task
 
@@ -19,13 +20,17 @@ from stsflow.tasks.records.training import TrainedModel
 
 @task(name="merge with base", task_run_name="merge {recipe.name} with its base model")
 def merge_with_base(
-    recipe: RunConfig, run: RunRef, base: BaseModelRef, trained: TrainedModel, data: PreparedData,
-    workspace: Workspace, fresh: bool = False,
+    recipe: RunConfig, run: RunRef, base: BaseModelRef, trained: TrainedModel, others: Sequence[TrainedModel],
+    data: PreparedData, workspace: Workspace, fresh: bool = False,
 ) -> TrainedModel:  # fmt: skip
-    """The trained model with the weights that merging chose, which take their place in the run's folder too."""
+    """The trained model with the weights that merging chose, which take their place in the run's folder too.
+
+    `others` are the trainings under `recipe.other_seeds`.
+    """
     if recipe.release.merge is None:
         return trained
-    found = merge_models(recipe, recipe.release.merge, base, trained, data, workspace, fresh)
+    seeds = dict(zip((recipe.training.seed, *recipe.other_seeds), (trained, *others), strict=True))
+    found = merge_models(recipe, recipe.release.merge, base, seeds, data, workspace, fresh)
     digest, place = found.merge.point.model_digest, RunFolder(run.folder).model
     if sha256_of_model(place) != digest:
         shutil.rmtree(place)

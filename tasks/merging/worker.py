@@ -21,11 +21,12 @@ class MergeSpec(Record):
     """What the worker is asked to do."""
 
     base: BaseModelRef
-    tuned: Path
+    tuned: tuple[Path, ...]
+    """The tuned model, or the models whose mean it is."""
     seed: int
     """Of the training: what the base model's files lack is drawn as it was there."""
     targets: dict[float, Path]
-    """By weight of the tuned model, the empty folder for their average."""
+    """By share of the tuned model, the empty folder for its average with the base model; of 1 alone, for their mean."""
 
 
 def merge(spec: MergeSpec) -> None:
@@ -43,7 +44,8 @@ def merge(spec: MergeSpec) -> None:
         ModelKind.named(spec.base.model_kind).save(model, Path(folder))
         del model
         for weight, target in spec.targets.items():
-            average(Path(folder), spec.tuned, weight, target)
+            shares = dict.fromkeys(spec.tuned, weight / len(spec.tuned))
+            average(shares if weight == 1 else {Path(folder): 1 - weight} | shares, target)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.plan.exposure import plan_exposure
 from stsflow.tasks.plan.findings import merge_findings
-from stsflow.tasks.plan.forgetting import guard_findings
+from stsflow.tasks.plan.notes import recipe_notes
 from stsflow.tasks.plan.probe import probe_forecast
 from stsflow.tasks.plan.report import exposure_table, plan_markdown
 from stsflow.tasks.recipe.sections import RunConfig
@@ -40,7 +40,7 @@ def plan_run(
     """
     check_disk(base, recipe.training, workspace.root)
     exposure = plan_exposure(recipe, data, recipe.training.processes, base, stored_lengths(tokens, workspace))
-    findings = merge_findings(exposure.findings, checked, data.findings, tokens.findings, guard_findings(recipe))
+    findings = merge_findings(exposure.findings, checked, data.findings, tokens.findings, recipe_notes(recipe))
     plan = exposure.model_copy(update={"findings": findings})
     publish_artifact(
         create_table_artifact, key="exposure", table=exposure_table(plan), description="What the model will see"

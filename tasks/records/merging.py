@@ -25,6 +25,17 @@ class MergePoint(Record):
         return all(outcome.holds for outcome in self.guards.values())
 
 
+class MergedSeed(Record):
+    """One of several trainings whose mean is the tuned model."""
+
+    seed: int
+    model_digest: str
+    scores: dict[str, float]
+    """By suite, as those of the curve."""
+    train_seconds: float
+    """Wall time in the loop."""
+
+
 class Merge(Record):
     """The weights that were tried, and the one that was chosen."""
 
@@ -35,6 +46,8 @@ class Merge(Record):
     points: tuple[MergePoint, ...]
     """By rising weight, from the base model's to the tuned one's."""
     chosen: float
+    seeds: tuple[MergedSeed, ...] = ()
+    """Those trainings; none where the tuned model comes from one."""
 
     @property
     def point(self) -> MergePoint:

@@ -160,12 +160,18 @@ def scores(reports: Iterable[EvaluationReport], differences: Iterable[Difference
 
 
 def merging(merge: Merge) -> list[Entry]:
-    """`merge/<suite>/<metric>` by the share of the tuned model in per cent, and the share that was chosen."""
+    """`merge/<suite>/<metric>` by the share of the tuned model in per cent, `merge_seeds/…` by seed, and the share that
+    was chosen."""
     now = milliseconds()
     points = tuple(
         (f"merge/{suite}/{merge.metrics[suite]}", score, now, round(100 * point.weight))
         for point in merge.points
         for suite, score in point.scores.items()
+    )
+    points += tuple(
+        (f"merge_seeds/{suite}/{merge.metrics[suite]}", score, now, one.seed)
+        for one in merge.seeds
+        for suite, score in one.scores.items()
     )
     return [Metrics(points=points), Tags(values={"stsflow.merge": f"{merge.chosen:g} of the tuned model"})]
 

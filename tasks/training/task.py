@@ -28,6 +28,7 @@ from stsflow.tasks.ground.files import folder_made_whole, link_or_copy, write_by
 from stsflow.tasks.ground.lease import one_of
 from stsflow.tasks.ground.workspace import RunFolder, TrainingFolder, Workspace
 from stsflow.tasks.made.folder import held
+from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.tracking import entries
@@ -76,6 +77,34 @@ def train(
     """
     folder = workspace.training(request.fingerprint)
     watcher = _Watcher(relay.journal, request.choose.suite if request.choose else None)
+    trained = _trained(request, folder, watcher, run, relay, slot, fresh, workspace)
+    _place_in_run(trained, folder, RunFolder(run.folder))
+    return trained
+
+
+@task(name="train other seeds", task_run_name="train {recipe.name} under other seeds", cache_policy=NO_CACHE)
+def train_other_seeds(
+    recipe: RunConfig, request: TrainingRequest, run: RunRef, relay: Relay, fresh: bool, workspace: Workspace
+) -> list[TrainedModel]:
+    """The same training once more under each of `recipe.other_seeds`; the run's curves in MLflow are the first one's.
+
+    Each is found again by content, goes on from its checkpoint, and waits for its slot, as the first does.
+    """
+    found = []
+    for seed in recipe.other_seeds:
+        again = request.model_copy(update={"training": request.training.model_copy(update={"seed": seed})})
+        folder, slot = workspace.training(again.fingerprint), recipe.training.concurrency_limit
+        logger.info("the same training under seed %d", seed)
+        found.append(_trained(again, folder, _Watcher(None, None), run, relay, slot, fresh, workspace))
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    note_training(RunFolder(run.folder), request.fingerprint)
+    return found
+
+
+def _trained(
+    request: TrainingRequest, folder: TrainingFolder, watcher: _Watcher, run: RunRef, relay: Relay, slot: str,
+    fresh: bool, workspace: Workspace,
+) -> TrainedModel:  # fmt: skip
     with held(workspace, "trainings", request.fingerprint, "the same training"):
         if fresh and run.attempt == 1:
             shutil.rmtree(folder.root, ignore_errors=True)
@@ -87,7 +116,6 @@ def train(
             with training_slot(slot, workspace, run.flow_run_id), relay.in_background():
                 trained = _watched(request, folder, watcher)
     watcher.close()
-    _place_in_run(trained, folder, RunFolder(run.folder))
     logger.info(
         "trained %s steps in %.0f s, mean loss %.4f%s", trained.steps, trained.train_seconds, trained.train_loss,
         " (reused: the same training had finished before)" if trained.reused else "",
@@ -242,11 +270,11 @@ def _renew_or_take(client: SyncPrefectClient, name: str, lease_id: UUID, flow_ru
 
 
 class _Watcher:
-    """Takes the trainer's events to the journal, the terminal and Prefect's progress artifact."""
+    """Takes the trainer's events to the journal, if it has one, the terminal and Prefect's progress artifact."""
 
-    def __init__(self, journal: Journal, suite: str | None) -> None:
+    def __init__(self, journal: Journal | None, suite: str | None) -> None:
         self.journal, self.suite = journal, suite
-        self.relayed = journal.last_event
+        self.relayed = journal.last_event if journal else 0
         self.line = ProgressLine()
         self.artifact: UUID | None = None
         self.shown_at = 0.0
@@ -265,11 +293,11 @@ class _Watcher:
 
     def _journal_new(self, events: list[Event]) -> list[Event]:
         new = [event for event in events if event.seq > self.relayed]
-        if new:
+        if new and self.journal:
             metrics = entries.training_events(new, self.suite)
             if metrics is not None and metrics.points:
                 self.journal.append_new_points(metrics)
-            self.relayed = new[-1].seq
+        self.relayed = max([self.relayed, *(event.seq for event in new)])
         return new
 
     def close(self) -> None:

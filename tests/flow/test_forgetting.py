@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from models import SENTENCES
+from safetensors.numpy import load_file
 from small_recipe import result_of, stsflow
 
 from stsflow.tasks.ground.fingerprint import sha256_of_model
@@ -86,7 +88,7 @@ def test_a_lost_guard_is_refused_and_merging_brings_it_back(tmp_path: Path, tiny
     assert at[round(100 * merged["merged"])] == merged["metrics"]["tuned/home/spearman_cosine"]
 
     card, model = Path(merged["card"]), Path(merged["model_dir"])
-    assert "### Merged With the Base Model" in card.read_text(encoding="utf-8")
+    assert "### Merged Weights" in card.read_text(encoding="utf-8")
     assert (card.parent / "figures" / "merge-curve.png").is_file()
     facts = json.loads((card.parent / "facts.json").read_text(encoding="utf-8"))
     (digest,) = (item["fact"]["value"] for item in facts["facts"] if item["fact"]["id"] == "model.digest")
@@ -99,3 +101,21 @@ def test_a_lost_guard_is_refused_and_merging_brings_it_back(tmp_path: Path, tiny
     assert sha256_of_model(Path(refused["model_dir"])) == sha256_of_model(Path(lost["model_dir"]))
     told = "no share of it keeps every guard, so that it stays as it was trained"
     assert told in Path(refused["card"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_mean_of_two_seeds_is_what_is_released(tmp_path: Path, tiny_bert: Path) -> None:
+    workspace, recipe = tmp_path / ".stsflow", write_recipe(tmp_path, tiny_bert)
+    told = run(workspace, recipe, "release.merge={seeds: 2, weights: []}", "release.rules=[]")
+    trained = [load_file(path) for path in workspace.glob("trainings/*/model/model.safetensors")]
+    released = load_file(Path(told["model_dir"]) / "model.safetensors")
+    assert len(trained) == 2 and told["merged"] == 1.0
+    for name, weights in released.items():
+        expected = np.mean([np.float64(one[name]) for one in trained], axis=0).astype(weights.dtype)
+        np.testing.assert_array_max_ulp(weights, expected, maxulp=1)
+    store = Store(Workspace(workspace))
+    points = store.client.get_metric_history(told["mlflow_run_id"], "merge_seeds/dev/spearman_cosine")
+    assert [point.step for point in points] == [42, 43]
+    again = run(workspace, recipe, "release.merge={seeds: 2, weights: []}", "release.rules=[]")
+    assert again["reused"] is True and again["model_digest"] == told["model_digest"]

@@ -10,11 +10,16 @@ from pydantic import BeforeValidator, Field, model_validator
 from stsflow.tasks.exports import Export
 from stsflow.tasks.ground.names import Branch, HubRepository, ModelName
 from stsflow.tasks.ground.schema import Section, Slug
+from stsflow.tasks.recipe.sections.bounds import MOST_SEEDS
 from stsflow.tasks.rules import Rule
 
 
 class MergeConfig(Section):
-    """Average the tuned model's weights with those of its base: a remedy for forgetting (arXiv 2109.01903)."""
+    """Average weights: of trainings under several seeds (arXiv 2203.05482), and of the tuned model with its base, a
+    remedy for forgetting (arXiv 2109.01903)."""
+
+    seeds: int = Field(default=1, ge=1, le=MOST_SEEDS)
+    """Trainings whose mean is the tuned model: of the recipe's seed and of those that follow it."""
 
     weights: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.25, 0.5, 0.75), max_length=20)
     """Shares of the tuned model to try, in hundredths. The base model (0) and the tuned one (1) always belong to the

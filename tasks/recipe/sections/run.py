@@ -123,6 +123,12 @@ class RunConfig(Section):
         return self.evaluation.choose_metric or self.evaluation.suites[suite].primary
 
     @property
+    def other_seeds(self) -> tuple[int, ...]:
+        """Seeds of the trainings that are averaged with the first one's."""
+        count = self.release.merge.seeds if self.release.merge else 1
+        return tuple(self.training.seed + number for number in range(1, count))
+
+    @property
     def merging_choice(self) -> tuple[str, str]:
         """Suite and metric that choose the weight of `release.merge`; the suite is empty where there is none."""
         suite = (self.release.merge and self.release.merge.choose_on) or self.choosing_suite or ""

@@ -9,7 +9,7 @@ from PIL import Image
 
 from stsflow.tasks.card.facts import facts_in
 from stsflow.tasks.card.render import figure_names, render_card, write_card
-from stsflow.tasks.records.merging import Merge, MergePoint
+from stsflow.tasks.records.merging import Merge, MergedSeed, MergePoint
 from stsflow.tasks.records.release import RuleOutcome
 
 
@@ -61,7 +61,25 @@ def test_where_no_share_keeps_the_guard_the_card_says_that_nothing_was_merged(re
     assert told in card
 
 
+def test_trainings_that_were_averaged_stand_each_with_its_score(records: Any) -> None:
+    plain = merged(records, 1.0)
+    assert "mean of trainings" not in render_card(plain.content())
+    seeds = tuple(
+        MergedSeed(
+            seed=seed, model_digest=str(seed) * 64, scores={"sts-dev": 0.75 + seed / 100, "sts-test": 0.5},
+            train_seconds=90.0,
+        )
+        for seed in (1, 2)
+    )  # fmt: skip
+    merge = plain.trained.merge.model_copy(update={"seeds": seeds})
+    content = plain.but(trained=plain.trained.model_copy(update={"merge": merge})).content()
+    lines = render_card(content).splitlines()
+    start = lines.index("| 1 | 0.7600 | 0.5000 | 1 min 30 s |")
+    assert lines[start + 1] == "| 2 | 0.7700 | 0.5000 | 1 min 30 s |"
+    assert facts_in(content)["merge.seed-2.sts-dev"].value == 0.77
+
+
 def test_without_merging_there_is_no_such_section(records: Any) -> None:
     content = records.content()
-    assert content.merge is None and "Merged With" not in render_card(content)
+    assert content.merge is None and "Merged Weights" not in render_card(content)
     assert "merge-curve.png" not in figure_names(content)
