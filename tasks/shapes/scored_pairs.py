@@ -124,9 +124,14 @@ class JudgedPairs(ScoredPairs):
     sentence2: str = "passage"
     """Column of the passage."""
     score: str = "relevance"
-    """Column of the relevance."""
+    """Column of the relevance; empty: there is none, and each row's passage is what its query asks for."""
     score_range: tuple[Score, Score] = (0.0, 1.0)
     """Lowest relevance, which is none, and highest; a row outside is refused."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns that it needs of the source."""
+        return tuple(name for name in super().reads if name)
 
     def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
         """As scored pairs, but a row without a query stays: it puts its passage into the corpus.
@@ -143,7 +148,10 @@ class JudgedPairs(ScoredPairs):
         del allow_empty  # an empty query has a meaning here
         low = self.score_range[0]
         unasked = pc.equal(reading.texts(self.sentence1), "").to_numpy(zero_copy_only=False)
-        scores = self._scores(reading, subject, may_be_empty=unasked)
+        if self.score:
+            scores = self._scores(reading, subject, may_be_empty=unasked)
+        else:
+            scores = np.where(unasked, *self.score_range).astype(np.float64)
         if (wrong := np.flatnonzero(unasked & (scores > low))).size:
             raise DataError(
                 f"{reading.where(int(wrong[0]))}: the passage is relevant ({scores[wrong[0]]:g}) to an empty query"

@@ -137,6 +137,17 @@ def test_the_scale_of_relevance_alone_leaves_the_columns_of_retrieval() -> None:
     assert named.shape.reads == ("q", "passage", "relevance")
 
 
+def test_questions_with_their_answers_need_no_column_of_relevance(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("Q\tA\nhow far?\tten miles\n\tnobody asks\nwhen?\ttomorrow\n", encoding="utf-8")
+    shape = JudgedPairs(sentence1="Q", sentence2="A", score="", score_range=(0, 2))
+    assert shape.reads == ("Q", "A")
+    made = shaped(tmp_path, shape, "a.tsv")
+    assert made.table.to_pydict() == {
+        "sentence1": ["how far?", "", "when?"], "sentence2": ["ten miles", "nobody asks", "tomorrow"],
+        "score": [1.0, 0.0, 1.0],
+    }  # fmt: skip
+
+
 def test_a_passage_without_a_query_stays_in_the_corpus(tmp_path: Path) -> None:
     lines = ("q\tone\t3", "\ttwo\t0", "\tthree\t", "q\t\t1", "\t\t")
     folder = written(tmp_path, "query\tpassage\trelevance", *lines)
