@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from stsflow.tasks.card.evidence import Evidence
 from stsflow.tasks.card.facts import Fact, FactSource, Form, Sentence, sentence
+from stsflow.tasks.card.quality_section import quality_sentences
 from stsflow.tasks.card.slices_section import SlicesBlock, slices_block
 from stsflow.tasks.evaluation.guard import guard_outcomes
 from stsflow.tasks.evaluation.side_by_side import Beside, side_by_side
@@ -92,6 +93,8 @@ class SuiteBlock(Record):
     comparison: Comparison | None
     clean: CleanScore | None
     groups: tuple[GroupRow, ...]
+    quality: tuple[Sentence, ...]
+    """What its rows allow, and where the model stands between word overlap and that."""
     slices: SlicesBlock | None
     """Where it got better and worse."""
     has_plot: bool
@@ -166,6 +169,7 @@ def _suite_block(evidence: Evidence, rows: Sequence[Beside]) -> SuiteBlock:
         comparison=next((_comparison(evidence, row) for row in rows if row.is_primary and row.paired), None),
         clean=_clean(evidence, base, tuned),
         groups=tuple(_groups(evidence, base, tuned)),
+        quality=tuple(quality_sentences(evidence, base, tuned)),
         slices=slices_block(evidence, tuned),
         has_plot=tuned.plot is not None,
     )

@@ -143,6 +143,7 @@ def _build_set(wanted: _Wanted, folder: Path, findings: list[Finding]) -> Prepar
         columns=tuple(table.column_names), digest=write_rows(table, folder), rows=table.num_rows,
         counts=RowCounts(read=reading.rows, dropped=shaped.dropped, kept=table.num_rows, notes=notes),
         source=wanted.source, split=getattr(section, "split", ""), language=section.language, license=section.license,
+        quality=section.quality(table) if isinstance(section, SuiteOfRows) else None,
     )  # fmt: skip
 
 

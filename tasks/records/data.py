@@ -11,6 +11,7 @@ from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.mining import MiningAudit
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.quality import SuiteQuality
 from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.records.teaching import Teaching
 from stsflow.tasks.shapes import Roles, Shape
@@ -57,6 +58,8 @@ class PreparedSet(Record):
     """Training sets: how its negatives were mined; None where none were."""
     teaching: Teaching | None = None
     """Training sets: how its rows were labelled by a teacher; None where they were not."""
+    quality: SuiteQuality | None = None
+    """Evaluation sets: what is known of the rows by themselves, where the suite can tell."""
     clean_rows: Path | None = None
     """Evaluation sets: JSON list of the rows (numbers from 0) that share nothing with any training set."""
 

@@ -35,6 +35,9 @@ class ScoredPairs(Shape):
     """Column of the score."""
     score_range: tuple[Score, Score] = (0.0, 5.0)
     """Lowest and highest score; a row outside is refused."""
+    ratings: tuple[str, ...] = ()
+    """Columns of the single ratings whose mean the score is, one a rater, for suites that report how far their noise
+    lets any model get; a rater's column may be empty in some rows."""
     keep: tuple[str, ...] = ()
     """Further columns to carry along unchanged, such as `genre`, for suites that report on subsets."""
 
@@ -45,10 +48,19 @@ class ScoredPairs(Shape):
             raise ValueError("score_range is the lowest and the highest score, and the first must be the smaller one")
         return value
 
+    @field_validator("ratings")
+    @classmethod
+    def _are_several(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        taken = sorted({"sentence1", "sentence2", "score"} & set(value))
+        if len(value) == 1 or len(set(value)) < len(value) or taken:
+            why = f"{taken[0]!r} is a column of the prepared rows" if taken else "one rater agrees with nobody"
+            raise ValueError(f"ratings are the columns of two raters or more, each named once; {why}")
+        return value
+
     @property
     def reads(self) -> tuple[str, ...]:
         """Columns that it needs of the source."""
-        return (*super().reads, *self.keep)
+        return (*super().reads, *dict.fromkeys((*self.ratings, *self.keep)))
 
     def shape(self, reading: Reading, subject: str, allow_empty: bool) -> Shaped:
         """sentence1, sentence2, score (brought linearly from `score_range` to 0..1) and the kept columns.
@@ -75,8 +87,28 @@ class ScoredPairs(Shape):
             "score": pa.array((scores - low) / (high - low), pa.float64()),
         }
         return pa.table(
-            columns | {name: pc.fill_null(reading.column(name), "").cast(pa.string()) for name in self.keep}
+            columns
+            | {name: pc.fill_null(reading.column(name), "").cast(pa.string()) for name in self.keep}
+            | {name: pa.array(self._ratings(reading, name), pa.float64()) for name in self.ratings}
         )
+
+    def _ratings(self, reading: Reading, name: str) -> NDArray[np.float64]:
+        """One rater's numbers, NaN where none was given; raises DataError, with the line, for what is no number."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        from stsflow.tasks.ground.errors import DataError
+        from stsflow.tasks.reading.rows import and_more, cut
+
+        found = reading.numbers(name)
+        given = pc.not_equal(pc.utf8_trim_whitespace(pc.fill_null(reading.column(name), "")), "")
+        if (wrong := np.flatnonzero(np.isnan(found) & given.to_numpy(zero_copy_only=False))).size:
+            row = int(wrong[0])
+            raise DataError(
+                f"{reading.where(row)}: the rating in {name} is {cut(reading.column(name)[row].as_py() or '')}, which "
+                f"is not a number{and_more(wrong.size - 1)}; a row that this rater left out is empty there."
+            )
+        return found
 
     def _scores(
         self, reading: Reading, subject: str, may_be_empty: NDArray[np.bool_] | None = None
@@ -119,6 +151,14 @@ class JudgedPairs(ScoredPairs):
     """
 
     symmetric: ClassVar[bool] = False
+
+    @field_validator("ratings")
+    @classmethod
+    def _are_several(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            raise ValueError("several ratings a row are of scored pairs; judged pairs have none")
+        return value
+
     sentence1: str = "query"
     """Column of the query."""
     sentence2: str = "passage"

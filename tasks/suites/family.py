@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stsflow.tasks.records.data import PreparedSet
     from stsflow.tasks.records.evaluation import SuiteScores
     from stsflow.tasks.records.models import BaseModelRef
+    from stsflow.tasks.records.quality import SuiteQuality
     from stsflow.tasks.suites.paired import Paired
 
 
@@ -155,6 +156,10 @@ class SuiteOfRows(Suite):
     def roles(self) -> Roles:
         """Those of its shape."""
         return self.shape.roles
+
+    def quality(self, rows: pa.Table) -> SuiteQuality | None:  # noqa: ARG002 - for kinds that can tell
+        """What is known of the rows by themselves; None where nothing is."""
+        return None
 
     @property
     def scores_embeddings(self) -> bool:

@@ -12,6 +12,8 @@ from stsflow.tasks.suites.paired import Correlation
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stsflow.tasks.records.quality import Agreement, SuiteQuality
+
 
 class ScoredPairsSuite(SuiteOfRows):
     """Pairs with a gold score. Metrics are called `<correlation>_<column>`, `max` being the highest similarity."""
@@ -27,6 +29,42 @@ class ScoredPairsSuite(SuiteOfRows):
         columns = SIMILARITIES if column == "max" else (column,)
         correlation: Literal["pearson", "spearman"] = "pearson" if kind == "pearson" else "spearman"
         return Metric(low=-1.0, high=1.0, paired=Correlation(correlation, columns))
+
+    def quality(self, rows: pa.Table) -> SuiteQuality:
+        """How far word overlap goes in the place of a model, what repeats, and what several ratings a row allow."""
+        import numpy as np
+
+        from stsflow.tasks.evaluation.slices import lexical_overlap
+        from stsflow.tasks.leakage.within import THRESHOLD, repeats_within
+        from stsflow.tasks.records.quality import SuiteQuality
+        from stsflow.tasks.statistics.similarity import CORRELATIONS
+
+        first, second = (rows[name].to_pylist() for name in ("sentence1", "sentence2"))
+        overlaps = np.array([lexical_overlap(a, b) for a, b in zip(first, second, strict=True)], dtype=np.float64)
+        repeated, near = repeats_within(rows, ("sentence1", "sentence2"), symmetric=self.symmetric)
+        correlate = CORRELATIONS[self.primary.partition("_")[0]]
+        return SuiteQuality(
+            metric=self.primary, lexical=correlate(overlaps, rows["score"].to_numpy()), repeated=repeated, near=near,
+            threshold=THRESHOLD, agreement=self._agreement(rows),
+        )  # fmt: skip
+
+    def _agreement(self, rows: pa.Table) -> Agreement | None:
+        import numpy as np
+
+        from stsflow.tasks.records.quality import Agreement
+        from stsflow.tasks.statistics.reliability import reliability
+
+        columns = [rows[name].to_numpy().astype(np.float64) for name in self.shape.ratings]
+        if not columns:
+            return None
+        correlation: Literal["pearson", "spearman"] = "pearson" if self.primary.startswith("pearson") else "spearman"
+        found = reliability(np.stack(columns, axis=1), correlation)
+        if found is None:
+            return None
+        return Agreement(
+            raters=len(columns), rows=found.rows, between_raters=found.between, reliability=found.of_mean,
+            ceiling=found.ceiling, rater=found.rater,
+        )  # fmt: skip
 
     def why_undefined(self, name: str, rows: pa.Table) -> str:  # noqa: ARG002 - for kinds that need it
         """A correlation needs values that differ, of gold scores and of similarities."""

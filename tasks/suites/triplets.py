@@ -13,8 +13,11 @@ from stsflow.tasks.suites.family import Metric, SuiteOfRows
 from stsflow.tasks.suites.paired import MeanOfRows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from stsflow.tasks.evaluation.scoring import Scoring
     from stsflow.tasks.records.evaluation import SuiteScores
+    from stsflow.tasks.records.quality import SuiteQuality
 
 
 class TripletSuite(SuiteOfRows):
@@ -47,6 +50,21 @@ class TripletSuite(SuiteOfRows):
     def chooses_with(self) -> dict[str, JsonValue]:
         """Whether its texts are all alike."""
         return {"alike": self.symmetric}
+
+    def quality(self, rows: pa.Table) -> SuiteQuality:
+        """How far word overlap goes in the place of a model, and what repeats."""
+        from stsflow.tasks.evaluation.slices import lexical_overlap
+        from stsflow.tasks.leakage.within import THRESHOLD, repeats_within
+        from stsflow.tasks.records.quality import SuiteQuality
+
+        columns = self.texts_of_rows
+        texts = zip(*(rows[name].to_pylist() for name in columns), strict=True)
+        right = sum(lexical_overlap(anchor, near) > lexical_overlap(anchor, far) for anchor, near, far in texts)
+        repeated, near = repeats_within(rows, columns, symmetric=False)
+        return SuiteQuality(
+            metric=self.primary, lexical=right / max(1, rows.num_rows), repeated=repeated, near=near,
+            threshold=THRESHOLD,
+        )  # fmt: skip
 
     def score(self, scoring: Scoring) -> SuiteScores:
         """Accuracy under each similarity; writes `<suite>.parquet` with 0 or 1 a row in the column of each metric.

@@ -57,6 +57,11 @@ def preparation(
         values[f"data/{item.name}/rows_read"] = item.counts.read
         for reason, count in item.counts.dropped.items():
             values[f"data/{item.name}/dropped_{reason}"] = count
+        if item.quality is not None:
+            values[f"quality/{item.name}/lexical_{item.quality.metric}"] = item.quality.lexical
+            values[f"quality/{item.name}/nearly_repeated_rows"] = item.quality.near
+            if item.quality.agreement is not None:
+                values[f"quality/{item.name}/ceiling_{item.quality.metric}"] = item.quality.agreement.ceiling
     for set_tokens in tokens.sets:
         for column, lengths in set_tokens.columns.items():
             values[f"tokens/{set_tokens.name}/{column}_mean"] = lengths.mean
