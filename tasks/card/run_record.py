@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from stsflow.tasks.card.evidence import Evidence
 from stsflow.tasks.evaluation.slices_compared import moved_rows
 from stsflow.tasks.ground.errors import StsflowError
@@ -14,7 +12,7 @@ from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import RunFolder
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
-from stsflow.tasks.records.evaluation import Differences, EvaluationReport, SeedSummary
+from stsflow.tasks.records.evaluation import Differences, EvaluationReport, MovedRows, SeedSummary
 from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
@@ -60,21 +58,36 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
             modules=shipped.modules,
             histogram=shipped.histogram,
             seeds=SeedSummary.load(folder.seeds) if folder.seeds.is_file() else None,
-            moved=moved_rows(*(_in(report, folder) for report in (base_scores, tuned_scores))),
+            moved=_moved(folder, base_scores, tuned_scores, shipped),
             pairs={
                 f"{path.parent.name}/{path.stem}": sha256_of_file(path)
                 for model in ("base", "tuned")
                 for path in sorted((folder.evaluation / model).glob("*.parquet"))
             },
         )
-    except (OSError, ValidationError, StsflowError):
+    except (OSError, KeyError, ValueError, StsflowError):  # a ValidationError is a ValueError, as Arrow's are
         return None
 
 
-def _in(report: EvaluationReport, folder: RunFolder) -> EvaluationReport:
-    """The report with the files of per-row scores where they lie now: a record may come from another machine."""
-    suites = {}
-    for name, scores in report.suites.items():
-        pairs = folder.evaluation / report.model / f"{name}.parquet"
-        suites[name] = scores.model_copy(update={"pairs": pairs if pairs.is_file() else None})
-    return report.model_copy(update={"suites": suites})
+def _moved(
+    folder: RunFolder, base: EvaluationReport, tuned: EvaluationReport, shipped: Evidence
+) -> dict[str, MovedRows]:
+    """The rows that moved most, by the files of per-row scores where they lie now: a record may come from elsewhere.
+
+    Of a suite whose files are not those that were written, which is named on its own, what was shipped.
+    """
+    kept, spoiled = {}, set()
+    for report in (base, tuned):
+        suites = {}
+        for name, scores in report.suites.items():
+            pairs = folder.evaluation / report.model / f"{name}.parquet"
+            digest = sha256_of_file(pairs) if pairs.is_file() else None
+            if digest != shipped.pairs.get(f"{report.model}/{name}"):
+                spoiled.add(name)
+            suites[name] = scores.model_copy(update={"pairs": pairs if digest is not None else None})
+        kept[report.model] = suites
+    base, tuned = (
+        report.model_copy(update={"suites": {n: s for n, s in kept[report.model].items() if n not in spoiled}})
+        for report in (base, tuned)
+    )
+    return moved_rows(base, tuned) | {name: rows for name, rows in shipped.moved.items() if name in spoiled}
