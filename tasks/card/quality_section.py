@@ -18,7 +18,7 @@ def quality_sentences(evidence: Evidence, base: SuiteScores | None, tuned: Suite
     told = prepared.quality
     source = evidence.source("PreparedSet", suite=tuned.suite, rows=tuned.rows, data_digest=tuned.data_digest)
     parts: list[Fact | str] = [
-        f"Of {told.metric}, word overlap alone solves ",
+        f"By {told.metric} word overlap alone scores ",
         source.fact(f"quality.{tuned.suite}.lexical", told.lexical, "score"),
     ]
     for what, scores in (("base", base), ("tuned", tuned)):
@@ -46,7 +46,7 @@ def _ceiling(source: FactSource, told: Agreement, suite: str) -> list[Fact | str
 
 
 def _way(evidence: Evidence, told: SuiteQuality, ceiling: float, tuned: SuiteScores) -> list[Fact | str]:
-    if not ceiling > told.lexical or told.metric not in tuned.metrics:
+    if told.lexical is None or not ceiling > told.lexical or told.metric not in tuned.metrics:
         return []
     way = (tuned.metrics[told.metric] - told.lexical) / (ceiling - told.lexical)
     source = evidence.source("SuiteQuality", suite=tuned.suite, rows=tuned.rows)

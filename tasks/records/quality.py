@@ -18,8 +18,8 @@ class Agreement(Record):
     """Of the mean of a row's ratings, 0..1."""
     ceiling: float
     """The correlation with that mean that a model without any error is expected to reach."""
-    rater: float
-    """Mean correlation of one rater with the mean of the others: what a person reaches."""
+    rater: float | None
+    """Mean correlation of one rater with the mean of the others: what a person reaches; None where undefined."""
 
 
 class SuiteQuality(Record):
@@ -27,8 +27,8 @@ class SuiteQuality(Record):
 
     metric: str
     """That `lexical` and the ceiling speak of: the suite's primary one."""
-    lexical: float
-    """Score of word overlap in the place of a model (share of character bigrams in common)."""
+    lexical: float | None
+    """Score of word overlap in the place of a model (share of character bigrams in common); None where undefined."""
     repeated: int
     """Rows whose texts stood in an earlier row."""
     near: int

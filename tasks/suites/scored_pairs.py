@@ -42,9 +42,9 @@ class ScoredPairsSuite(SuiteOfRows):
         first, second = (rows[name].to_pylist() for name in ("sentence1", "sentence2"))
         overlaps = np.array([lexical_overlap(a, b) for a, b in zip(first, second, strict=True)], dtype=np.float64)
         repeated, near = repeats_within(rows, ("sentence1", "sentence2"), symmetric=self.symmetric)
-        correlate = CORRELATIONS[self.primary.partition("_")[0]]
+        found = CORRELATIONS[self.primary.partition("_")[0]](overlaps, rows["score"].to_numpy())
         return SuiteQuality(
-            metric=self.primary, lexical=correlate(overlaps, rows["score"].to_numpy()), repeated=repeated, near=near,
+            metric=self.primary, lexical=None if np.isnan(found) else found, repeated=repeated, near=near,
             threshold=THRESHOLD, agreement=self._agreement(rows),
         )  # fmt: skip
 
@@ -63,7 +63,7 @@ class ScoredPairsSuite(SuiteOfRows):
             return None
         return Agreement(
             raters=len(columns), rows=found.rows, between_raters=found.between, reliability=found.of_mean,
-            ceiling=found.ceiling, rater=found.rater,
+            ceiling=found.ceiling, rater=None if np.isnan(found.rater) else found.rater,
         )  # fmt: skip
 
     def why_undefined(self, name: str, rows: pa.Table) -> str:  # noqa: ARG002 - for kinds that need it

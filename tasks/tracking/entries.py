@@ -58,7 +58,8 @@ def preparation(
         for reason, count in item.counts.dropped.items():
             values[f"data/{item.name}/dropped_{reason}"] = count
         if item.quality is not None:
-            values[f"quality/{item.name}/lexical_{item.quality.metric}"] = item.quality.lexical
+            if item.quality.lexical is not None:
+                values[f"quality/{item.name}/lexical_{item.quality.metric}"] = item.quality.lexical
             values[f"quality/{item.name}/nearly_repeated_rows"] = item.quality.near
             if item.quality.agreement is not None:
                 values[f"quality/{item.name}/ceiling_{item.quality.metric}"] = item.quality.agreement.ceiling

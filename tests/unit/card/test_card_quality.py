@@ -23,7 +23,7 @@ def test_the_model_stands_between_baseline_and_ceiling(records: Any) -> None:
     card = with_quality(records)
     # sts-test: base 0.6587, tuned 0.7654; (0.7654 - 0.5) / (0.9 - 0.5) = 66.35 %.
     (told,) = [line for line in card.splitlines() if "word overlap alone" in line and "0.7654" in line]
-    assert "solves 0.5000, the base model 0.6587, the tuned model 0.7654; noise in the labels lets a model" in told
+    assert "scores 0.5000, the base model 0.6587, the tuned model 0.7654; noise in the labels lets a model" in told
     assert "reach about 0.9000 (the mean of 5 raters has the reliability 0.8100)" in told
     assert "66.35 % of the way from word overlap to that ceiling." in told
     assert "11 of its rows say again what an earlier row says (3 of them exactly" in card
