@@ -14,6 +14,8 @@ from prefect.variables import Variable
 
 from stsflow.flows.approval import ask_in_prefect, asked_before
 from stsflow.flows.finetune import finetune
+from stsflow.flows.push import push_as_asked
+from stsflow.flows.summary import RunSummary
 from stsflow.tasks.data.state import source_states
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import Record
@@ -58,7 +60,7 @@ def retrain(recipe: RunConfig, force: bool = False) -> State[Any]:
     """
     workspace = Workspace.here()
     if (asked := asked_before(workspace, flow_run.id or "")) is not None:
-        return Completed(message=ask_in_prefect(connect_tracking(workspace), asked).release)
+        return Completed(message=_answered(recipe, asked).release)
     seen = look_at_sources(recipe)
     earlier = remembered(recipe.name)
     reasons = ["asked for"] if force else seen.reasons_against(earlier)
@@ -69,8 +71,14 @@ def retrain(recipe: RunConfig, force: bool = False) -> State[Any]:
     summary = finetune(recipe)
     remember(recipe.name, seen)
     if summary.approval is not None:
-        ask_in_prefect(connect_tracking(workspace), summary)
+        _answered(recipe, summary)
     return Completed(message=f"trained, because {'; '.join(reasons)}")
+
+
+def _answered(recipe: RunConfig, summary: RunSummary) -> RunSummary:
+    """The summary after a person's answer, which this flow run waits for: `finetune` runs inside it, and cannot."""
+    store = connect_tracking(Workspace.here())
+    return push_as_asked(recipe.release, store, ask_in_prefect(store, summary))
 
 
 @task(name="look at sources", retries=3, retry_delay_seconds=30)
