@@ -36,7 +36,11 @@ class Pushed:
 
     def call(self, *arguments: str, token: str = TOKEN) -> CompletedProcess[str]:
         return stsflow(
-            self.place / ".stsflow", *arguments, **self.hub.environment(self.place / "hub-cache"), HF_TOKEN=token
+            self.place / ".stsflow",
+            *arguments,
+            timeout=900.0,
+            **self.hub.environment(self.place / "hub-cache"),
+            HF_TOKEN=token,
         )
 
     @property

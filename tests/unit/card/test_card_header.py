@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from card_metadata import faults_of_card
+from hub_with_accounts import HubWithAccounts
 from huggingface_hub import ModelCard, ModelCardData, metadata_load
 
 from stsflow.tasks.card.render import render_card
+from stsflow.tasks.recipe.sections import ReleaseConfig
 
 
 def test_the_hub_client_reads_the_header(records: Any, tmp_path: Path) -> None:
@@ -60,3 +63,30 @@ def test_an_unstated_licence_becomes_other_with_a_name(records: Any) -> None:
     base = records.base.model_copy(update={"license": ""})
     found = records.but(base=base).content().header
     assert (found["license"], found["license_name"]) == ("other", "see-model-card")
+
+
+def test_the_hub_accepts_the_card(records: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with HubWithAccounts() as hub:
+        hub.become_the_hub(monkeypatch, tmp_path / "cache")
+        ModelCard(render_card(records.content()), ignore_metadata_errors=False).validate()
+        with pytest.raises(ValueError, match=r'"base_model\[0\]" with value "my base" is not valid'):
+            ModelCard("---\nbase_model: my base\n---\n").validate()
+
+
+def test_names_that_the_hub_does_not_know_stay_out_of_the_header(records: Any) -> None:
+    card = records.recipe.card.model_copy(update={"license": "LicenseRef-Acme 1.0", "language": ("ko", "zh-Hans")})
+    base = records.base.model_copy(update={"name": "my base", "kind": "directory"})
+    content = records.but(recipe=records.recipe.model_copy(update={"card": card}), base=base).content()
+    found = content.header
+    assert "base_model" not in found and "base_model_relation" not in found
+    assert (found["language"], found["language_bcp47"]) == (["ko", "zh"], ["ko", "zh-Hans"])
+    assert (found["license"], found["license_name"]) == ("other", "licenseref-acme-1.0")
+    assert faults_of_card(render_card(content)) == []
+
+
+def test_the_cards_code_loads_what_is_pushed(records: Any) -> None:
+    card = records.recipe.card.model_copy(update={"model_id": ""})
+    push = {"register_as": "small", "rules": [{"kind": "beats_base"}], "push": {"repo": "acme/small"}}
+    release = ReleaseConfig.model_validate(push)
+    recipe = records.recipe.model_copy(update={"card": card, "release": release})
+    assert 'SentenceTransformer("acme/small")' in render_card(records.but(recipe=recipe).content())

@@ -90,6 +90,7 @@ PLACES = {
     "an index": (lambda folder: into_shards(folder, "../model-00001-of-00001.safetensors"), r"beside their index"),
     "a module path": (module(1, path="../1_Pooling"), r"the module path '\.\./1_Pooling' leaves the folder"),
     "an absolute path": (module(1, path="/etc"), r"the module path '/etc' leaves the folder"),
+    "a path that no digest covers": (module(1, path="exports/1_Pooling"), r"lies where cards and exports do"),
     "a pipe": (lambda folder: os.mkfifo(folder / "extra.json"), r"extra\.json is neither a file nor a folder"),
     "an adapter": (set_in("adapter_config.json", base_model_name_or_path="../x"), r"holds an adapter"),
     "other weights": (set_in("config.json", transformers_weights="x.safetensors"), r"names another file for the"),
