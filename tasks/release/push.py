@@ -50,12 +50,12 @@ def _once(shipment: Shipment, repository: HubRepository) -> HubPush:
     if not found.exists:
         repository.make()
         found = repository.look(shipment.title)
+    if found.branch_missing:
+        repository.api.create_branch(repository.push.repo, branch=found.revision, repo_type="model", exist_ok=True)
     changes = changes_to(found, shipment)
     if not (changes.upload or changes.remove):
         return _result(shipment, repository, found, changes)
     logger.info("pushing %d of %d files to %s", len(changes.upload), len(shipment.files) + 1, repository.page)
-    if found.branch_missing:
-        repository.api.create_branch(repository.push.repo, branch=found.revision, repo_type="model", exist_ok=True)
     _commit(shipment, repository, found, changes)
     after = repository.look(shipment.title)
     if left := changes_to(after, shipment).upload:

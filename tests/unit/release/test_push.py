@@ -182,6 +182,13 @@ def test_a_branch_is_made_once_and_main_stays(hub: HubWithAccounts, tmp_path: Pa
     assert push(one, to).uploaded == () and len(hub.commits) == 1
 
 
+def test_a_branch_is_made_where_main_holds_the_release_already(hub: HubWithAccounts, tmp_path: Path) -> None:
+    one = shipment(tmp_path)
+    push(one, TO)
+    push(one, PushConfig(repo=REPO, branch="staging"))
+    assert held(hub, "staging") == contents(one) and len(hub.commits) == 1
+
+
 def test_a_pull_request_is_opened_once_and_nothing_else_changes(hub: HubWithAccounts, tmp_path: Path) -> None:
     to = PushConfig(repo=REPO, pull_request=True)
     one = shipment(tmp_path)
