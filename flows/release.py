@@ -18,6 +18,7 @@ from stsflow.tasks.records.release import Basis, GatedExport, Release
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.release.approval import hours_of, note_overdue
 from stsflow.tasks.release.decision import compared_metrics
+from stsflow.tasks.release.looks import chosen_among
 from stsflow.tasks.release.promotion import basis_of
 from stsflow.tasks.release.steps import carry_out, record
 from stsflow.tasks.release.task import TrackedSteps, decide_on_promotion, fetch_champion
@@ -106,10 +107,11 @@ class Evidence:
             candidate=self.candidate, base=self.base, champion=against[1] if champion else None,
             differences=tuple(differences), recipe_claims=seeds.claims if seeds else (),
             headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite,
-            overlaps=self.data.overlaps,
+            overlaps=self.data.overlaps, best_of=chosen_among(seeds, self.candidate),
         )  # fmt: skip
         guards = list(recipe.guards.values())
-        return decide_on_promotion(self.store, self.name, basis, recipe.release.rules, guards, candidacy)
+        budget = None if recipe.release.error_budget == "off" else recipe.release.error_budget
+        return decide_on_promotion(self.store, self.name, basis, recipe.release.rules, guards, candidacy, budget)
 
 
 def how_registered(store: Store, release: Release, run_id: str) -> str:

@@ -185,6 +185,9 @@ def promote(
     ] = False,
     by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who answers; default: the user's name here.")] = "",
     because: Annotated[str, typer.Option("--because", metavar="WHY", help="Why; an answer needs a reason.")] = "",
+    history: Annotated[
+        bool, typer.Option("--history", help="Show what was decided, and how much evidence the test sets still hold.")
+    ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the trail.")] = "",
     as_json: Json = False,
     verbose: Verbose = False,
@@ -194,8 +197,8 @@ def promote(
     from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
     from stsflow.tasks.ground.names import MODEL
 
-    if rollback + rejected + approved + refused + (readmitted is not None) > 1:
-        raise typer.BadParameter("give one of --approve, --refuse, --rollback, --reject and --readmit")
+    if rollback + rejected + approved + refused + (readmitted is not None) + history > 1:
+        raise typer.BadParameter("give one of --approve, --refuse, --rollback, --reject, --readmit and --history")
     answered = approved or refused
     if answered and not because.strip():
         raise typer.BadParameter("an answer needs a reason: --because WHY")
@@ -203,6 +206,12 @@ def promote(
         raise typer.BadParameter("--by and --because go with --approve or --refuse; others take --reason")
     MODEL.check("promote", name)
     prepare_process(verbose=verbose)
+    if history:
+        from stsflow.flows.history import history_of, print_history
+
+        told = history_of(name)
+        print_result(told, as_json, lambda: print_history(told, OUT))
+        return
     start_embedded_server()
     from stsflow.flows.promote import (
         answer_for,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import isfinite
 
 from stsflow.tasks.evaluation.resampled import Resampled, resampled
 from stsflow.tasks.evaluation.slices_compared import compare_slices
@@ -67,6 +68,8 @@ def _difference(
         rows=a.rows,
         difference=difference,
         interval=found.interval,
+        error=found.error if isfinite(found.error) else None,
+        skewness=found.skewness,
         p_value=found.p_value,
         rows_needed=rows_needed(difference, found.error, a.rows, confidence=config.confidence),
         slices=compare_slices(a, b, metric, config, workspace) if metric == a.primary else None,

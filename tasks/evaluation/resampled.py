@@ -17,7 +17,7 @@ from stsflow.tasks.made.code import code_of
 from stsflow.tasks.made.folder import find_or_make
 from stsflow.tasks.recipe.sections import EvaluationConfig
 from stsflow.tasks.records.evaluation import Interval
-from stsflow.tasks.statistics.bootstrap import percentile_interval
+from stsflow.tasks.statistics.bootstrap import percentile_interval, skewness
 from stsflow.tasks.suites import Suite
 from stsflow.tasks.suites.paired import Paired
 
@@ -29,6 +29,8 @@ class Resampled(Record):
     """Paired percentile bootstrap; None where no resample had a defined value."""
     error: float = float("nan")
     """Standard error: the standard deviation over the resamples."""
+    skewness: float = 0.0
+    """Of the resamples, as of the estimate's own distribution."""
     p_value: float | None = None
     """Paired permutation test; None for the maxima, which are not one similarity, and where it is not defined."""
 
@@ -72,5 +74,6 @@ def _resample(
     return Resampled(
         interval=Interval(low=ends.low, high=ends.high, confidence=ends.confidence, resamples=ends.resamples),
         error=float(np.nanstd(values, ddof=1)) if np.isfinite(values).sum() > 1 else float("nan"),
+        skewness=skewness(values),
         p_value=p_value,
     )

@@ -16,6 +16,7 @@
   trainings/<key>/               one training: spec, events, checkpoints, model, result
   runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
   studies/<name>.json            runs of one recipe under several seeds
+  looks/<name>/                  what decisions on a registered model took of the error budget of its test sets
   leases/                        locks
   flow-runs/                     Prefect flow runs that a process is at work on
   mlflow.db, mlartifacts/        the embedded MLflow store
@@ -97,6 +98,9 @@ class Workspace:
         return RunFolder(self.runs / name)
 
     studies = Below("studies")
+
+    looks = Below("looks")
+    """The ledger of looks at test sets, one file a look; see tasks/release/looks.py."""
 
     def lease(self, key: str) -> Path:
         """Lock file for `key`."""

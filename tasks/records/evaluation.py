@@ -154,6 +154,10 @@ class Difference(Record):
     rows: int
     difference: float
     interval: Interval | None
+    error: float | None = None
+    """Standard error of the difference, by the bootstrap; records of earlier releases do not say."""
+    skewness: float = 0.0
+    """Of the difference's own distribution, by the bootstrap."""
     p_value: float | None
     """Two-sided, by permutation of the models within each row."""
     rows_needed: int | None

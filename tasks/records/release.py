@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from stsflow.tasks.ground.schema import Record
+from stsflow.tasks.records.looks import Look
 
 
 class RuleOutcome(Record):
@@ -98,6 +99,8 @@ class Release(Record):
     """A person's yes, where the recipe asks for one and the rules let the candidate through."""
     exports: tuple[GatedExport, ...] = ()
     outcomes: tuple[RuleOutcome, ...] = ()
+    looks: tuple[Look, ...] = ()
+    """What the decision took of the error budget of each test set that a rule claims a gain on."""
     how: str = ""
     """How the version came about: `registered`, or registered before by a run that made the same weights."""
     reason: str = ""

@@ -29,7 +29,8 @@ def decide(rules: Sequence[Rule], candidacy: Candidacy, guards: Sequence[Rule] =
         failed = [outcome for outcome in outcomes if not outcome.holds]
         promoted = not failed
         why = "; ".join(f"{outcome.rule}: {outcome.reason}" for outcome in failed or outcomes)
-    return Release(promoted=promoted, outcomes=outcomes, reason=f"{'promoted' if promoted else 'not promoted'}: {why}")
+    reason = f"{'promoted' if promoted else 'not promoted'}: {why}"
+    return Release(promoted=promoted, outcomes=outcomes, looks=candidacy.looks, reason=reason)
 
 
 def compared_metrics(rules: Sequence[Rule]) -> tuple[str, ...]:

@@ -15,9 +15,11 @@ from stsflow.tasks.ground.environment import user_name
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.records.evaluation import EvaluationReport
+from stsflow.tasks.records.looks import ErrorBudget
 from stsflow.tasks.records.release import Basis, Release
 from stsflow.tasks.release.approval import answered, approval_of, ask, note
 from stsflow.tasks.release.decision import decide
+from stsflow.tasks.release.looks import take_looks
 from stsflow.tasks.release.trail import (
     CANDIDATE,
     CHAMPION,
@@ -63,14 +65,29 @@ def still_stands(decision: Release, now: Basis) -> bool:
 
 def decide_on(
     registry: Registry, name: str, basis: Basis, rules: Sequence[Rule], candidacy: Candidacy,
-    guards: Sequence[Rule] = (),
+    guards: Sequence[Rule] = (), budget: ErrorBudget | None = None,
 ) -> Release:  # fmt: skip
-    """The decision on the candidate; nothing is moved. `basis` was taken before the champion was measured."""
+    """The decision on the candidate; nothing is moved. `basis` was taken before the champion was measured.
+
+    A gain over the champion is claimed at the level that the error `budget` of the rows leaves; without one, by the
+    interval. Either way the ledger of looks has it.
+    """
     verdict = verdict_on(registry, name, basis.weights)
-    decision = decide(rules, candidacy.model_copy(update={"turned_down": verdict}), guards)
+    candidacy = candidacy.model_copy(update={"turned_down": verdict})
+    decision = decide(rules, _looked(registry, name, rules, candidacy, budget), guards)
     return decision.model_copy(
         update={"registered_as": name, "wins": decision.promoted, "promoted": False, "basis": basis}
     )
+
+
+def _looked(
+    registry: Registry, name: str, rules: Sequence[Rule], candidacy: Candidacy, budget: ErrorBudget | None
+) -> Candidacy:
+    """The candidacy with its looks; kept out, with the reason, where the ledger cannot be read."""
+    try:
+        return candidacy.model_copy(update={"looks": take_looks(registry, name, rules, candidacy, budget)})
+    except PreconditionError as unreadable:
+        return candidacy.model_copy(update={"turned_down": unreadable.message})
 
 
 def settle(

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE  # functions and a journal have no c
 
 from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.recipe.sections import PushConfig, ReleaseConfig
+from stsflow.tasks.records.looks import ErrorBudget
 from stsflow.tasks.records.release import Basis, HubPush, Release
 from stsflow.tasks.release.hub_repository import require_push
 from stsflow.tasks.release.promotion import decide_on
@@ -36,10 +37,11 @@ def fetch_champion(store: Store, name: str) -> RegisteredModel | None:
 
 @task(name="decide on promotion", task_run_name="decide on {name}")
 def decide_on_promotion(
-    store: Store, name: str, basis: Basis, rules: Sequence[Rule], guards: Sequence[Rule], candidacy: Candidacy
-) -> Release:
+    store: Store, name: str, basis: Basis, rules: Sequence[Rule], guards: Sequence[Rule], candidacy: Candidacy,
+    budget: ErrorBudget | None = None,
+) -> Release:  # fmt: skip
     """The decision, and a table of the rules and guards in Prefect. Nothing is moved."""
-    decision = decide_on(store.registry, name, basis, rules, candidacy, guards)
+    decision = decide_on(store.registry, name, basis, rules, candidacy, guards, budget)
     if decision.outcomes:
         rows = [{"rule": o.rule, "holds": "yes" if o.holds else "no", "reason": o.reason} for o in decision.outcomes]
         publish_artifact(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.data import Overlap
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, RecipeDifference
+from stsflow.tasks.records.looks import Claim, Look
 
 
 class Candidacy(Record):
@@ -26,8 +27,16 @@ class Candidacy(Record):
     """Who turned these weights down, when and why, and how they are let in again; None when nobody did."""
     overlaps: tuple[Overlap, ...] = ()
     """What training and evaluation data share."""
+    best_of: dict[str, int] = {}
+    """By digest of a suite's rows: candidates among which this one was chosen by its score on these rows."""
+    looks: tuple[Look, ...] = ()
+    """What this decision takes of the error budgets of the test sets; none where no gain is claimed."""
 
     def difference(self, other: EvaluationReport, suite: str, metric: str) -> Difference | None:
         """Candidate minus `other` on a suite, if it was worked out."""
         wanted = (other.model, self.candidate.model, suite, metric)
         return next((d for d in self.differences if (d.first, d.second, d.suite, d.metric) == wanted), None)
+
+    def look(self, claim: Claim) -> Look | None:
+        """The look at the suite's rows that judges the claim, if it was taken."""
+        return next((look for look in self.looks if look.claim == claim), None)

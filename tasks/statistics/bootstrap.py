@@ -44,6 +44,14 @@ def percentile_interval(values: Floats, confidence: float) -> PercentileInterval
     return PercentileInterval(float(low), float(high), confidence, len(values))
 
 
+def skewness(values: Floats) -> float:
+    """Third central moment of the defined `values` over the cube of their standard deviation; 0 where all are equal."""
+    centred = values[~np.isnan(values)]
+    centred = centred - centred.mean() if len(centred) else centred
+    scale = float(np.sqrt(np.mean(centred**2))) if len(centred) else 0.0
+    return float(np.mean((centred / scale) ** 3)) if scale > 0 else 0.0
+
+
 def bootstrap_correlations(
     gold: ArrayLike, predictions: Mapping[str, ArrayLike], resamples: int, seed: int
 ) -> dict[str, dict[str, Floats]]:

@@ -226,8 +226,11 @@ def release_step(step: str, result: Release) -> Tags:
 
 
 def release(result: Release) -> list[Entry]:
-    """How the release ended."""
-    return [Tags(values=release_tags(result))]
+    """How the release ended, and what it took of the error budgets of the test sets."""
+    left = {f"looks/{look.suite}/budget_left": look.left for look in result.looks if look.budget is not None}
+    levels = {f"looks/{look.suite}/level": look.level for look in result.looks if look.budget is not None}
+    counts = {f"looks/{look.suite}/number": float(look.number) for look in result.looks}
+    return [Tags(values=release_tags(result)), *([metrics_now(left | levels | counts)] if counts else [])]
 
 
 def release_tags(result: Release) -> dict[str, str]:

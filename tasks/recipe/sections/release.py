@@ -11,6 +11,7 @@ from stsflow.tasks.exports import Export
 from stsflow.tasks.ground.names import Branch, HubRepository, ModelName
 from stsflow.tasks.ground.schema import Section, Slug
 from stsflow.tasks.recipe.sections.bounds import MOST_SEEDS
+from stsflow.tasks.records.looks import ErrorBudget
 from stsflow.tasks.rules import Rule
 
 
@@ -94,6 +95,9 @@ class ReleaseConfig(Section):
     only where it costs no more than its limits allow."""
     rules: tuple[Rule, ...] = ()
     """All must hold for the alias `champion` to move. Without rules nothing is promoted."""
+    error_budget: ErrorBudget | Literal["off"] = ErrorBudget()
+    """How often promotion may be wrong over all decisions on the same rows; `off`: each is judged by its own interval,
+    and their errors add up."""
     approval: Annotated[
         ApprovalConfig | None, BeforeValidator(_required, Literal["required"] | ApprovalConfig | None)
     ] = None

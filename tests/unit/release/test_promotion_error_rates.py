@@ -33,10 +33,11 @@ def similarities(seed: int, noises: tuple[float, ...]) -> tuple[Floats, list[Flo
 
 def report(model: str, gold: Floats, scores: Floats, folder: Path) -> EvaluationReport:
     columns = dict.fromkeys(("cosine", "manhattan", "euclidean", "dot"), scores)
+    texts = {name: [f"text {row}" for row in range(ROWS)] for name in ("sentence1", "sentence2")}
     suite = SuiteScores(
         suite="test", kind="sts", title="test", split="test", rows=ROWS, data_digest="rows", model_digest=model,
         primary="spearman_cosine", metrics=sts_metrics(columns, gold),
-        pairs=write_parquet(folder / f"{model}.parquet", {"gold": gold, **columns}),
+        pairs=write_parquet(folder / f"{model}.parquet", {**texts, "gold": gold, **columns}),
     )  # fmt: skip
     return EvaluationReport(model=model, model_path=folder, model_digest=model, suites={"test": suite}, seconds=0.0)
 
