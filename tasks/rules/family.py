@@ -12,7 +12,6 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from stsflow.tasks.ground.family import Kind
-from stsflow.tasks.statistics.spending import lower_end
 from stsflow.tasks.suites import Suite
 
 if TYPE_CHECKING:
@@ -109,6 +108,8 @@ def worst_gain(found: Difference, known: Metric, level: float) -> float:
     """The lower end of the gain at an error of at most `level`, one-sided; -inf where there is nothing to go by."""
     if found.error is None or found.interval is None:
         return -math.inf
+    from stsflow.tasks.statistics.spending import lower_end
+
     degrees = min(found.rows, found.interval.resamples) - 1
     return lower_end(known.gain(found.difference), found.error, degrees, level, known.gain(found.skewness))
 
