@@ -35,7 +35,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
-from stsflow.tasks.release.task import check_hub
+from stsflow.tasks.release.task import account_for_the_card, check_hub
 from stsflow.tasks.suites import require_suites
 from stsflow.tasks.teaching.task import teach
 from stsflow.tasks.teaching.teach import TEACHES
@@ -141,8 +141,9 @@ def finetune(
             if seeds is not None:
                 seeds.write(folder.seeds)
             exports = export_model(recipe, run, base, trained, data, reports[1], workspace, fresh)
+            account = account_for_the_card(relay, folder, recipe, reports[1], differences)
             card = write_model_card(
-                recipe, run, data, base, tokens, plan, trained, measured, differences, seeds, exports
+                recipe, run, data, base, tokens, plan, trained, measured, differences, seeds, exports, account
             )
             if key is not None:
                 key.sign(folder.model)

@@ -20,6 +20,7 @@ from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, MovedRows, SeedSummary
 from stsflow.tasks.records.exports import ExportOutcome, Exports
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.looks import Account
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
@@ -51,6 +52,8 @@ class Evidence(Record):
     histogram: bool
     """Whether there is a picture of token lengths."""
     seeds: SeedSummary | None
+    account: Account | None = None
+    """What was left of the error budget of the headline suite's rows when the card was written."""
     exports: Exports | None = None
     """None where the recipe asks for none."""
     moved: dict[str, MovedRows] = {}

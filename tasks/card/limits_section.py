@@ -33,6 +33,7 @@ def limits_section(evidence: Evidence, evaluation: EvaluationSection, training: 
         *_weakest(block),
         *_worse_than_base(evaluation),
         _sample_size(block),
+        *_repeated_use(evidence, block),
     ]
     return LimitsSection(
         limits=tuple(limits),
@@ -153,6 +154,33 @@ def _sample_size(block: SuiteBlock) -> Sentence:
             " rows",
         ]
     return sentence(*parts, ".")
+
+
+def _repeated_use(evidence: Evidence, block: SuiteBlock) -> Iterator[Sentence]:
+    """How often decisions have looked at the headline's rows, and what evidence they still hold."""
+    release, account = evidence.recipe.release, evidence.account
+    if release.error_budget == "off" and release.register_as and release.rules:
+        yield sentence(
+            "Promotion has no error budget: each decision is judged as if it were the only one on its test set, and "
+            "the chance that one of them promotes a model that is no better grows with their number."
+        )
+    if account is None:
+        return
+    source = evidence.source("Account", suite=block.name, rows=account.rows)
+    parts: list[Fact | str] = [
+        f"Decisions on promotion that had looked at the rows of {block.title} when this card was written: ",
+        source.fact("looks.count", account.looks, "count"), "; ",
+        source.fact("looks.left", account.left, "percent"), " of their error budget of ",
+        source.fact("looks.level", account.budget.level, "percent"),
+        " a year was left" if account.budget.per == "year" else " in all was left",
+    ]  # fmt: skip
+    if account.next_level > 0:
+        next_level = source.fact("looks.next_level", account.next_level, "percent")
+        parts += [", and the next decision had an error of at most ", next_level]
+    for gain, rows in account.rows_for.items():
+        parts += ["; to show a true gain of ", source.fact(f"looks.gain.{gain}", float(gain), "score"), " takes about "]
+        parts += [source.fact(f"looks.rows.{gain}", rows, "count"), " rows"]
+    yield sentence(*parts, ".")
 
 
 def _recommendations(evidence: Evidence, evaluation: EvaluationSection, block: SuiteBlock) -> list[Sentence]:

@@ -14,6 +14,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import Differences, EvaluationReport, MovedRows, SeedSummary
 from stsflow.tasks.records.exports import Exports
+from stsflow.tasks.records.looks import Account
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
@@ -59,6 +60,7 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
             histogram=shipped.histogram,
             seeds=SeedSummary.load(folder.seeds) if folder.seeds.is_file() else None,
             moved=_moved(folder, base_scores, tuned_scores, shipped),
+            account=Account.load(folder.account) if folder.account.is_file() else None,
             pairs={
                 f"{path.parent.name}/{path.stem}": sha256_of_file(path)
                 for model in ("base", "tuned")

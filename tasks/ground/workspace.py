@@ -176,6 +176,8 @@ class RunFolder:
     """What became of every export of the recipe."""
     seeds = Below("evaluation/recipe.over-seeds.json")
     """What the recipe scored under several seeds, where this run is the best of them."""
+    account = Below("evaluation/account.looks.json")
+    """What was left of the error budget of the headline's rows before the decision, as the card says it."""
     card = Below("card")
     """The model card and its figures."""
     release = Below("release")

@@ -56,7 +56,7 @@ def looks_of(registry: Registry, name: str) -> dict[str, Look]:
 
     Raises PreconditionError that names what cannot be read: going on without it would count too few.
     """
-    return _together(_on_the_server(registry, name), _in_the_workspace(registry, name))
+    return _together(_on_the_server(registry, name), looks_in_the_workspace(registry, name))
 
 
 def spent_on(looks: Iterable[Look], budget: ErrorBudget, now: datetime) -> float:
@@ -119,7 +119,7 @@ def _settled(look: Look, others: Sequence[Look], least: float) -> Look:
 
 def _brought_together(registry: Registry, name: str) -> dict[str, Look]:
     """All looks, after each side was given what it lacks."""
-    server, workspace = _on_the_server(registry, name), _in_the_workspace(registry, name)
+    server, workspace = _on_the_server(registry, name), looks_in_the_workspace(registry, name)
     both = _together(server, workspace)
     for key, look in both.items():
         if server.get(key) != look:
@@ -160,7 +160,8 @@ def _on_the_server(registry: Registry, name: str) -> dict[str, Look]:
     return found
 
 
-def _in_the_workspace(registry: Registry, name: str) -> dict[str, Look]:
+def looks_in_the_workspace(registry: Registry, name: str) -> dict[str, Look]:
+    """Those that this workspace knows of, whether or not the server is there."""
     folder = _folder(registry, name)
     return {path.stem: _read(path.read_text(encoding="utf-8"), str(path)) for path in sorted(folder.glob("*.json"))}
 

@@ -9,10 +9,14 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE  # functions and a journal have no cache key
 
+from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.trying_again import publish_artifact
-from stsflow.tasks.recipe.sections import PushConfig, ReleaseConfig
-from stsflow.tasks.records.looks import ErrorBudget
+from stsflow.tasks.ground.workspace import RunFolder
+from stsflow.tasks.recipe.sections import PushConfig, ReleaseConfig, RunConfig
+from stsflow.tasks.records.evaluation import Difference, EvaluationReport
+from stsflow.tasks.records.looks import Account, ErrorBudget
 from stsflow.tasks.records.release import Basis, HubPush, Release
+from stsflow.tasks.release.accounts import account_before
 from stsflow.tasks.release.hub_repository import require_push
 from stsflow.tasks.release.promotion import decide_on
 from stsflow.tasks.release.push import push
@@ -24,6 +28,7 @@ from stsflow.tasks.rules.candidacy import Candidacy
 from stsflow.tasks.tracking.entries import hub_tags
 from stsflow.tasks.tracking.journal import Model
 from stsflow.tasks.tracking.registry import RegisteredModel
+from stsflow.tasks.tracking.relay import Relay
 from stsflow.tasks.tracking.store import Store
 
 logger = logging.getLogger(__name__)
@@ -60,6 +65,26 @@ def register(steps: Steps, decision: Release, model: Model) -> Release:
 def move_aliases(steps: Steps, decision: Release) -> Release:
     """The release with the aliases moved as it was decided."""
     return Steps.settled(steps, decision)
+
+
+@task(name="read the ledger of looks", cache_policy=NO_CACHE)
+def account_for_the_card(
+    relay: Relay, folder: RunFolder, recipe: RunConfig, report: EvaluationReport, differences: Sequence[Difference]
+) -> Account | None:
+    """What is left of the error budget of the headline's rows; None where there is none, or its ledger is damaged.
+
+    It is kept in the run's folder: a run that goes on after its decision writes the same card.
+    """
+    if (kept := Account.load_or_none(folder.account)) is not None:
+        return kept
+    try:
+        found = account_before(relay.store.registry, recipe, report, differences, ask=relay.flush())
+    except PreconditionError as unreadable:
+        logger.warning("the card says nothing of the error budget: %s", unreadable.message)
+        return None
+    if found is not None:
+        found.write(folder.account)
+    return found
 
 
 class TrackedSteps(Steps):

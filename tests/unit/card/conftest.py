@@ -19,6 +19,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.data import Overlap, OverlapCounts, PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, MovedRows, SeedSummary, SuiteScores
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.records.looks import Account
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import Exposure, PlanReport
 from stsflow.tasks.records.run import RunRef
@@ -62,6 +63,7 @@ class Records:
     histogram: Path | None
     seeds: SeedSummary | None
     moved: dict[str, MovedRows] = field(default_factory=dict)
+    account: Account | None = None
 
     def content(self) -> CardContent:
         """The card's content of these records."""

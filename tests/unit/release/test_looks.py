@@ -15,18 +15,22 @@ from pathlib import Path
 import pytest
 from patience import patience
 from rich.console import Console
+from tracked_runs import RECIPE, opened
 
 from stsflow.flows.history import history_of, print_history
 from stsflow.tasks.ground.errors import PreconditionError
-from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
+from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SeedSummary, SuiteScores
 from stsflow.tasks.records.looks import ErrorBudget, Look
 from stsflow.tasks.records.release import Release
 from stsflow.tasks.release.accounts import accounts_of
 from stsflow.tasks.release.looks import chosen_among, looks_of
 from stsflow.tasks.release.promotion import basis_of, crown, decide_on, go_back, settle
+from stsflow.tasks.release.task import account_for_the_card
 from stsflow.tasks.rules import BeatsChampion
 from stsflow.tasks.rules.candidacy import Candidacy
+from stsflow.tasks.tracking.runs import relay_of
 from stsflow.tasks.tracking.store import Store
 
 BUDGET = ErrorBudget()
@@ -286,3 +290,22 @@ def test_seeds_count_where_they_were_chosen_on_these_very_rows() -> None:
     assert chosen_among(seeds, report("tuned", "test", "rows-1")) == {"rows-1": 3}
     assert chosen_among(seeds, report("tuned", "other", "rows-2")) == {}
     assert chosen_among(None, report("tuned", "test", "rows-1")) == {}
+
+
+def test_the_card_has_the_account_before_the_decision_and_a_run_that_goes_on_writes_the_same(
+    store: Store, name: str, tmp_path: Path
+) -> None:
+    values = RECIPE.model_dump(mode="json")
+    values["release"] |= {"register_as": name, "rules": [{"kind": "beats_champion"}]}
+    recipe, run = RunConfig.model_validate(values), opened(store, store.workspace)
+    relay, folder = relay_of(store, run), RunFolder(run.folder)
+    decision(store, name, "a", suite="dev")
+    account = account_for_the_card.fn(relay, folder, recipe, report("tuned", "dev", "rows-1"), ())
+    assert account is not None and (account.looks, account.left) == (1, pytest.approx(51 / 52))
+    decision(store, name, "b", suite="dev")
+    assert account_for_the_card.fn(relay, folder, recipe, report("tuned", "dev", "rows-1"), ()) == account
+    other = RunFolder(tmp_path / "other")
+    assert account_for_the_card.fn(relay, other, RECIPE, report("tuned", "dev", "rows-1"), ()) is None
+    without = recipe.release.model_copy(update={"error_budget": "off"})
+    recipe = recipe.model_copy(update={"release": without})
+    assert account_for_the_card.fn(relay, other, recipe, report("tuned", "dev", "rows-1"), ()) is None
