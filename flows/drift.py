@@ -14,6 +14,7 @@ from stsflow.tasks.drift.look import Looker, look
 from stsflow.tasks.drift.texts import source_of, texts_of_source, texts_of_training
 from stsflow.tasks.ground.errors import DataError, PreconditionError
 from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models.preflight import require_sound
 from stsflow.tasks.recipe.messages import explain
 from stsflow.tasks.recipe.sections import DriftConfig, RunConfig
 from stsflow.tasks.records.data import PreparedData
@@ -87,6 +88,7 @@ def drift_of(
             "nothing to compare with: give --recipe RECIPE for training's texts, or --against PLACE"
         )
     under_test, found = model_named(model, None, workspace)
+    require_sound(found, (), workspace)
     reader = Looker(under_test.name, under_test.path, found.digest)
     data, access = None, Access(None, workspace.downloads)
     if recipe is not None:

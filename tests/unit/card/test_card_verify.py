@@ -6,13 +6,16 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as parquet
 import pytest
 from finished_card import Finished, finish
+from rich.console import Console
 
+from stsflow.flows.verify_card import print_verification
 from stsflow.tasks.card.usage import ModelModules
 from stsflow.tasks.card.verify import VerifyResult, verify_card
 from stsflow.tasks.ground.errors import PreconditionError
@@ -472,6 +475,16 @@ def test_a_section_that_stands_twice_is_an_addition(finished: Finished) -> None:
     result = finished.verify()
     assert (result.outcome, result.problems) == ("holds", ())
     assert "Bias, Risks and Limitations" in "".join(addition.text for addition in result.added)
+
+
+def test_a_person_reads_what_was_added_and_that_nobody_else_vouches_for_it(finished: Finished) -> None:
+    text = sentence_of_its_own((finished.model / "README.md").read_text(encoding="utf-8"))
+    (finished.model / "README.md").write_text(text, encoding="utf-8")
+    said = StringIO()
+    print_verification(finished.verify(), Console(file=said, width=200))
+    line = text.split("\n").index("Certified by everybody.") + 1
+    assert f'added by hand: README.md, line {line}: "Certified by everybody."' in said.getvalue()
+    assert "holds; 1 addition(s) by hand, which no record makes" in said.getvalue()
 
 
 def test_additions_are_listed_beside_a_change_that_is_refused(finished: Finished) -> None:
