@@ -12,9 +12,12 @@ from stsflow.tasks.exporting.making import Making, write_manifest
 from stsflow.tasks.exports import Export
 from stsflow.tasks.ground.child import guard
 from stsflow.tasks.ground.errors import refusal_ends_the_process
+from stsflow.tasks.ground.family import kinds_of_other_packages
 from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.folder import ModelFolder
+
+kinds_of_other_packages()  # before the spec below, whose field takes the kinds that are known by then
 
 
 class MakingSpec(Record):

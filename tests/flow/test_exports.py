@@ -18,6 +18,7 @@ from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.tracking.store import Store
 
+pytestmark = pytest.mark.slow  # the gate itself is tried in tests/unit/exporting/test_stage.py
 pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: pip install 'stsflow[export]'")
 WITHOUT_TORCH = """
 import sys
@@ -89,7 +90,7 @@ def test_a_manifest_tells_every_file_by_its_digest(finished: Finished) -> None:
 def test_the_card_shows_what_each_costs_and_why_one_is_missing(finished: Finished) -> None:
     assert "## Exports" in finished.card
     assert "| spoilt | toy_scaled | `model.onnx` |" in finished.card and "**not released**" in finished.card
-    assert "- spoilt (toy\\_scaled) is not released: the largest cosine distance" in finished.card
+    assert "- spoilt (toy_scaled) is not released: the largest cosine distance" in finished.card
     assert len(re.findall(r"<details><summary>(?:onnx|small) \(SHA-256", finished.card)) == 2
     assert "summary>spoilt" not in finished.card
 

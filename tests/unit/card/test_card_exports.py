@@ -52,7 +52,7 @@ def test_a_table_says_what_each_costs_beside_the_model_itself(records: Any) -> N
     start = next(number for number, line in enumerate(lines) if line.startswith("| the tuned model in PyTorch |"))
     assert lines[start : start + 3] == [
         "| the tuned model in PyTorch | – | – | 90.0 MiB | 384 | – | – | – | – | 5.00 | 400.00 |  |",
-        "| small | onnx\\_int8 | `model.onnx` | 3.0 MiB | 384 | 0.0123 | 0.0045 | 0.0002 | 0.1, none, 0.01 | 2.50 | "
+        "| small | onnx_int8 | `model.onnx` | 3.0 MiB | 384 | 0.0123 | 0.0045 | 0.0002 | 0.1, none, 0.01 | 2.50 | "
         "800.00 | released |",
         "| vino | openvino | `model.xml` | – | – | – | – | – | none, none, none | – | – | **not released** |",
     ]

@@ -107,7 +107,7 @@ def test_eight_bits_take_less_room_and_the_table_of_words_is_among_them(made: Ma
 
     small = onnx.load(str(made(OnnxInt8()) / "model.onnx"))
     large = {one.data_type for one in small.graph.initializer if len(one.dims) == 2 and one.dims[0] > 100}
-    assert large == {onnx.TensorProto.INT8}
+    assert large and large <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
 
 
 def test_the_manifest_says_what_the_folder_is_and_what_comes_out(made: Made, model: Path) -> None:
