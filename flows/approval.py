@@ -81,9 +81,10 @@ def write_down(store: Store, run_id: str, result: Release) -> None:
     found = [folder for folder, state in runs.known_runs(store.workspace) if state.mlflow_run_id == run_id]
     whole = result
     for folder in found:
-        if (before := Release.load_or_none(folder.decision)) is not None:
-            kept = {"outcomes": before.outcomes, "exports": before.exports, "how": before.how}
-            whole = result.model_copy(update=kept)
+        before = Release.load_or_none(folder.decision)
+        if before is not None and not result.outcomes:  # an answer says nothing of what was decided before
+            said = {"approval": result.approval, "promoted": result.promoted, "previous": result.previous}
+            whole = before.model_copy(update=said)
         whole.write(folder.decision)
     if not run_id or not store.knows_run(run_id):
         return
