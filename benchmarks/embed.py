@@ -30,7 +30,7 @@ from stsflow.tasks.ground.fingerprint import sha256_of_file
 def write_texts(path: Path, count: int) -> None:
     """JSON lines with `id` and `text`."""
     draw = random.Random(3)
-    names = [f"word{number}" for number in range(WORDS)]
+    names = ["".join(draw.choices("etaoinshrdlucmfwypvbgk", k=draw.randint(2, 9))) for _ in range(WORDS)]
     weights = list(accumulate(1 / (rank + 1) for rank in range(WORDS)))
     with path.open("w", encoding="utf-8") as stream:
         for number in range(count):

@@ -18,6 +18,7 @@ from stsflow.tasks.tracking.journal import (
     DatasetInput,
     Entry,
     Metrics,
+    ModelScores,
     Params,
     Tags,
     flat_params,
@@ -163,6 +164,18 @@ def scores(reports: Iterable[EvaluationReport], differences: Iterable[Difference
             values[f"{stem}_low"] = difference.interval.low
             values[f"{stem}_high"] = difference.interval.high
     return [metrics_now(values)]
+
+
+def model_scores(reports: Iterable[EvaluationReport], digest: str) -> ModelScores:
+    """Which metrics are those of the logged model with this digest, on which data set: all of its suites."""
+    found = [
+        (f"{report.model}/{name}/{metric}", name, suite.data_digest)
+        for report in reports
+        if report.model_digest == digest
+        for name, suite in report.suites.items()
+        for metric in suite.metrics
+    ]
+    return ModelScores(digest=digest, scores=tuple(found))
 
 
 def merging(merge: Merge) -> list[Entry]:

@@ -87,6 +87,16 @@ class Model(Record):
     """Other forms of it; those that passed the gate become artifacts of the registered version."""
 
 
+class ModelScores(Record):
+    """Metrics of the run that are those of its logged model on a data set, so that MLflow ranks models by them."""
+
+    kind: Literal["model_scores"] = "model_scores"
+    digest: str
+    """Of the model's weights."""
+    scores: tuple[tuple[str, str, str], ...]
+    """Name of the metric, name of the data set, digest of the data set. Values are those of the run."""
+
+
 class Finish(Record):
     """The end of the run."""
 
@@ -98,7 +108,9 @@ class Finish(Record):
     """Last lines of the trainer's log, where it ended badly."""
 
 
-Entry = Annotated[Params | Metrics | Tags | Artifacts | DatasetInput | Model | Finish, Field(discriminator="kind")]
+Entry = Annotated[
+    Params | Metrics | Tags | Artifacts | DatasetInput | Model | ModelScores | Finish, Field(discriminator="kind")
+]
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 _CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}$')
 

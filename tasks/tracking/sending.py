@@ -6,11 +6,24 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stsflow.tasks.tracking.journal import Artifacts, DatasetInput, Entry, Finish, Metrics, Model, Params, Tags
+from stsflow.tasks.ground.errors import RecordRefused
+from stsflow.tasks.tracking.journal import (
+    Artifacts,
+    DatasetInput,
+    Entry,
+    Finish,
+    Metrics,
+    Model,
+    ModelScores,
+    Params,
+    Tags,
+)
 from stsflow.tasks.tracking.refusals import is_refusal
 from stsflow.tasks.tracking.store import Store
 
 CUT = " … (cut)"
+DATASET_DIGEST_LENGTH = 36
+"""Most characters that MLflow keeps of a data set's digest."""
 PARAM_LIMIT = 6000
 """Longest value of a parameter that MLflow keeps (`MAX_PARAM_VAL_LENGTH`)."""
 
@@ -33,6 +46,8 @@ def send(store: Store, run_id: str, entry: Entry, folder: Path) -> None:
             _send_input(store, run_id, entry)
         case Model():
             _send_model(store, run_id, entry, folder)
+        case ModelScores():
+            _send_model_scores(store, run_id, entry)
         case Finish():
             store.end_run(run_id, entry.status, entry.reason, entry.log_lines, entry.time)
 
@@ -90,11 +105,34 @@ def _send_input(store: Store, run_id: str, entry: DatasetInput) -> None:
 
     source = {"uri": entry.source, "revision": entry.revision, "sha256": entry.digest}
     dataset = Dataset(
-        name=entry.name, digest=entry.digest[:36], source_type="stsflow",
+        name=entry.name, digest=entry.digest[:DATASET_DIGEST_LENGTH], source_type="stsflow",
         source=json.dumps(source, ensure_ascii=False),
         profile=json.dumps({"num_rows": entry.rows}), schema=json.dumps({"columns": entry.columns}),
     )  # fmt: skip
     store.client.log_inputs(run_id, datasets=[Input(dataset, [InputTag("mlflow.data.context", entry.context)])])
+
+
+def _send_model_scores(store: Store, run_id: str, entry: ModelScores) -> None:
+    """Log the run's points once more, as those of its model on a data set.
+
+    They have the time and step that the run has them with, so that neither the run nor the model gets a second one,
+    however often this is sent. Raises RecordRefused while the run has no such model.
+    """
+    from mlflow.entities import Metric
+
+    model = store.registry.logged_model(run_id, entry.digest)
+    if model is None:
+        raise RecordRefused(f"the run {run_id} holds no logged model with digest {entry.digest[:12]} to give scores to")
+    metrics = [
+        Metric(
+            name, point.value, point.timestamp, point.step, model_id=model.model_id, dataset_name=dataset,
+            dataset_digest=digest[:DATASET_DIGEST_LENGTH],
+        )
+        for name, dataset, digest in entry.scores
+        for point in store.client.get_metric_history(run_id, name)[-1:]
+    ]  # fmt: skip
+    for start in range(0, len(metrics), 1000):
+        store.client.log_batch(run_id, metrics=metrics[start : start + 1000])
 
 
 def _send_model(store: Store, run_id: str, entry: Model, folder: Path) -> None:

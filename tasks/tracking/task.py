@@ -138,6 +138,7 @@ def record_results(
         journal.append_once(Artifacts(path=name, folder=name))
     if recipe.tracking.log_model or recipe.release.register_as:
         journal.append_once(model_entry(run, recipe, trained, reports, card))
+        journal.append_once(entries.model_scores(reports, trained.model_digest))
     relay.flush()
 
 

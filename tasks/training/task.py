@@ -36,6 +36,7 @@ from stsflow.tasks.tracking.flow_runs import note_slot
 from stsflow.tasks.tracking.journal import Journal
 from stsflow.tasks.tracking.relay import Relay
 from stsflow.tasks.tracking.runs import note_training, state_of
+from stsflow.tasks.tracking.system import SystemMetrics
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.failed import standing
 from stsflow.tasks.training.progress import ProgressLine
@@ -276,6 +277,7 @@ class _Watcher:
         self.journal, self.suite = journal, suite
         self.relayed = journal.last_event if journal else 0
         self.line = ProgressLine()
+        self.machine = SystemMetrics(journal)
         self.artifact: UUID | None = None
         self.shown_at = 0.0
 
@@ -283,6 +285,7 @@ class _Watcher:
         """Journal and show what is new: a run that goes on gets the events of its earlier attempts once more."""
         for event in self._journal_new(events):
             self.line.show(event)
+        self.machine.sample()
         progress = next((event for event in reversed(events) if event.kind == "progress"), None)
         if progress is not None and time.monotonic() - self.shown_at > PROGRESS_SECONDS:
             self._show_in_prefect(progress)

@@ -77,6 +77,7 @@ def test_mlflow_holds_params_metrics_inputs_artifacts_and_model(finished: Finish
         15,
         20,
     ]
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= set(run.data.metrics)
     assert {item.dataset.name for item in run.inputs.dataset_inputs} == {"nli", "sts", "sts-dev", "sts-test"}
     assert (
         run.data.tags["stsflow.recipe"] == "small"
@@ -89,6 +90,18 @@ def test_mlflow_holds_params_metrics_inputs_artifacts_and_model(finished: Finish
     assert run.data.metrics["data/nli/rows_seen_share"] > 0
     assert len(run.outputs.model_outputs) == 1
     assert store.registry.version_with("small-model", run.data.tags["stsflow.model_digest"]) == "1"
+
+
+def test_mlflow_ranks_the_logged_model_by_its_metric_on_the_data_set(finished: Finished, store: Store) -> None:
+    run = store.run(finished.summary["mlflow_run_id"])
+    digest = next(i.dataset.digest for i in run.inputs.dataset_inputs if i.dataset.name == "sts-test")
+    name = "tuned/sts-test/spearman_cosine"
+    (model,) = store.client.search_logged_models(
+        [run.info.experiment_id], f"metrics.`{name}` >= -1",
+        datasets=[{"dataset_name": "sts-test", "dataset_digest": digest}],
+    )  # fmt: skip
+    assert {point.value for point in model.metrics if point.key == name} == {run.data.metrics[name]}
+    assert len(store.client.get_metric_history(run.info.run_id, name)) == 1
 
 
 def test_mined_negatives_go_from_the_recipe_to_plan_card_and_mlflow(finished: Finished, store: Store) -> None:
