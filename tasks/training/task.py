@@ -277,7 +277,7 @@ class _Watcher:
         self.journal, self.suite = journal, suite
         self.relayed = journal.last_event if journal else 0
         self.line = ProgressLine()
-        self.machine = SystemMetrics(journal)
+        self.machine = SystemMetrics(journal) if journal is not None else None
         self.artifact: UUID | None = None
         self.shown_at = 0.0
 
@@ -285,7 +285,8 @@ class _Watcher:
         """Journal and show what is new: a run that goes on gets the events of its earlier attempts once more."""
         for event in self._journal_new(events):
             self.line.show(event)
-        self.machine.sample()
+        if self.machine is not None:
+            self.machine.sample()
         progress = next((event for event in reversed(events) if event.kind == "progress"), None)
         if progress is not None and time.monotonic() - self.shown_at > PROGRESS_SECONDS:
             self._show_in_prefect(progress)
