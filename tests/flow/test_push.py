@@ -17,6 +17,7 @@ from stsflow.tasks.ground.fingerprint import HUB_MARK
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking.store import Store
 
+pytestmark = pytest.mark.slow  # three whole runs
 TOKEN = "hf_PlantedTokenThatMayWrite0123456789"
 WRONG = "hf_PlantedTokenThatIsWrong01234567890"
 REPO = "acme/small"
