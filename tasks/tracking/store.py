@@ -18,7 +18,7 @@ from stsflow.tasks.ground.environment import user_name
 from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.sqlite import require_usable
-from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.tracking.links import DESCRIPTION_TAG
 from stsflow.tasks.tracking.refusals import NO_SUCH_RUN, refused_before_work, unless_missing
 from stsflow.tasks.tracking.registry import Registry
@@ -156,6 +156,11 @@ class Store:
             target.mkdir(parents=True, exist_ok=True)
             for name in ("recipe", "data", "tokens", "training", "evaluation", "plan"):
                 self.client.download_artifacts(run_id, name, str(target))
+            if any(found.path == "exports" for found in self.client.list_artifacts(run_id)):
+                report = self.client.download_artifacts(run_id, f"exports/{RunFolder.EXPORTS}", str(target))
+                place = RunFolder(target).export_report  # some stores leave a single file without its folder
+                place.parent.mkdir(exist_ok=True)
+                Path(report).rename(place)
             (target / "recipe" / "recipe.yaml").rename(target / "recipe.yaml")
         except (MlflowException, OSError) as error:
             logger.info("the record of the run %s is not at hand in MLflow: %s", run_id, error)
