@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import psutil
+
 from stsflow.tasks.tracking.journal import Journal, Metrics, milliseconds
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class SystemMetrics:
         self._first = min(moments, default=None)
         self._monitors: list[BaseMetricsMonitor] = []
         self._sampled_at: float | None = None
+        psutil.cpu_percent()  # the use of the processor is what it was since the last time it was asked for
 
     def sample(self) -> None:
         """Journal one sample, unless the last one was less than half a minute ago."""
@@ -64,13 +67,11 @@ class SystemMetrics:
 
 
 def _monitors() -> list[BaseMetricsMonitor]:
-    import psutil
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
     from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
-    psutil.cpu_percent()  # the first call has nothing to compare with
     found: list[BaseMetricsMonitor] = []
     for monitor in (CPUMonitor, DiskMonitor, NetworkMonitor, GPUMonitor):
         with suppress(ImportError, RuntimeError, AttributeError):  # no NVML, no GPU, no counters of a network

@@ -297,7 +297,7 @@ class _Watcher:
 
     def _journal_new(self, events: list[Event]) -> list[Event]:
         new = [event for event in events if event.seq > self.relayed]
-        if new and self.journal:
+        if new and self.journal is not None:  # an empty one is false
             metrics = entries.training_events(new, self.suite)
             if metrics is not None and metrics.points:
                 self.journal.append_new_points(metrics)
