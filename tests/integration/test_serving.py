@@ -1,4 +1,4 @@
-"""`stsflow serve` as its user runs it: a process that is refused, or that gets SIGTERM under load."""
+"""`stsflow serve` as its user runs it: a process, a real MLflow server, an alias that moves, and SIGTERM under load."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from live_services import free_port
+from mlflow.tracking import MlflowClient
 from models import build_tiny_model
 from patience import patience
 from sentence_transformers import SentenceTransformer
@@ -43,6 +46,13 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"never: {what}"
         time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager
@@ -96,6 +106,41 @@ class Clients:
 def own(folder: Path) -> np.ndarray:
     embeddings: np.ndarray = SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
     return embeddings
+
+
+@pytest.mark.slow
+def test_the_alias_moves_in_a_real_mlflow_server_under_load_and_no_request_fails(tmp_path: Path) -> None:
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    start = (
+        sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", "--backend-store-uri",
+        f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "artifacts"),
+    )  # fmt: skip
+    with ended_at_last(*start, cwd=tmp_path):
+        until(lambda: answers(f"{uri}/health"), "MLflow's server answers")
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.create_registered_model("tiny")
+        run = client.create_run(client.create_experiment("e")).info.run_id
+        expected = {}
+        for seed in (1, 2):
+            folder = build_tiny_model(tmp_path / f"seed-{seed}", "bert", seed=seed)
+            client.log_artifacts(run, str(folder), f"model-{seed}")
+            source = f"{client.get_run(run).info.artifact_uri}/model-{seed}"
+            client.create_model_version("tiny", source, run, tags={"stsflow.model_digest": f"seed {seed}"})
+            expected[f"models:/tiny/{seed}"] = own(folder)
+        client.set_registered_model_alias("tiny", "champion", "1")
+        with serving(
+            tmp_path / "workspace", "models:/tiny@champion", "--follow-every", "0.5", MLFLOW_TRACKING_URI=uri
+        ) as (process, said):
+            assert said["model"] == "models:/tiny/1" and said["follows"] == "tiny@champion"
+            clients = Clients(said["url"], expected, 8)
+            until(lambda: clients.seen["models:/tiny/1"] > 40, "version 1 answers")
+            client.set_registered_model_alias("tiny", "champion", "2")
+            until(lambda: clients.seen["models:/tiny/2"] > 40, "version 2 answers")
+            clients.end()
+            assert clients.seen.keys() == expected.keys() and not clients.wrong
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(patience(60)) == 0
 
 
 @pytest.mark.slow
