@@ -98,11 +98,14 @@ def log_model(run_id: str, model: Path, digest: str, dimension: int, example: li
     experiment = client.get_run(run_id).info.experiment_id
     mlflow.set_experiment(experiment_id=experiment)
     before = client.get_run(run_id).info
+    # MLflow gives the model every point that the run has at its step, without a data set, and no point takes a data set
+    # afterwards: the final scores, all at step 0, are given by `sending._send_model_scores`.
+    step = max((point.step for point in client.get_metric_history(run_id, "train/loss")), default=0) or 1
     with mlflow.start_run(run_id=run_id):
         info = mlflow.models.Model.log(
             flavor=_Answering, flavor_name="mlflow.sentence_transformers", model=encoder, name="model",
             artifact_path=None, signature=signature, input_example=example, pip_requirements=requirements,
-            validate_serving_input=False,
+            validate_serving_input=False, step=step,
         )  # fmt: skip
         client.set_logged_model_tags(info.model_id, {"stsflow.model_digest": digest})
     # Leaving the block ended the run; whether it has ended is for the flow to say.

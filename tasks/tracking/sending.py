@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -130,9 +131,10 @@ def _send_model_scores(store: Store, run_id: str, entry: ModelScores) -> None:
         )
         for name, dataset, digest in entry.scores
         for point in store.client.get_metric_history(run_id, name)[-1:]
+        if not math.isnan(point.value)  # MLflow ranks by none, and takes none twice
     ]  # fmt: skip
-    for start in range(0, len(metrics), 1000):
-        store.client.log_batch(run_id, metrics=metrics[start : start + 1000])
+    for start in range(0, len(metrics), 100):  # of more at once MLflow 3.17.2 refuses those that it has
+        store.client.log_batch(run_id, metrics=metrics[start : start + 100])
 
 
 def _send_model(store: Store, run_id: str, entry: Model, folder: Path) -> None:

@@ -86,7 +86,7 @@ def test_we_check_what_minisign_signed_with_its_own_key(model: Path, tmp_path: P
     subprocess.run(sign, cwd=model, check=True, capture_output=True)
     check = check_signature(model, str(public))
     assert (check.problems, check.comment) == ([], "by hand")
-    assert check.key_id in public.read_text(encoding="utf-8")
+    assert check.key_id.lstrip("0") in public.read_text(encoding="utf-8")  # minisign writes it as a number
 
 
 @needs_the_tool
