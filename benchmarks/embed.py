@@ -48,11 +48,13 @@ def run(command: list[str], out: Path, blocks: int, kill_at: int | None) -> tupl
         tenth = min(9, 10 * done // blocks)
         memory[tenth] = max(memory.get(tenth, 0.0), resident_mib(child.pid))
         if kill_at is not None and done >= kill_at:
+            below = psutil.Process(child.pid).children(recursive=True)
             child.send_signal(signal.SIGKILL)
             child.wait()
-            time.sleep(1.0)  # its worker ends with it
+            if psutil.wait_procs(below, timeout=60)[1]:
+                raise SystemExit("the worker of a command that was killed did not end with it")
             return False, memory
-        time.sleep(0.2)
+        time.sleep(0.2)  # between two looks at blocks and memory
     if child.returncode != 0:
         raise SystemExit(f"stsflow embed ended with {child.returncode}")
     return True, memory

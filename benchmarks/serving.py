@@ -59,7 +59,7 @@ def main() -> None:
     arguments = parser.parse_args()
     texts, expected = texts_with_embeddings(arguments.model, arguments.requests, arguments.longest)
     alone = arguments.one_at_a_time or max(1, arguments.requests // 4)
-    with tempfile.TemporaryDirectory() as name, server(arguments.model, Path(name)) as url:
+    with tempfile.TemporaryDirectory() as name, Server(arguments.model, Path(name)) as url:
         ask_all(url, texts[:32], expected[:32], 4)  # both measurements find a warm server
         found = {
             f"{arguments.clients} clients": ask_all(url, texts, expected, arguments.clients),
@@ -89,7 +89,7 @@ def texts_with_embeddings(folder: Path, count: int, longest: int) -> tuple[list[
     return texts, model.encode(texts, batch_size=16, show_progress_bar=False)
 
 
-class server:  # noqa: N801  (used as a function)
+class Server:
     """`stsflow serve` in a process of its own for the block, which gets its address."""
 
     def __init__(self, model: Path, workspace: Path) -> None:

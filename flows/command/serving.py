@@ -66,7 +66,7 @@ def serve(
         sys.stdout.flush()  # whoever waits for that line would wait for the server's end
 
     serve_model(
-        model, host=host, port=port, device=device,  # type: ignore[arg-type]  # looked at above
+        model, host=host, port=port, device=device,  # type: ignore[arg-type]  # one of the three allowed above
         limits=Limits(inputs=inputs, body_bytes=body * 2**20, characters=characters, waiting=waiting),
         batch_tokens=batch_tokens, follow_every=follow_every, started=started,
     )  # fmt: skip

@@ -54,10 +54,13 @@ def halve(source: Path, target: Path) -> None:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     try:
-        onnx.save(convert_float_to_float16(onnx.load(str(source)), keep_io_types=True), str(target))
+        halved = convert_float_to_float16(onnx.load(str(source)), keep_io_types=True)
+    except (MemoryError, OSError):
+        raise  # of the machine, not of the graph
     except Exception as error:  # whatever onnxruntime raises for a graph that it does not know
         said = " ".join(str(error).split())[:300]
         raise ModelError(f"onnxruntime cannot write it in float16: {type(error).__name__}: {said}") from error
+    onnx.save(halved, str(target))
 
 
 class _Batches:

@@ -13,7 +13,6 @@ from stsflow.tasks.exports import Export
 from stsflow.tasks.ground.child import guard
 from stsflow.tasks.ground.errors import refusal_ends_the_process
 from stsflow.tasks.ground.family import kinds_of_other_packages
-from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.folder import ModelFolder
 
@@ -46,9 +45,6 @@ class Made(Record):
 
 def make(spec: MakingSpec) -> None:
     """Fill the folder and leave the result."""
-    with without_collection():
-        import numpy as np  # noqa: F401 - whatever a kind takes is loaded beside it
-
     folder = ModelFolder.open(spec.model)
     making = Making(spec.model, spec.folder, spec.source, spec.texts)
     besides = spec.export.make(making)

@@ -40,7 +40,7 @@ class Worker(threading.Thread):
             rows = work.model.embed([one.work.texts[one.number] for one in batch], work.prompt)
             if not np.isfinite(rows).all():
                 raise ArithmeticError("the model gave an embedding that is no number")
-        except Exception as error:
+        except Exception as error:  # whatever a model raises: its requests are told, and the others served
             if is_out_of_memory(error) and len(batch) > 1:
                 middle = len(batch) // 2
                 self._embed(batch[:middle])

@@ -54,13 +54,15 @@ class SystemMetrics:
         self._first = moment if self._first is None else self._first
         step = max(0, (moment - self._first) // 1000)
         values: dict[str, float] = {}
-        try:
-            for monitor in self._monitors:
+        for monitor in self._monitors:
+            try:
                 monitor.collect_metrics()
                 values |= monitor.aggregate_metrics()
                 monitor.clear_metrics()
-        except Exception as error:  # whatever a machine does not tell must not cost a training
-            logger.debug("this machine was not sampled: %s", error)
+            except (
+                Exception
+            ) as error:  # what a machine does not tell must cost neither a training nor the other figures
+                logger.debug("%s found nothing: %s", type(monitor).__name__, error)
         if values:
             points = tuple((f"{PREFIX}{name}", float(value), moment, step) for name, value in values.items())
             self.journal.append(Metrics(points=points))

@@ -116,7 +116,7 @@ class House:
         return str(said)
 
     def champion(self, name: str) -> str:
-        return str(self.store.registry.alias(name, "champion").version)  # type: ignore[union-attr]
+        return str(self.store.registry.alias(name, "champion").version)  # type: ignore[union-attr]  # there always is one
 
     def said(self, name: str) -> tuple[str, str]:
         tags = self.store.registry.version_tags(name, "2")
@@ -160,7 +160,7 @@ def test_an_answer_by_command_lets_the_run_go_on(house: House) -> None:
 def test_no_answer_in_time_fails_the_run_and_a_late_yes_is_refused(house: House) -> None:
     run = house.asked("late", hours=0.003)
     with get_client(sync_client=True) as client:
-        until(lambda: client.read_flow_run(run.id).state.is_failed())  # type: ignore[union-attr]
+        until(lambda: client.read_flow_run(run.id).state.is_failed())  # type: ignore[union-attr]  # it was started
     with pytest.raises(PreconditionError, match="nobody answered until"):
         answer(house.store, "late", "2", True, "anna", "at last")
     assert (house.champion("late"), house.said("late")) == ("1", ("timed out", ""))
