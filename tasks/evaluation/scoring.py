@@ -39,6 +39,8 @@ class Scoring:
     """The library's model, for suites that run it themselves."""
     embedder: Embedder
     """The model's embeddings of texts."""
+    similarity: str
+    """The similarity that its embeddings are made for."""
     batch_size: int
     resamples: int
     confidence: float

@@ -148,6 +148,7 @@ def _scoring(spec: EvaluationSpec, model: ModelSpec, suite: str, loaded: Encoder
         kind=ModelKind.named(model.base.model_kind if model.base else BiEncoder.kind_name()),
         model=loaded,
         embedder=embedder.for_suite(spec.prompts.get(suite, SuitePrompts())),
+        similarity=str(getattr(loaded, "similarity_fn_name", None) or "cosine"),
         batch_size=spec.config.batch_size,
         resamples=spec.config.resamples,
         confidence=spec.config.confidence,

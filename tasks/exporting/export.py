@@ -148,6 +148,7 @@ class _Exporting:
                 reference=reference.embeddings, dimensions=export.dimensions, near=export.is_near_the_model,
                 config=evaluation, data=tuple(one for one in self.data.evaluation if one.name in evaluation.suites),
                 suite_prompts=prompts, prompts=own.own_prompts(), max_seq_length=own.own_max_seq_length,
+                similarity=self.trained.similarity,
             )  # fmt: skip
             spec = MeasuredSpec(export=export, measuring=measuring, result=result)
             log = self.workspace.made("exports", key).with_suffix(".log")

@@ -73,6 +73,8 @@ class MeasuringSpec(Record):
     prompts: Prompts
     """Of the model."""
     max_seq_length: int | None
+    similarity: str
+    """That the model is made for."""
 
 
 def measure_export(spec: MeasuringSpec, encode: Encode, texts: Sequence[str]) -> ExportFigures:
@@ -144,8 +146,8 @@ def _scores(spec: MeasuringSpec, encode: Encode) -> EvaluationReport:
             suite=name, prepared=next(item for item in spec.data if item.name == name), model_name=spec.name,
             model_digest=spec.digest, kind=BiEncoder(), model=None,
             embedder=embedder.for_suite(spec.suite_prompts.get(name, SuitePrompts())),
-            batch_size=spec.config.batch_size, resamples=spec.config.resamples, confidence=spec.config.confidence,
-            seed=spec.config.seed, folder=spec.target,
+            similarity=spec.similarity, batch_size=spec.config.batch_size, resamples=spec.config.resamples,
+            confidence=spec.config.confidence, seed=spec.config.seed, folder=spec.target,
         )  # fmt: skip
         scores[name] = suite.score(scoring)
     return EvaluationReport(

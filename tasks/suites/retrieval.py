@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from stsflow.tasks.evaluation.scoring import Scoring
     from stsflow.tasks.records.data import PreparedSet
     from stsflow.tasks.records.evaluation import SuiteScores
+    from stsflow.tasks.search.dense import Rows
+    from stsflow.tasks.search.judged import JudgedSearch
+    from stsflow.tasks.statistics.correlation import Floats
 
 Depths = tuple[Annotated[int, Field(ge=1, le=1_000)], ...]
 
@@ -58,10 +61,15 @@ class RetrievalSuite(SuiteOfRows):
     """Whether BM25, which ranks by words alone, is measured on the same rows for comparison."""
 
     @property
-    def metrics(self) -> tuple[str, ...]:
+    def measures_wanted(self) -> tuple[str, ...]:
         """Each measure at each of its depths."""
         at = {name: getattr(self, f"{name}_at") for name in ("ndcg", "mrr", "map", "recall", "precision")}
         return tuple(dict.fromkeys(f"{name}_at_{k}" for name, depths in at.items() for k in depths))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The measures."""
+        return self.measures_wanted
 
     @property
     def primary(self) -> str:
@@ -76,7 +84,7 @@ class RetrievalSuite(SuiteOfRows):
     @property
     def chooses_with(self) -> dict[str, JsonValue]:
         """The metrics that are asked for."""
-        return {"wanted": list(self.metrics)}
+        return {"wanted": list(self.measures_wanted)}
 
     def why_undefined(self, name: str, rows: pa.Table) -> str:
         """Without a relevant passage no model can be scored: DataError."""
@@ -97,8 +105,7 @@ class RetrievalSuite(SuiteOfRows):
         import numpy as np
 
         from stsflow.tasks.evaluation.scoring import clean_rows, write_parquet
-        from stsflow.tasks.search.dense import nearest
-        from stsflow.tasks.search.judged import JudgedSearch, deepest
+        from stsflow.tasks.search.judged import JudgedSearch
         from stsflow.tasks.sets.rows import read_rows
 
         rows = read_rows(scoring.data)
@@ -108,8 +115,7 @@ class RetrievalSuite(SuiteOfRows):
             raise EvaluationFailed(f"the suite {scoring.suite} has no query with a relevant passage (score above 0)")
         (near,) = scoring.embedder.embed(texts, side="query")
         corpus = scoring.embedder.embed_corpus(search.passages, scoring.folder)
-        found = nearest(near, corpus, deepest(self.metrics), scoring.model.similarity_fn_name)
-        values = search.measures(found, self.metrics)
+        values = self.ranked(search, near, corpus, scoring.similarity)
         write_parquet(scoring.pairs_file, {"row": list(range(len(texts))), "query": texts, **values})
         clean = clean_rows(scoring.data)
         if clean is not None:  # a query is clean when all of its relevant pairs are
@@ -125,6 +131,14 @@ class RetrievalSuite(SuiteOfRows):
             clean_rows=None if clean is None else len(clean),
         )
 
+    def ranked(self, search: JudgedSearch, queries: Rows, corpus: Rows, similarity: str) -> dict[str, Floats]:
+        """Each metric of every query, from embeddings of the queries and of the corpus."""
+        from stsflow.tasks.search.dense import nearest
+        from stsflow.tasks.search.judged import deepest
+
+        found = nearest(queries, corpus, deepest(self.measures_wanted), similarity)
+        return search.measures(found, self.measures_wanted)
+
     @property
     def reference(self) -> str:
         """BM25, unless it is turned off."""
@@ -138,7 +152,7 @@ class RetrievalSuite(SuiteOfRows):
         from stsflow.tasks.sets.rows import read_rows
 
         search = JudgedSearch.of(read_rows(data))
-        found = LexicalIndex(search.passages).nearest(search.queries, deepest(self.metrics))
-        values = search.measures(found, self.metrics)
+        found = LexicalIndex(search.passages).nearest(search.queries, deepest(self.measures_wanted))
+        values = search.measures(found, self.measures_wanted)
         write_parquet(pairs, {"row": list(range(len(search.queries))), "query": search.queries, **values})
         return {name: float(column.mean()) for name, column in values.items()}

@@ -40,6 +40,14 @@ sys.meta_path.insert(0, Absent())
 """
 
 
+ANSWERS = (
+    "evaluation.suites.answers={kind: quantised_retrieval, "
+    'shape: {sentence1: sentence1, sentence2: sentence2, score: ""}, '
+    "source: {kind: synthetic, task: sts, split: dev, rows: 60}}"
+)
+"""A suite that ranks by the similarity that a model is made for, which an export does not know by itself."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A model that counts as tuned, its scores, and what came of three exports."""
@@ -62,7 +70,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Stage:
     for spec in (MakingSpec, MeasuredSpec):  # other tests of this process may have imported them before the kind
         spec.model_rebuild(force=True)
     place = tmp_path_factory.mktemp("stage")
-    recipe = RunConfig.from_recipe(write_small_recipe(place / "small.yaml", tiny_bert))
+    recipe = RunConfig.from_recipe(write_small_recipe(place / "small.yaml", tiny_bert), [ANSWERS])
     workspace = Workspace(place / "workspace").make()
     base = fetch_base_model(recipe.model, workspace, recipe.prompts)
     data = prepare_data(recipe.data, recipe.evaluation.suites, workspace)
