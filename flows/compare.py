@@ -31,15 +31,15 @@ class Compared(Record):
 
     def show(self, console: Console) -> None:
         """The comparison for a person."""
-        table = Table(title=f"{self.first} against {self.second}", title_justify="left", show_edge=False)
-        for heading in ("suite", "metric", "rows", self.first, "sd", self.second, "sd", "difference", "interval"):
-            table.add_column(heading, justify="left" if heading in ("suite", "metric") else "right")
+        title = f"{self.second} against {self.first}"
+        table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+        for heading in ("suite", "metric", "first", "sd", "second", "sd", "difference"):
+            table.add_column(heading, justify="left" if heading in ("suite", "metric") else "right", no_wrap=True)
         for row in self.differences:
             deviations = ["" if value is None else f"{value:.4f}" for value in row.deviations]
-            ends = "" if row.interval is None else rf"\[{row.interval.low:+.4f}, {row.interval.high:+.4f}]"
             table.add_row(
-                row.suite, row.metric, f"{row.rows:,}", f"{row.means[0]:.4f}", deviations[0], f"{row.means[1]:.4f}",
-                deviations[1], f"{row.difference:+.4f}", ends,
+                row.suite, row.metric, f"{row.means[0]:.4f}", deviations[0], f"{row.means[1]:.4f}", deviations[1],
+                f"{row.difference:+.4f}",
             )  # fmt: skip
         console.print(table)
         console.print()

@@ -9,11 +9,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from outages import mlflow_server
 from patience import patience
+from postgres_cluster import cluster, find_postgres
 from rich.console import Console
 from tracked_runs import RECIPE, opened
 
@@ -38,10 +41,22 @@ FIRST = 0.05 / 52
 """What a first look takes: an even part of 5 % for 52 of them."""
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a store that several workspaces use."""
-    return f"sqlite:///{tmp_path_factory.mktemp('server')}/mlflow.db"
+@pytest.fixture(scope="module", params=["file", pytest.param("PostgreSQL", marks=pytest.mark.slow)])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a store that several workspaces use: a file, or an MLflow server over HTTP on PostgreSQL."""
+    place = tmp_path_factory.mktemp("server")
+    if request.param == "file":
+        yield f"sqlite:///{place}/mlflow.db"
+        return
+    if (binaries := find_postgres()) is None:
+        pytest.skip("no PostgreSQL on this machine")
+    with cluster(binaries) as postgres:
+        running, address = mlflow_server(place / "mlflow", postgres.url("postgres"))
+        running.start()
+        try:
+            yield address
+        finally:
+            running.stop()
 
 
 @pytest.fixture
@@ -51,18 +66,20 @@ def store(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store
 
 
 @pytest.fixture
-def name(store: Store, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def name(store: Store, request: pytest.FixtureRequest) -> str:
     """A registered model whose first version is champion."""
     model = request.node.name[-60:].replace("[", "-").replace("]", "")
     store.client.create_registered_model(model)
-    registered(store, model, "champion", tmp_path)
+    registered(store, model, "champion")
     crown(store.registry, model, "1", "first")
     return model
 
 
-def registered(store: Store, name: str, digest: str, source: Path) -> str:
-    tags = {"stsflow.model_digest": digest}
-    return str(store.client.create_model_version(name, source=str(source), tags=tags).version)
+def registered(store: Store, name: str, digest: str) -> str:
+    tags, client = {"stsflow.model_digest": digest}, store.client
+    model = client.create_logged_model(store.experiment("looks"), "model", tags=tags)
+    source = f"models:/{model.model_id}"
+    return str(client.create_model_version(name, source, tags=tags, model_id=model.model_id).version)
 
 
 def report(digest: str, suite: str, rows: str) -> EvaluationReport:
@@ -173,7 +190,7 @@ def test_weights_that_cannot_become_champion_are_no_look(store: Store, name: str
 
 def test_a_rollback_and_deleted_runs_and_versions_leave_every_look(store: Store, name: str, tmp_path: Path) -> None:
     run = store.client.create_run(store.experiment("stsflow")).info.run_id
-    version = registered(store, name, "a", tmp_path)
+    version = registered(store, name, "a")
     assert decision(store, name, "a", 0.01, version=version).promoted
     go_back(store.registry, name, "bad")
     refused = decision(store, name, "a", 0.01, version=version)
