@@ -188,7 +188,7 @@ def test_weights_that_cannot_become_champion_are_no_look(store: Store, name: str
     assert looks_of(store.registry, name) == {}
 
 
-def test_a_rollback_and_deleted_runs_and_versions_leave_every_look(store: Store, name: str, tmp_path: Path) -> None:
+def test_a_rollback_and_deleted_runs_and_versions_leave_every_look(store: Store, name: str) -> None:
     run = store.client.create_run(store.experiment("stsflow")).info.run_id
     version = registered(store, name, "a")
     assert decision(store, name, "a", 0.01, version=version).promoted
