@@ -79,9 +79,10 @@ def mine_negatives(
 
 def in_words(mined: MiningAudit) -> str:
     """`4,998 of 5,000 rows have 3 mined negatives each; of those 12 score as high as the positive, …`."""
+    filled = f" and {mined.filled:,} texts drawn at random in the places that were left" if mined.filled else ""
     return (
-        f"{mined.rows:,} of {mined.rows_before:,} rows have {mined.negatives} mined negative(s) each, from a corpus of "
-        f"{mined.corpus:,} texts; of {mined.mined:,} mined negatives {mined.like_positives:,} score at least as high "
+        f"{mined.rows:,} of {mined.rows_before:,} rows have {mined.negatives} mined negative(s) each{filled}, from a "
+        f"corpus of {mined.corpus:,} texts; of {mined.mined:,} mined negatives {mined.like_positives:,} score at least as high "
         f"as their row's positive, and {mined.share_a_positive:,} share a positive with their anchor"
     )
 
@@ -180,7 +181,7 @@ def _checked(
         evaluation=checked.evaluation,
         overlaps=checked.overlaps,
         suite_overlaps=checked.suite_overlaps,
-        findings=(*before, *dropped, *after, *(_finding(item.mined) for item in mined if item.mined is not None)),
+        findings=(*before, *dropped, *after, *(finding_of(item.mined) for item in mined if item.mined is not None)),
     )
 
 
@@ -188,14 +189,17 @@ def _is_of_leakage(finding: Finding) -> bool:
     return finding.code.startswith("leakage.")
 
 
-def _finding(mined: MiningAudit) -> Finding:
+def finding_of(mined: MiningAudit) -> Finding:
     """What mining did to a set, as a warning where much of it is to be doubted."""
     doubted, dropped = mined.doubted_share, mined.dropped / mined.rows_before
+    filled = mined.filled / max(1, mined.filled + mined.mined)
     remedy = []
     if doubted >= DOUBTED_SHARE:
         remedy.append(f"Read the examples in the card; set mining.{mined.set}.relative_margin, skip, or a guide.")
     if dropped >= DROPPED_SHARE:
         remedy.append(f"Raise mining.{mined.set}.depth, loosen its filters, or set fewer: keep.")
+    if filled >= DROPPED_SHARE:
+        remedy.append(f"{filled:.0%} of the negatives are drawn at random: loosen the filters of mining.{mined.set}.")
     return Finding(
         severity="warning" if remedy else "info",
         code="mining.audit",

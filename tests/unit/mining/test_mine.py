@@ -16,7 +16,7 @@ from stsflow.tasks.ground.errors import DataError, RecipeError
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.mining.audit import shares_a_positive
-from stsflow.tasks.mining.build import mine_negatives
+from stsflow.tasks.mining.build import finding_of, mine_negatives
 from stsflow.tasks.mining.mine import mined_sets
 from stsflow.tasks.mining.request import Asked, MiningSpec
 from stsflow.tasks.mining.texts import both_ways
@@ -164,6 +164,13 @@ def test_rows_with_fewer_negatives_are_dropped_or_filled_and_counted(
     assert kept.mined.filled + kept.mined.mined == 2 * len(rows) and kept.mined.filled > 0
     for row in rows_of(kept):
         assert len({normalised(text) for text in row.values()}) == 4
+    share, words = kept.mined.filled / (2 * len(rows)), finding_of(kept.mined)
+    assert (
+        share > 0.2
+        and words.severity == "warning"
+        and f"{share:.0%} of the negatives are drawn at random" in words.remedy
+    )
+    assert f"and {kept.mined.filled:,} texts drawn at random" in words.message
 
 
 def test_negatives_that_rows_have_stay_before_the_mined_ones_or_are_replaced(
