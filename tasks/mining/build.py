@@ -82,8 +82,8 @@ def in_words(mined: MiningAudit) -> str:
     filled = f" and {mined.filled:,} texts drawn at random in the places that were left" if mined.filled else ""
     return (
         f"{mined.rows:,} of {mined.rows_before:,} rows have {mined.negatives} mined negative(s) each{filled}, from a "
-        f"corpus of {mined.corpus:,} texts; of {mined.mined:,} mined negatives {mined.like_positives:,} score at least as high "
-        f"as their row's positive, and {mined.share_a_positive:,} share a positive with their anchor"
+        f"corpus of {mined.corpus:,} texts; of {mined.mined:,} mined negatives {mined.like_positives:,} score at least "
+        f"as high as their row's positive, and {mined.share_a_positive:,} share a positive with their anchor"
     )
 
 
