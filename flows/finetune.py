@@ -10,37 +10,25 @@ from prefect.runtime import flow_run
 
 from stsflow.flows.approval import ask_in_prefect, asked_before
 from stsflow.flows.ops.truthful_flow_runs import truthful_in_prefect
+from stsflow.flows.preparation import prepare_run
 from stsflow.flows.push import ask_to_push, push_as_asked
 from stsflow.flows.release import gated, release_model
 from stsflow.flows.sign_card import signing_key
 from stsflow.flows.summary import RunSummary, summarise
 from stsflow.tasks.card.task import write_model_card
-from stsflow.tasks.data.defined import require_defined
-from stsflow.tasks.data.task import prepare_data
 from stsflow.tasks.evaluation.run import ModelUnderTest
-from stsflow.tasks.evaluation.task import check_prompts, compare_scores, evaluate
+from stsflow.tasks.evaluation.task import compare_scores, evaluate
 from stsflow.tasks.exporting.task import export_model
-from stsflow.tasks.exports import require_exports
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
-from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.merging.task import merge_with_base
-from stsflow.tasks.mining.task import mine_negatives
-from stsflow.tasks.models.task import check_model, fetch_model
 from stsflow.tasks.plan.report import write_plan_page
-from stsflow.tasks.plan.task import plan_run, probe_run
 from stsflow.tasks.recipe.lock import recipe_sha256
-from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.release.task import account_for_the_card, check_hub
-from stsflow.tasks.suites import require_suites
-from stsflow.tasks.teaching.task import teach
-from stsflow.tasks.teaching.teach import TEACHES
-from stsflow.tasks.tokens.lengths import stored_lengths
-from stsflow.tasks.tokens.task import profile_tokens
 from stsflow.tasks.tracking.relay import require_sent
 from stsflow.tasks.tracking.runs import relay_of
 from stsflow.tasks.tracking.task import (
@@ -51,9 +39,8 @@ from stsflow.tasks.tracking.task import (
     record_preparation,
     record_results,
 )
-from stsflow.tasks.training.request import training_request
-from stsflow.tasks.training.task import train, train_other_seeds, try_training
-from stsflow.tasks.training.trial import check_hardware, needs_trial
+from stsflow.tasks.training.task import train, train_other_seeds
+from stsflow.tasks.training.trial import check_hardware
 
 logger = logging.getLogger(__name__)
 
@@ -96,45 +83,21 @@ def finetune(
         store = connect_tracking(workspace)
         if recipe.release.push:
             check_hub(recipe.release)
-        base = fetch_model(recipe.model, workspace, recipe.prompts)
-        teacher = fetch_model(recipe.teacher, workspace, gives=TEACHES) if recipe.teacher else None
-        guide = fetch_model(recipe.training.guide, workspace) if recipe.training.guide else None
-        require_suites(recipe.evaluation.suites, base)
-        require_exports(recipe.release.exports, base)
-        data = prepare_data(recipe.data, recipe.evaluation.suites, workspace, fresh)
-        check_suites_apart(recipe, data)
-        require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
-        if recipe.mining:
-            data = mine_negatives(recipe, data, base, workspace, fresh)
-        if recipe.teacher and teacher:
-            data = teach(data, teacher, recipe.teacher, recipe.taught, recipe.training.device, workspace, fresh)
-        checked = tuple(
-            finding for model in (base, guide) if model is not None for finding in check_model(model, data, workspace)
-        )
-        checked += check_prompts(recipe, base, data, workspace)
-        tokens = profile_tokens(
-            data, base, recipe.batch_sizes, recipe.tokens, recipe.plan.maximum_truncated_share, workspace, fresh,
-            column_prompts(recipe, base),
-        )  # fmt: skip
-        plan = plan_run(recipe, base, data, tokens, checked, workspace)
-        request = training_request(recipe, data, base, stored_lengths(tokens, workspace), guide)
-        if needs_trial(request):
-            try_training(request, workspace)
-        if recipe.plan.probe_in_run:
-            plan = probe_run(recipe, request, tokens, plan, workspace)
+        ready = prepare_run(recipe, workspace, fresh)
+        base, data = ready.base, ready.data
 
         run = open_run(store, workspace, recipe, sha256, flow_run.id or "", started, resume, fresh, parent)
         folder, relay = RunFolder(run.folder), relay_of(store, run)
         with ended_truthfully(relay, run):
-            write_plan_page(plan, folder.plan / "plan.md")
-            record_preparation(relay, run, recipe, base, data, tokens, plan, guide)
-            trained = train(recipe.name, request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
+            write_plan_page(ready.plan, folder.plan / "plan.md")
+            record_preparation(relay, run, recipe, base, data, ready.tokens, ready.plan, ready.guide)
+            trained = train(recipe.name, ready.request, run, relay, recipe.training.concurrency_limit, fresh, workspace)
             if recipe.release.merge is not None:
-                others = train_other_seeds(recipe, request, run, relay, fresh, workspace)
+                others = train_other_seeds(recipe, ready.request, run, relay, fresh, workspace)
                 trained = merge_with_base(recipe, run, base, trained, others, data, workspace, fresh)
             measured = evaluate(
-                "base and tuned", _models(recipe, base, trained, teacher), recipe.evaluation, data, folder.evaluation,
-                recipe.prompts.suites, workspace, fresh, recipe.training.device,
+                "base and tuned", _models(recipe, base, trained, ready.teacher), recipe.evaluation, data,
+                folder.evaluation, recipe.prompts.suites, workspace, fresh, recipe.training.device,
             )  # fmt: skip
             reports = measured[:2]
             differences = compare_scores(reports[0], reports[1], recipe.evaluation, workspace, fresh)
@@ -143,8 +106,9 @@ def finetune(
             exports = export_model(recipe, run, base, trained, data, reports[1], workspace, fresh)
             account = account_for_the_card(relay, folder, recipe, reports[1], differences)
             card = write_model_card(
-                recipe, run, data, base, tokens, plan, trained, measured, differences, seeds, exports, account
-            )
+                recipe, run, data, base, ready.tokens, ready.plan, trained, measured, differences, seeds, exports,
+                account,
+            )  # fmt: skip
             if key is not None:
                 key.sign(folder.model)
             record_results(relay, run, recipe, trained, measured, differences, card, exports)
