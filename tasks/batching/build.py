@@ -13,6 +13,7 @@ from stsflow.tasks.batching.epoch import BatchSource, IntArray
 from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.batching.no_duplicates import NoDuplicateBatches
 from stsflow.tasks.batching.plain import RandomBatches, TokenBudgetBatches
+from stsflow.tasks.batching.shared import SharedBatches
 from stsflow.tasks.losses import Loss
 from stsflow.tasks.recipe.sections import TrainingConfig
 from stsflow.tasks.records.data import PreparedSet
@@ -78,30 +79,32 @@ def sampler_of(name: str, training: TrainingConfig, loss: Loss) -> Sampler:
 
 
 def build_batches(sets: Sequence[SetForBatching], training: TrainingConfig, world_size: int) -> TrainingBatches:
-    """The batches of a run of `training` over `sets` on `world_size` processes.
+    """The batches of a run of `training` over `sets` on `world_size` processes, each of which takes its share of all.
 
     `sets` must stand in the order in which the trainer's dictionary of data sets holds them. With several processes
-    incomplete last batches are dropped, as the trainer does there.
+    incomplete last batches are dropped.
     """
-    drop_last = world_size > 1
-    sources = tuple(_source(item, number, training, drop_last) for number, item in enumerate(sets))
+    sources = tuple(_source(item, number, training, world_size) for number, item in enumerate(sets))
     return TrainingBatches(
         names=tuple(item.name for item in sets),
         sources=sources,
         order=training.multi_dataset_batch_sampler,
         world_size=world_size,
-        drop_last=drop_last,
         seed=training.seed,
     )
 
 
-def _source(item: SetForBatching, number: int, training: TrainingConfig, drop_last: bool) -> BatchSource:
-    batch_size = training.batch_sizes.get(item.name, training.batch_size)
+def _source(item: SetForBatching, number: int, training: TrainingConfig, world_size: int) -> BatchSource:
+    batch_size = training.batch_sizes.get(item.name, training.batch_size) * world_size
     base: RandomBatches | TokenBudgetBatches
     if training.batch_tokens is not None and item.row_tokens is not None:
-        base = TokenBudgetBatches(item.row_tokens, training.batch_tokens, batch_size, seed=training.seed, stream=number)
+        tokens = training.batch_tokens * world_size
+        base = TokenBudgetBatches(item.row_tokens, tokens, batch_size, seed=training.seed, stream=number)
     else:
-        base = RandomBatches(item.rows, batch_size, drop_last=drop_last, seed=training.seed, stream=number)
-    if item.texts is None:
-        return base
-    return NoDuplicateBatches(item.texts, base, seed=training.seed, stream=number)
+        base = RandomBatches(item.rows, batch_size, drop_last=world_size > 1, seed=training.seed, stream=number)
+    whole: BatchSource = base
+    if item.texts is not None:
+        whole = NoDuplicateBatches(item.texts, base, seed=training.seed, stream=number)
+    if world_size == 1:
+        return whole
+    return SharedBatches(item.name, whole, world_size, item.row_tokens, seed=training.seed, stream=number)

@@ -27,8 +27,7 @@ def planned_exposure(
         for number, counter in enumerate(counters):
             counter.add(*order.fed_rows(number, fed))
             if epoch == 0:
-                whole = batches.batches_per_process * batches.world_size
-                rows, sizes = order.fed_rows(number, whole)
+                rows, sizes = order.fed_rows(number, batches.batches_per_epoch)
                 rows_per_epoch[number], batches_per_epoch[number] = len(rows), len(sizes)
                 left_out[number] = order.sets[number].left_out
     return tuple(
@@ -44,8 +43,8 @@ def planned_exposure(
             seen_share=counter.unique / max(1, counter.rows),
             seen_share_per_epoch=rows_per_epoch[number] / max(1, counter.rows),
             left_out_by_sampler=left_out[number],
-            batch_size=batches.sources[number].batch_size,
-            effective_batch_size=batches.sources[number].batch_size * batches.world_size * accumulation,
+            batch_size=batches.sources[number].batch_size // batches.world_size,
+            effective_batch_size=batches.sources[number].batch_size * accumulation,
             in_batch_negatives=counter.mean_negatives(losses[name], text_columns[name]),
         )
         for number, (name, counter) in enumerate(zip(batches.names, counters, strict=True))

@@ -61,10 +61,10 @@ class Ledger:
                 self._seen[name] = np.unpackbits(stored[f"seen_{number}"], count=self.rows[name]).astype(np.bool_)
 
     def add(self, other: Ledger) -> None:
-        """Add what another process of the same training was fed."""
+        """Add what another process of the same training was fed: its rows of the same batches."""
         for name in self.rows:
             self.rows_fed[name] += other.rows_fed[name]
-            self.batches[name] += other.batches[name]
+            self.batches[name] = max(self.batches[name], other.batches[name])
             self._seen[name] |= other._seen[name]
 
     def actual(self, planned: Sequence[Exposure]) -> tuple[Exposure, ...]:

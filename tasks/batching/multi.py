@@ -1,12 +1,12 @@
 """The batches of a whole run: several data sets in turn or in proportion, over epochs, for one process or several.
 
-The order is that of sentence-transformers 6.2 and accelerate 1.15, so that their trainer can be given it:
+The order is that of sentence-transformers 6.2, so that its trainer can be given it:
 
 - `round_robin` takes one batch of each set in turn and ends an epoch with the set that has the fewest batches;
 - `proportional` takes every batch of every set, in random order;
-- of N processes, process r takes the batches r, N + r, 2N + r, …; a last group that not every process would share in
-  is dropped, and so are incomplete last batches (the library forces `dataloader_drop_last` there);
-- an optimiser step takes `accumulation` batches of each process; the last one of an epoch takes what is left;
+- of N processes each takes a part of every batch, which is as large as their batches together (see `shared.py`): what
+  is compared within a batch is compared with the rows of all, and one process with that batch would learn the same;
+- an optimiser step takes `accumulation` batches; the last one of an epoch takes what is left;
 - a run of E epochs has ceil(E * steps per epoch) steps, or `max_steps`, and may end within an epoch.
 """
 
@@ -68,7 +68,6 @@ class TrainingBatches:
     sources: tuple[BatchSource, ...]
     order: Order
     world_size: int = 1
-    drop_last: bool = False
     seed: int = 0
 
     @property
@@ -78,15 +77,9 @@ class TrainingBatches:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches of all processes together that the sampler gives in an epoch."""
+        """Batches in an epoch; every process takes part in each."""
         counts = [source.batches for source in self.sources]
         return min(counts) * len(counts) if self.order == "round_robin" else sum(counts)
-
-    @property
-    def batches_per_process(self) -> int:
-        """Batches of one process in an epoch: the length of its data loader."""
-        whole, rest = divmod(self.batches_per_epoch, self.world_size)
-        return whole if self.drop_last or not rest else whole + 1
 
     def epoch(self, epoch: int) -> EpochOrder:
         """All batches of this epoch, in order, for all processes together."""
@@ -104,7 +97,7 @@ class TrainingBatches:
 
     def steps_per_epoch(self, accumulation: int = 1) -> int:
         """Optimiser steps in a whole epoch."""
-        return -(-self.batches_per_process // accumulation)
+        return -(-self.batches_per_epoch // accumulation)
 
     def steps(self, epochs: float, max_steps: int | None = None, accumulation: int = 1) -> int:
         """Optimiser steps of a run, as the trainer works them out."""
@@ -115,9 +108,8 @@ class TrainingBatches:
         per_epoch = self.steps_per_epoch(accumulation)
         for epoch in range(-(-steps // per_epoch) if per_epoch else 0):
             updates = min(per_epoch, steps - epoch * per_epoch)
-            batches = min(updates * accumulation, self.batches_per_process) * self.world_size
             order = self.epoch(epoch)
-            yield order, min(batches, len(order))
+            yield order, min(updates * accumulation, self.batches_per_epoch, len(order))
 
 
 def ends_with(names: Sequence[str], sources: Sequence[BatchSource], order: Order) -> str:

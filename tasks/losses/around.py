@@ -54,6 +54,10 @@ class AroundAnother(Loss):
         inner = self.loss.lighter()
         return None if inner is None else self.model_copy(update={"loss": inner})
 
+    def join_processes(self, built: Any) -> None:
+        """The inner loss; dimensions and layers that are drawn are the same ones in every process."""
+        self.loss.join_processes(self.inner(built))
+
     def limit_tokens(self, built: Any, tokens: int) -> None:
         self.loss.limit_tokens(built.loss, tokens)
 

@@ -92,6 +92,16 @@ class Loss(Kind):
     def build(self, model: nn.Module, guide: nn.Module | None = None) -> nn.Module:
         """The loss as a module over `model`; `guide` is frozen, and there where the loss needs one."""
 
+    def join_processes(self, built: nn.Module) -> None:
+        """Let what `build` made count the rows of all processes as one batch, each process holding equally many.
+
+        A mean over rows needs nothing: the mean of the processes' means is that of all rows.
+        """
+        if not self.is_mean_of_rows:
+            from stsflow.tasks.losses.whole_batch import over_whole_batch
+
+            over_whole_batch(built)
+
     def limit_tokens(self, built: nn.Module, tokens: int) -> None:
         """Let what `build` made encode up to `tokens` tokens at a time; for losses that bound their memory."""
         raise NotImplementedError

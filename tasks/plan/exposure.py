@@ -73,7 +73,7 @@ def draw_batches(
 
 def exposure_findings(recipe: RunConfig, batches: TrainingBatches, exposure: tuple[Exposure, ...]) -> list[Finding]:
     """What is wrong, or worth knowing, about the exposure."""
-    if not batches.batches_per_process:
+    if not batches.batches_per_epoch:
         return [_nothing_to_train_on(batches)]
     findings = []
     for number, item in enumerate(exposure):
@@ -98,7 +98,7 @@ def _nothing_to_train_on(batches: TrainingBatches) -> Finding:
         for name, source in zip(batches.names, batches.sources, strict=True)
         if not source.batches
     ]
-    what = f"no whole batch of {', '.join(empty)}" if empty else "fewer batches than processes"
+    what = f"no whole batch of {', '.join(empty)}"
     return Finding(
         severity="error",
         code="exposure.none",
@@ -154,8 +154,7 @@ def _cause_and_remedy(recipe: RunConfig, batches: TrainingBatches, number: int, 
     smallest = min(other.batches for other in batches.sources)
     whole_epoch_would_do = item.seen_share_per_epoch >= recipe.plan.minimum_seen_share
     if not whole_epoch_would_do and batches.order == "round_robin" and source.batches > smallest:
-        accumulated = batches.world_size * training.gradient_accumulation_steps
-        whole = -(-sum(other.batches for other in batches.sources) // accumulated)
+        whole = -(-sum(other.batches for other in batches.sources) // training.gradient_accumulation_steps)
         return ends_with(batches.names, batches.sources, batches.order), (
             "Set training.multi_dataset_batch_sampler: proportional, which uses every batch of every data set "
             f"({whole:,} steps an epoch instead of {steps_per_epoch:,}); to keep the balance of round robin, give "

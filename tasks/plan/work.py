@@ -38,7 +38,7 @@ def token_work(
     for order, fed in batches.fed(steps, accumulation):
         real, full = _batch_tokens(order, tokens)
         real_total, padded_total = real_total + int(real[:fed].sum()), padded_total + int(full[:fed].sum())
-        mine = (full if padded else real)[:fed][:: batches.world_size]
+        mine = -(-(full if padded else real)[:fed] // batches.world_size)
         firsts = np.arange(0, len(mine), accumulation)
         step_tokens.append(np.add.reduceat(mine, firsts))
         largest.append(np.maximum.reduceat(mine, firsts))

@@ -13,7 +13,7 @@ class Exposure(Record):
     name: str
     rows: int
     batches: int
-    """Batches over the whole run, all processes together."""
+    """Batches over the whole run; of several processes each takes a part of every one."""
     batches_per_epoch: int
     rows_seen: int
     """Rows fed in the whole run, repeats counted each time."""

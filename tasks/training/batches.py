@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
 from stsflow.tasks.batching.multi import TrainingBatches
+from stsflow.tasks.batching.shared import share
 
 ROW_NUMBER = "stsflow_row"
 
@@ -43,13 +44,14 @@ class NumberedRows(TorchDataset[dict[str, Any]]):
 
 
 class PlannedBatches(Sampler[list[int]]):
-    """The batches of all processes together, as positions in NumberedRows; the same for the same epoch."""
+    """What this process is fed of every batch, as positions in NumberedRows; the same for the same epoch."""
 
     batch_size = None  # batches differ in size; accelerate takes a number here for the size of every one of them
     drop_last = False
 
-    def __init__(self, batches: TrainingBatches) -> None:
+    def __init__(self, batches: TrainingBatches, rank: int = 0) -> None:
         self.batches = batches
+        self.rank = rank
         self.starts = [0, *accumulate(batches.rows)]
         self.epoch = 0
 
@@ -59,7 +61,7 @@ class PlannedBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for number, rows in self.batches.epoch(self.epoch):
-            yield (rows + self.starts[number]).tolist()
+            yield (share(rows, self.rank, self.batches.world_size) + self.starts[number]).tolist()
 
     def __len__(self) -> int:
         return self.batches.batches_per_epoch

@@ -7,7 +7,6 @@ from typing import Any
 
 from stsflow.tasks.batching.build import sampler_of
 from stsflow.tasks.batching.drawn import planned_exposure
-from stsflow.tasks.batching.ledger import Ledger
 from stsflow.tasks.ground.environment import hardware, versions
 from stsflow.tasks.ground.fingerprint import sha256_of_model, sha256_of_weights
 from stsflow.tasks.ground.speed_lever import LeverState
@@ -17,7 +16,6 @@ from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Exposure
 from stsflow.tasks.records.training import LogRow, TrainedAdapter, TrainedModel
 from stsflow.tasks.sets.rows import training_rows
-from stsflow.tasks.training.checkpoints import checkpoint_folder
 from stsflow.tasks.training.events import Event, read_events
 from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
 from stsflow.tasks.training.trainer import ExactTrainer
@@ -119,20 +117,7 @@ def exposures(request: TrainingRequest, trainer: ExactTrainer) -> tuple[tuple[Ex
     columns = {item.name: len(item.roles.texts) for item in request.sets}
     accumulation = request.training.gradient_accumulation_steps
     planned = planned_exposure(trainer.batches, trainer.state.global_step, accumulation, request.losses, columns)
-    ledger = all_ledgers(trainer)
-    return ledger.actual(planned), ledger.differences(planned)
-
-
-def all_ledgers(trainer: ExactTrainer) -> Ledger:
-    """The ledgers of all processes together, from the last checkpoint where there are several."""
-    if trainer.args.world_size == 1:
-        return trainer.ledger
-    total = Ledger(trainer.ledger.rows)
-    for path in sorted(checkpoint_folder(trainer.checkpoints, trainer.state.global_step).glob("ledger_*.npz")):
-        one = Ledger(trainer.ledger.rows)
-        one.load(path)
-        total.add(one)
-    return total
+    return trainer.ledger.actual(planned), trainer.ledger.differences(planned)
 
 
 def over_attempts(events: Sequence[Event], name: str, combine: Any) -> float:

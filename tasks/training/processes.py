@@ -75,6 +75,8 @@ def join(cuda: bool) -> None:
         return
     import torch.distributed
 
+    if torch.distributed.is_initialized():
+        return
     torch.distributed.init_process_group(
         backend="nccl" if cuda else "gloo",
         init_method=f"file://{meeting}",

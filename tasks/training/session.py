@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,10 +84,9 @@ def run_session(spec: WorkerSpec, folder: TrainingFolder, rank: int = 0) -> None
     session = prepare(spec, folder, events, resume)
     phase(events, "train", resumed_from=int(resume.name.rpartition("-")[2]) if resume else 0)
     run_loop(session.trainer, session.reporter, resume)
+    add_up_ledgers(session.trainer.ledger)
     if events:
         finish(spec, folder, session, events)
-    else:
-        threading.Event().wait()  # the first process writes the result; whoever started this one ends it then
 
 
 def phase(events: EventLog | None, name: str, **details: Any) -> None:
@@ -161,6 +159,9 @@ def build_losses(spec: WorkerSpec, model: Encoder) -> tuple[dict[str, nn.Module]
     chosen = {prepared.name: spec.loss_of(prepared.name) for prepared in spec.request.sets}
     guide = frozen_guide(spec, model)
     built = {name: loss.build(model, guide) for name, loss in chosen.items()}
+    if torch.distributed.is_initialized():
+        for name, loss in chosen.items():
+            loss.join_processes(built[name])
     for name, tokens in token_budgets(spec).items():
         chosen[name].limit_tokens(built[name], tokens)
     asked = spec.request.training.merge_columns
@@ -215,9 +216,22 @@ def run_loop(trainer: ExactTrainer, reporter: Reporter, resume: Path | None) -> 
         reporter.started = time.monotonic()
         trainer.load_finished(resume)
     else:
+        if trainer.args.process_index:  # with the first one's masks all would leave out the same parts of the model
+            torch.manual_seed(trainer.args.seed + trainer.args.process_index)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if trainer.state.best_global_step is not None:
         trainer.load_best()
+
+
+def add_up_ledgers(ledger: Ledger) -> None:
+    """Add to the first process's ledger what the others were fed."""
+    if not torch.distributed.is_initialized():
+        return
+    first = torch.distributed.get_rank() == 0
+    of_each: list[Any] | None = [None] * torch.distributed.get_world_size() if first else None
+    torch.distributed.gather_object(ledger, of_each)
+    for other in (of_each or [])[1:]:
+        ledger.add(other)
 
 
 def finish(spec: WorkerSpec, folder: TrainingFolder, session: Session, events: EventLog) -> None:

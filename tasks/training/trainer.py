@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from sentence_transformers.base.trainer import BaseTrainer
 from torch.utils.data import DataLoader
 from transformers import TrainerState
@@ -116,7 +117,7 @@ class ExactTrainer(BaseTrainer):  # type: ignore[misc]  # the library has no typ
     def get_train_dataloader(self) -> DataLoader[Any]:
         """The planned batches, each row with its number."""
         self.accelerator.even_batches = False  # repeated rows would be counted and trained twice
-        self.sampler = PlannedBatches(self.batches)
+        self.sampler = PlannedBatches(self.batches, self.args.process_index)
         self.sampler.drop_last = self.args.dataloader_drop_last
         loader: DataLoader[Any] = DataLoader(
             NumberedRows(self.train_dataset),
@@ -127,7 +128,14 @@ class ExactTrainer(BaseTrainer):  # type: ignore[misc]  # the library has no typ
             persistent_workers=self.args.dataloader_persistent_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor,
         )
-        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        prepared: DataLoader[Any]
+        if self.args.world_size == 1:
+            prepared = self.accelerator.prepare(loader)
+        else:  # each process draws its own part of every batch; the library would deal whole batches among them
+            prepared = prepare_data_loader(
+                loader, self.accelerator.device, num_processes=1, process_index=0, put_on_device=True,
+                rng_types=self.accelerator.rng_types.copy(),
+            )  # fmt: skip
         return prepared
 
     def set_initial_training_values(self, args: Any, dataloader: Any) -> Any:
@@ -165,8 +173,7 @@ class ExactTrainer(BaseTrainer):  # type: ignore[misc]  # the library has no typ
     def _run_epoch(self, **kwargs: Any) -> None:
         if kwargs["epoch"] != self.place.epoch:
             self.place.epoch, self.place.batches_in_epoch = kwargs["epoch"], 0
-        # The library's own call does not reach a sampler behind two wrappers, which is what a resume with several
-        # processes makes of it.
+        # The library's own call does not reach a sampler behind the wrapper that a resume puts around it.
         self.sampler.set_epoch(kwargs["epoch"])
         super()._run_epoch(**kwargs)
 
@@ -227,6 +234,8 @@ class ExactTrainer(BaseTrainer):  # type: ignore[misc]  # the library has no typ
         self._point_to_best()
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if not self.args.should_save:  # every process comes here; two that wrote the same files would spoil them
+            return
         # No card, and no pickled arguments: the request is in the training's spec.
         save = save_adapter if has_adapter(self.model) else self.kind.save
         save(self.model, Path(output_dir or self.args.output_dir))

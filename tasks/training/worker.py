@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ def main(arguments: list[str]) -> int:
                 from stsflow.tasks.training.session import run_session
 
             run_session(spec, folder, rank)
+            if rank:
+                threading.Event().wait()  # the first process writes the result; whoever started this one ends it then
     except Exception as error:  # whatever it is, the watching process must learn of it in one sentence
         failure = failure_of(error, folder)
         if failure.code == "error":

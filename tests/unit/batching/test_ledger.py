@@ -57,11 +57,12 @@ def test_a_ledger_of_other_sets_is_not_taken_over(tmp_path: Path) -> None:
         Ledger({"x": 11}).load(tmp_path / "ledger.npz")
 
 
-def test_processes_are_added_up() -> None:
+def test_of_processes_the_rows_are_added_up_and_their_batches_are_the_same_ones() -> None:
     total, other = fed(), Ledger({"x": 10})
-    other.count("x", [0, 1])
+    for rows in ([0, 1], [2], [5]):
+        other.count("x", rows)
     total.add(other)
-    assert (total.rows_fed["x"], total.batches["x"], total.unique("x")) == (7, 4, 5)
+    assert (total.rows_fed["x"], total.batches["x"], total.unique("x")) == (9, 3, 7)
 
 
 def test_a_million_rows_are_a_small_file(tmp_path: Path) -> None:

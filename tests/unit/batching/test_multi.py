@@ -1,4 +1,4 @@
-"""The order of several sets is compared with the installed sentence-transformers and accelerate samplers."""
+"""The order of several sets is compared with the installed sentence-transformers samplers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pytest
 
 from stsflow.tasks.batching.build import SetForBatching, build_batches
 from stsflow.tasks.batching.multi import TrainingBatches, ends_with
+from stsflow.tasks.batching.shared import share
+from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.recipe.sections import TrainingConfig
 
 
@@ -54,7 +56,8 @@ def test_batch_counts_equal_those_of_sentence_transformers(order: str, drop_last
     library = kind(ConcatDataset(parts), [theirs(part) for part in parts], generator, seed=1)
     expected = sorted((min(batch) >= 45, len(batch)) for batch in library)
 
-    ours = make({"x": 45, "y": 13}, world_size=2 if drop_last else 1, batch_size=4, multi_dataset_batch_sampler=order)
+    ways = {"world_size": 2, "batch_size": 2} if drop_last else {"world_size": 1, "batch_size": 4}
+    ours = make({"x": 45, "y": 13}, multi_dataset_batch_sampler=order, **ways)
     assert sorted((number == 1, len(rows)) for number, rows in ours.epoch(0)) == expected
     assert ours.batches_per_epoch == len(library) == len(expected)
     if order == "round_robin":
@@ -62,31 +65,41 @@ def test_batch_counts_equal_those_of_sentence_transformers(order: str, drop_last
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_processes_are_fed_what_accelerate_deals_them(world_size: int) -> None:
-    from accelerate.data_loader import BatchSamplerShard
-    from torch.utils.data import BatchSampler
+@pytest.mark.parametrize("no_duplicates", [False, True])
+def test_processes_share_the_batches_that_one_would_be_fed(world_size: int, no_duplicates: bool) -> None:
+    texts = np.random.default_rng(1).integers(0, 25, (60, 2)) if no_duplicates else None
+    batches = build_batches([SetForBatching("x", 60, texts)], TrainingConfig(batch_size=4), world_size)
+    whole = 4 * world_size
+    one = build_batches([SetForBatching("x", 60, texts)], TrainingConfig(batch_size=whole), 1)
+    fed = [[share(rows, rank, world_size).tolist() for rank in range(world_size)] for _, rows in batches.epoch(0)]
+    assert len(fed) == batches.steps(1.0) == 60 // whole
+    for parts, (_, rows) in zip(fed, one.epoch(0), strict=False):
+        together = sorted(row for part in parts for row in part)
+        assert len({len(part) for part in parts}) == 1
+        assert set(together) <= set(rows.tolist()) or no_duplicates  # a last batch is dropped, its rows fill others
+        if texts is not None:
+            shown = [text for row in together for text in set(texts[row].tolist())]
+            assert len(shown) == len(set(shown))
+    rows_fed = [row for parts in fed for part in parts for row in part]
+    assert len(set(rows_fed)) == len(rows_fed)
+    assert batches.epoch(0).sets[0].left_out == 60 - len(rows_fed)
 
-    batches = make({"x": 45, "y": 13}, world_size=world_size, batch_size=4)
-    order = batches.epoch(0)
-    whole = [[(number, row) for row in rows.tolist()] for number, rows in order]
 
-    class Sampler(BatchSampler):
-        batch_size, drop_last = None, True  # type: ignore[assignment]
+def test_parts_hold_about_equally_many_tokens_where_batches_are_cut_by_them() -> None:
+    tokens = np.random.default_rng(2).integers(5, 200, 400)
+    config = TrainingConfig(batch_size=64, batch_tokens=500)
+    order = build_batches([SetForBatching("x", 400, row_tokens=tokens)], config, 2).epoch(0)
+    for _, rows in order:
+        parts = [int(tokens[share(rows, rank, 2)].sum()) for rank in range(2)]
+        assert sum(parts) <= 1000 + 200
+        assert abs(parts[0] - parts[1]) <= tokens[rows].max()
 
-        def __init__(self) -> None:
-            pass
 
-        def __iter__(self):  # type: ignore[no-untyped-def]
-            return iter(whole)
-
-        def __len__(self) -> int:
-            return len(whole)
-
-    shards = [BatchSamplerShard(Sampler(), world_size, rank, even_batches=False) for rank in range(world_size)]
-    dealt = [list(shard) for shard in shards]
-    assert {len(shard) for shard in shards} == {len(items) for items in dealt} == {batches.batches_per_process}
-    ((_, count),) = batches.fed(batches.steps(1.0))
-    assert sorted(map(str, whole[:count])) == sorted(str(batch) for items in dealt for batch in items)
+def test_a_batch_with_fewer_rows_than_processes_is_refused_with_the_remedy() -> None:
+    texts = np.zeros((8, 1), dtype=np.int64)  # one text for all: a row in each batch
+    batches = build_batches([SetForBatching("x", 8, texts)], TrainingConfig(batch_size=2), 2)
+    with pytest.raises(PreconditionError, match=r"training set x has 1 row\(s\) for 2 processes.*batch_samplers\.x"):
+        batches.epoch(0)
 
 
 def test_a_run_may_end_within_an_epoch_and_within_no_accumulated_step() -> None:

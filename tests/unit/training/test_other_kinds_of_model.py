@@ -65,7 +65,7 @@ def trainer_in(folder: Path, base: Path, resume: Path | None = None) -> ExactTra
     model = kind.load(base, device="cpu", remote_code=False)
     batches = TrainingBatches(
         names=("pairs",), sources=(RandomBatches(ROWS, 4, drop_last=False, seed=7, stream=0),), order="proportional",
-        world_size=1, drop_last=False, seed=7,
+        world_size=1, seed=7,
     )  # fmt: skip
     arguments = kind.arguments_class()(
         output_dir=str(folder), max_steps=4, learning_rate=1e-3, use_cpu=True, report_to="none", disable_tqdm=True,

@@ -31,9 +31,9 @@ def test_two_processes_are_fed_as_planned_and_resume(
 ) -> None:
     request = request_of(processes=2, eval_steps=4, **section)
     whole = train_in_child(request, TrainingFolder(tmp_path / "whole"))
-    # 45 triplets and 30 pairs in batches of 4, incomplete ones dropped: 11 + 7 batches, 9 for each process
-    assert (whole.steps, whole.findings) == (18, ())
-    assert [(item.name, item.batches, item.rows_seen) for item in whole.exposure] == [("nli", 22, 88), ("sts", 14, 56)]
+    # 45 triplets and 30 pairs in batches of 2 x 4, incomplete ones dropped: 5 + 3 batches, in each of two epochs
+    assert (whole.steps, whole.findings) == (16, ())
+    assert [(item.name, item.batches, item.rows_seen) for item in whole.exposure] == [("nli", 10, 80), ("sts", 6, 48)]
 
     def kill(events: list[Event]) -> None:
         process = [event.details["process_id"] for event in events if event.text == "train"]
