@@ -10,7 +10,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 
 import typer
 
-from stsflow.flows.command import models, operations, records, runs, serving, vectors
+from stsflow.flows.command import models, operations, records, runs, serving, sweeps, vectors
 from stsflow.tasks.ground.errors import PreconditionError, StsflowError
 
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for group in (runs, models, serving, vectors, records, operations):
+for group in (runs, sweeps, models, serving, vectors, records, operations):
     app.add_typer(group.commands)
 
 

@@ -27,6 +27,7 @@ from stsflow.tasks.recipe.lock import recipe_sha256
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import SeedSummary
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.sweeps import SweepSummary
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.release.task import account_for_the_card, check_hub
 from stsflow.tasks.tracking.relay import require_sent
@@ -57,6 +58,7 @@ def finetune(
     resume: str | None = None,
     parent: str | None = None,
     seeds: SeedSummary | None = None,
+    sweep: SweepSummary | None = None,
 ) -> RunSummary:
     """Fine-tune a sentence-embedding model as the recipe says, and record all of it.
 
@@ -69,6 +71,7 @@ def finetune(
         resume: Continue this run (folder name or MLflow run id) and no other.
         parent: MLflow run that this one is nested in.
         seeds: Scores under other seeds, for the card of the best of them.
+        sweep: The sweep whose best settings these are, for the card.
     """
     started = datetime.now(UTC)
     workspace = Workspace.here()
@@ -103,11 +106,13 @@ def finetune(
             differences = compare_scores(reports[0], reports[1], recipe.evaluation, workspace, fresh)
             if seeds is not None:
                 seeds.write(folder.seeds)
+            if sweep is not None:
+                sweep.write(folder.sweep)
             exports = export_model(recipe, run, base, trained, data, reports[1], workspace, fresh)
             account = account_for_the_card(relay, folder, recipe, reports[1], differences)
             card = write_model_card(
                 recipe, run, data, base, ready.tokens, ready.plan, trained, measured, differences, seeds, exports,
-                account,
+                account, sweep,
             )  # fmt: skip
             if key is not None:
                 key.sign(folder.model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Annotated
 
 import typer
@@ -27,7 +26,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Train, evaluate, write the card and record all of it."""
-    from stsflow.flows.command.terminal import ERR, OUT, prepare_process, require_room
+    from stsflow.flows.command.terminal import ERR, OUT, end_on_sigterm, prepare_process, require_room
     from stsflow.flows.ops.embedded_prefect import start_embedded_server, wait_for_embedded_server
     from stsflow.tasks.ground.loading import without_collection
     from stsflow.tasks.ground.schema import LARGEST_SEED
@@ -42,7 +41,7 @@ def run(
             f"--seeds {seeds}: training.seed + {seeds - 1} is above {LARGEST_SEED}, the largest seed"
         )
     require_room(Workspace.here())
-    _end_on_sigterm()
+    end_on_sigterm()
     start_embedded_server()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
     with without_collection():
@@ -112,12 +111,3 @@ def compare(
 
     found = compare_recipes(first, second)
     print_result(found, as_json, lambda: found.show(OUT))
-
-
-def _end_on_sigterm() -> None:
-    """Let SIGTERM unwind the stack as Ctrl-C does, so that the trainer is ended and the record says cancelled."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -82,6 +83,15 @@ def require_room(workspace: Workspace) -> None:
             f"the disk of {workspace.root} has {free / 2**20:.0f} MiB free; a run needs {ROOM_FOR_RECORDS / 2**20:.0f} "
             "MiB for its records alone; make room there, or set STSFLOW_WORKSPACE to a folder on another disk"
         )
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that the trainer is ended and the record says cancelled."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

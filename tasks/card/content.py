@@ -20,6 +20,7 @@ from stsflow.tasks.card.merge_section import MergeSection, merge_section
 from stsflow.tasks.card.mining_section import MiningBlock, mining_blocks
 from stsflow.tasks.card.samples import SetSamples
 from stsflow.tasks.card.seeds_section import SeedsSection, seeds_section
+from stsflow.tasks.card.sweep_section import SweepSection, sweep_section
 from stsflow.tasks.card.training_section import TrainingSection, training_section
 from stsflow.tasks.card.usage import sentence_transformers_code, transformers_code
 from stsflow.tasks.ground.schema import Record
@@ -102,6 +103,7 @@ class CardContent(Record):
     evaluation: EvaluationSection
     merge: MergeSection | None
     seeds: SeedsSection
+    sweep: SweepSection | None
     exports: ExportsSection | None
     limits: LimitsSection
     training: TrainingSection
@@ -150,6 +152,7 @@ def content_of(evidence: Evidence) -> CardContent:
         evaluation=evaluation,
         merge=merge_section(evidence),
         seeds=seeds_section(evidence, evaluation),
+        sweep=sweep_section(evidence),
         exports=exports_section(evidence),
         limits=limits_section(evidence, evaluation, training),
         training=training,

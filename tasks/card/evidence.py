@@ -25,6 +25,7 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.sources import FileRef, SourceRef
+from stsflow.tasks.records.sweeps import SweepSummary
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.sources import Source
@@ -52,6 +53,8 @@ class Evidence(Record):
     histogram: bool
     """Whether there is a picture of token lengths."""
     seeds: SeedSummary | None
+    sweep: SweepSummary | None = None
+    """Whose best trial has these settings."""
     account: Account | None = None
     """What was left of the error budget of the headline suite's rows when the card was written."""
     exports: Exports | None = None

@@ -18,6 +18,7 @@ from stsflow.tasks.records.looks import Account
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.sweeps import SweepSummary
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
 
@@ -59,6 +60,7 @@ def recorded(record: RunRecord, shipped: Evidence) -> Evidence | None:
             modules=shipped.modules,
             histogram=shipped.histogram,
             seeds=SeedSummary.load(folder.seeds) if folder.seeds.is_file() else None,
+            sweep=SweepSummary.load(folder.sweep) if folder.sweep.is_file() else None,
             moved=_moved(folder, base_scores, tuned_scores, shipped),
             account=Account.load(folder.account) if folder.account.is_file() else None,
             pairs={

@@ -23,6 +23,7 @@ from stsflow.tasks.records.looks import Account
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.sweeps import SweepSummary
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.tokens.histogram import draw_histogram
@@ -33,6 +34,7 @@ def write_model_card(
     recipe: RunConfig, run: RunRef, data: PreparedData, base: BaseModelRef, tokens: TokenReport, plan: PlanReport,
     trained: TrainedModel, reports: list[EvaluationReport], differences: tuple[Difference, ...],
     seeds: SeedSummary | None = None, exports: Exports | None = None, account: Account | None = None,
+    sweep: SweepSummary | None = None,
 ) -> CardRef:  # fmt: skip
     """The card in the run's folder and beside the weights, and as a markdown artifact in Prefect."""
     folder = RunFolder(run.folder)
@@ -45,7 +47,7 @@ def write_model_card(
         samples={item.name: read_samples(item) for item in data.train}, modules=read_modules(trained.model),
         histogram=histogram is not None, seeds=seeds, pairs=digests_of_pairs(before, after),
         moved=moved_rows(before, after), exports=exports,
-        account=account,
+        account=account, sweep=sweep,
     )  # fmt: skip
     card = write_card(gather_content(evidence, histogram), folder.card, folder.model)
     publish_artifact(

@@ -56,7 +56,7 @@ class Section(BaseModel):
             InitErrorDetails(type=fault, loc=(name,), input=values[name])
             for name, field in cls.model_fields.items()
             if isinstance(values, dict) and name in values
-            if (fault := _fault(values[name], _leaf_types(field.annotation)))
+            if (fault := _fault(values[name], leaf_types(field.annotation)))
         ]
         if faults:
             raise ValidationError.from_exception_data(cls.__name__, faults)
@@ -135,10 +135,10 @@ def _fault(value: Any, leaves: set[Any]) -> PydanticCustomError | None:
     return _NO_TEXT if any(_CONTROL.search(text) for text in texts) else None
 
 
-def _leaf_types(annotation: Any) -> set[Any]:
+def leaf_types(annotation: Any) -> set[Any]:
     """The types inside a union, a tuple or a mapping, through Annotated."""
     inside = get_args(annotation)
-    return {leaf for part in inside for leaf in _leaf_types(part)} if inside else {annotation}
+    return {leaf for part in inside for leaf in leaf_types(part)} if inside else {annotation}
 
 
 def _scalars(value: Any) -> Iterator[Any]:

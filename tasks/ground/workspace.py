@@ -16,6 +16,7 @@
   trainings/<key>/               one training: spec, events, checkpoints, model, result
   runs/<recipe>-<hash>-<nnn>/    one run: what a person opens
   studies/<name>.json            runs of one recipe under several seeds
+  sweeps/                        trials of sweeps (an SQLite database of Optuna), and what came of each sweep
   looks/<name>/                  what decisions on a registered model took of the error budget of its test sets
   leases/                        locks
   flow-runs/                     Prefect flow runs that a process is at work on
@@ -99,6 +100,9 @@ class Workspace:
 
     studies = Below("studies")
 
+    sweeps = Below("sweeps")
+    sweep_database = Below("sweeps/optuna.db")
+
     looks = Below("looks")
     """The ledger of looks at test sets, one file a look; see tasks/release/looks.py."""
 
@@ -176,6 +180,8 @@ class RunFolder:
     """What became of every export of the recipe."""
     seeds = Below("evaluation/recipe.over-seeds.json")
     """What the recipe scored under several seeds, where this run is the best of them."""
+    sweep = Below("evaluation/recipe.of-sweep.json")
+    """Which sweep the recipe's settings are the best of, where they come from one."""
     account = Below("evaluation/account.looks.json")
     """What was left of the error budget of the headline's rows before the decision, as the card says it."""
     card = Below("card")

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from stsflow.tasks.ground.addresses import fit_to_show
 from stsflow.tasks.ground.family import Kind
+from stsflow.tasks.ground.schema import leaf_types
 
 LONGEST_SHOWN = 80
 MOVED = dict.fromkeys(
@@ -74,6 +75,11 @@ def shown(value: Any) -> str:
 def cut(text: str, longest: int) -> str:
     """The text, at most `longest` characters of it."""
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def types_at(kind: type[BaseModel], key: str) -> set[Any]:
+    """The plain types that the field of a dotted key may hold; {None} where none is known."""
+    return leaf_types(_steps(kind, key.split("."))[-1][1])
 
 
 def _steps(kind: type[BaseModel], location: Sequence[int | str]) -> list[tuple[int | str, Any, bool]]:

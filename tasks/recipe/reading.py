@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from stsflow.tasks.ground.addresses import fit_to_show
 from stsflow.tasks.ground.errors import RecipeError
@@ -35,37 +35,50 @@ def load_recipe(kind: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
     Relative paths in the file start from the file's folder, those in overrides from the working directory; `data.root`
     defaults to the file's folder. Raises RecipeError naming the file, the field, what was found and what is allowed.
     """
-    values = _read_yaml(path)
+    values = read_mapping(path, "recipe", "sections such as data, model and training")
     folder = path.resolve().parent
-    _anchor_paths(values, folder)
+    anchor_paths(values, folder)
     for override in overrides:
         _apply(values, override)
-    _anchor_paths(values, Path.cwd())
+    anchor_paths(values, Path.cwd())
     if isinstance(data := values.get("data"), dict):
         data.setdefault("root", str(folder))
+    return _validated(kind, values, str(path))
+
+
+def with_settings(recipe: T, settings: Mapping[str, JsonValue], where: str) -> T:
+    """The recipe with other values by dotted key, checked as a whole; raises RecipeError that begins with `where`."""
+    values = recipe.model_dump(mode="json")
+    for key, value in settings.items():
+        _put(values, key.split("."), value, where)
+    return _validated(type(recipe), values, where)
+
+
+def _validated(kind: type[T], values: dict[str, Any], where: str) -> T:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(explain(error, kind, str(path))) from None
+        raise RecipeError(explain(error, kind, where)) from None
     except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from None
+        raise RecipeError(f"{where}: {error}") from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path, what: str, entries: str) -> dict[str, Any]:
+    """The YAML mapping in the file `path`; raises RecipeError in the words for `what` it is and for its `entries`."""
     try:
         if path.exists() and not path.is_file():  # a pipe nobody writes to would be waited for, without end
-            raise RecipeError(f"{path}: the recipe is not a file")
+            raise RecipeError(f"{path}: the {what} is not a file")
         if path.stat().st_size > 4 * LARGEST_TEXT:
             raise RecipeError(
-                f"{path}: {path.stat().st_size:,} bytes; a recipe has at most {LARGEST_TEXT:,} characters"
+                f"{path}: {path.stat().st_size:,} bytes; a {what} has at most {LARGEST_TEXT:,} characters"
             )
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = sorted(item.name for item in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         hint = f"; {path.parent} has: {', '.join(near)}" if near else ""
-        raise RecipeError(f"{path}: there is no such recipe{hint}") from None
+        raise RecipeError(f"{path}: there is no such {what}{hint}") from None
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{path}: the recipe cannot be read: {error}") from None
+        raise RecipeError(f"{path}: the {what} cannot be read: {error}") from None
     try:
         values = load_yaml(text)
     except yaml.YAMLError as error:
@@ -73,9 +86,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise RecipeError(f"{path}{line}: not valid YAML: {_problem(error)}") from None
     if not isinstance(values, dict):
-        raise RecipeError(
-            f"{path}: a recipe is a mapping of sections such as data, model and training; found {shown(values)}"
-        )
+        raise RecipeError(f"{path}: a {what} is a mapping of {entries}; found {shown(values)}")
     return values
 
 
@@ -94,6 +105,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = load_yaml(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{where}: the value is not valid YAML: {_problem(error)}") from None
+    _put(values, parts, value, where)
+
+
+def _put(values: dict[str, Any], parts: Sequence[str], value: Any, where: str) -> None:
     target: Any = values
     for depth, part in enumerate(parts[:-1]):
         if target.get(part) is None:
@@ -104,7 +119,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
     target[parts[-1]] = value
 
 
-def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
+def anchor_paths(values: dict[str, Any], folder: Path) -> None:
+    """Make the relative paths among a recipe's values, as they come from YAML, start from `folder`; in place."""
     for *names, field in PATH_FIELDS:
         sections: list[Any] = [values]
         for name in names:

@@ -77,7 +77,7 @@ def train(
     that two runs of one recipe never train the same thing twice. `name` is for the task run's name alone.
     """
     folder = workspace.training(request.fingerprint)
-    watcher = _Watcher(relay.journal, request.choose.suite if request.choose else None)
+    watcher = Watcher(relay.journal, request.choose.suite if request.choose else None)
     trained = _trained(request, folder, watcher, run, relay, slot, fresh, workspace)
     _place_in_run(trained, folder, RunFolder(run.folder))
     return trained
@@ -96,14 +96,14 @@ def train_other_seeds(
         again = request.model_copy(update={"training": request.training.model_copy(update={"seed": seed})})
         folder, slot = workspace.training(again.fingerprint), recipe.training.concurrency_limit
         logger.info("the same training under seed %d", seed)
-        found.append(_trained(again, folder, _Watcher(None, None), run, relay, slot, fresh, workspace))
+        found.append(_trained(again, folder, Watcher(None, None), run, relay, slot, fresh, workspace))
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
     note_training(RunFolder(run.folder), request.fingerprint)
     return found
 
 
 def _trained(
-    request: TrainingRequest, folder: TrainingFolder, watcher: _Watcher, run: RunRef, relay: Relay, slot: str,
+    request: TrainingRequest, folder: TrainingFolder, watcher: Watcher, run: RunRef, relay: Relay, slot: str,
     fresh: bool, workspace: Workspace,
 ) -> TrainedModel:  # fmt: skip
     with held(workspace, "trainings", request.fingerprint, "the same training"):
@@ -124,7 +124,7 @@ def _trained(
     return trained
 
 
-def _watched(request: TrainingRequest, folder: TrainingFolder, watcher: _Watcher) -> TrainedModel:
+def _watched(request: TrainingRequest, folder: TrainingFolder, watcher: Watcher) -> TrainedModel:
     try:
         return train_in_child(request, folder, on_event=watcher.see)
     except BaseException as stop:
@@ -270,7 +270,7 @@ def _renew_or_take(client: SyncPrefectClient, name: str, lease_id: UUID, flow_ru
     return lease_id
 
 
-class _Watcher:
+class Watcher:
     """Takes the trainer's events to the journal, if it has one, the terminal and Prefect's progress artifact."""
 
     def __init__(self, journal: Journal | None, suite: str | None) -> None:

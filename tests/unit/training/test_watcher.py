@@ -9,7 +9,7 @@ import pytest
 
 from stsflow.tasks.tracking.journal import Journal
 from stsflow.tasks.training.events import Event
-from stsflow.tasks.training.task import _Watcher
+from stsflow.tasks.training.task import Watcher
 
 
 def finding(seq: int, text: str) -> Event:
@@ -26,9 +26,9 @@ def test_what_an_earlier_attempt_has_said_is_not_said_again(tmp_path: Path, capl
     caplog.set_level(logging.INFO, logger=logger.name)
     try:
         earlier = [finding(1, "said before"), points(2)]
-        _Watcher(Journal(tmp_path / "journal.jsonl"), None).see(earlier)
+        Watcher(Journal(tmp_path / "journal.jsonl"), None).see(earlier)
         caplog.clear()
-        _Watcher(Journal(tmp_path / "journal.jsonl"), None).see([*earlier, finding(3, "said now")])
+        Watcher(Journal(tmp_path / "journal.jsonl"), None).see([*earlier, finding(3, "said now")])
     finally:
         logger.removeHandler(caplog.handler)
     assert {record.getMessage() for record in caplog.records} == {"said now"}
