@@ -16,6 +16,7 @@ from stsflow.tasks.records.evaluation import EvaluationReport, SeedSummary
 from stsflow.tasks.records.exports import Exports
 from stsflow.tasks.records.release import Basis, GatedExport, Release
 from stsflow.tasks.records.run import RunRef
+from stsflow.tasks.records.sweeps import SweepSummary
 from stsflow.tasks.release.approval import hours_of, note_overdue
 from stsflow.tasks.release.decision import compared_metrics
 from stsflow.tasks.release.looks import chosen_among
@@ -103,11 +104,12 @@ class Evidence:
                                       workspace=self.workspace)
         ]  # fmt: skip
         seeds = SeedSummary.load_or_none(RunFolder(self.folder).seeds)
+        sweep = SweepSummary.load_or_none(RunFolder(self.folder).sweep)
         candidacy = Candidacy(
             candidate=self.candidate, base=self.base, champion=against[1] if champion else None,
             differences=tuple(differences), recipe_claims=seeds.claims if seeds else (),
             headline=recipe.headline_suite, chose_checkpoint=recipe.choosing_suite,
-            overlaps=self.data.overlaps, best_of=chosen_among(seeds, self.candidate),
+            overlaps=self.data.overlaps, best_of=chosen_among(seeds, sweep, self.candidate),
         )  # fmt: skip
         guards = list(recipe.guards.values())
         budget = None if recipe.release.error_budget == "off" else recipe.release.error_budget

@@ -76,11 +76,7 @@ class SweepResult(Record):
         table = Table(title=f"{len(self.trials)} trials", title_justify="left", show_edge=False, pad_edge=False)
         for heading in ("trial", *self.settings, self.chosen_by, ""):
             side: Literal["right", "left"] = "right" if heading in ("trial", self.chosen_by) else "left"
-            table.add_column(
-                heading.rpartition(".")[2] if "." in heading and "/" not in heading else heading,
-                justify=side,
-                overflow="fold",
-            )
+            table.add_column(heading.removeprefix("training."), justify=side, overflow="fold")
         for one in self.trials:
             values = [in_words(value) for value in one.settings.values()]
             score = "" if one.score is None else f"{one.score:.4f}"

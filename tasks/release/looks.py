@@ -20,6 +20,7 @@ from stsflow.tasks.ground.errors import PreconditionError
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.records.evaluation import EvaluationReport, SeedSummary
 from stsflow.tasks.records.looks import Claim, ErrorBudget, Look
+from stsflow.tasks.records.sweeps import SweepSummary
 from stsflow.tasks.rules import Rule
 from stsflow.tasks.rules.candidacy import Candidacy
 from stsflow.tasks.statistics.spending import next_part
@@ -45,10 +46,12 @@ def take_looks(
     return tuple(_taken(registry, name, look) for look in asked)
 
 
-def chosen_among(seeds: SeedSummary | None, candidate: EvaluationReport) -> dict[str, int]:
-    """By digest of a suite's rows: how many seeds the candidate is the best of by its score on these very rows."""
-    scores = candidate.suites.get(seeds.suite) if seeds is not None else None
-    return {} if seeds is None or scores is None else {scores.data_digest: len(seeds.scores)}
+def chosen_among(seeds: SeedSummary | None, sweep: SweepSummary | None, candidate: EvaluationReport) -> dict[str, int]:
+    """By digest of a suite's rows: of how many seeds or trials the candidate is the best by its score on these rows."""
+    counts = {seeds.suite: len(seeds.scores)} if seeds is not None else {}
+    if sweep is not None:
+        counts[sweep.suite] = max(sweep.trials, counts.get(sweep.suite, 0))
+    return {candidate.suites[suite].data_digest: count for suite, count in counts.items() if suite in candidate.suites}
 
 
 def looks_of(registry: Registry, name: str) -> dict[str, Look]:

@@ -115,19 +115,21 @@ def run_confirmation(number: int, seed: int, sweeping: Sweeping, flow_run_id: st
     run = sweeping.run_of(recipe, f"trial-{number + 1:03d}-seed-{seed}", flow_run_id, {"stsflow.seed": str(seed)})
     relay = runs.relay_of(sweeping.store, run)
     with ended_truthfully(relay, run, patience_seconds=PATIENCE_SECONDS):
-        score = _score(_trained(recipe, sweeping, run, relay, None))
+        trained = _trained(recipe, sweeping, run, relay, None)
+        score = _score(trained)
         relay.journal.append_once(metrics_now({"sweep/score": score}))
     trials.keep(key, score)
+    if not trained.reused:  # else it is another run's
+        shutil.rmtree(trained.model, ignore_errors=True)
     return score
 
 
 def let_go(outcomes: Iterable[TrialOutcome], kept: Iterable[TrialOutcome], workspace: Workspace) -> None:
     """Delete the weights of trials that are not among `kept`; their events, log and result stay."""
-    needed = {outcome.training for outcome in kept}
-    for outcome in outcomes:
-        if outcome.training and outcome.training not in needed:
-            folder = workspace.training(outcome.training)
-            with held(workspace, "trainings", outcome.training, "a training whose weights are to be deleted"):
+    for key in {outcome.training for outcome in outcomes} - {outcome.training for outcome in kept} - {""}:
+        folder = workspace.training(key)
+        if folder.model.exists() or folder.checkpoints.exists():
+            with held(workspace, "trainings", key, "a training whose weights are to be deleted"):
                 shutil.rmtree(folder.model, ignore_errors=True)
                 shutil.rmtree(folder.checkpoints, ignore_errors=True)
 

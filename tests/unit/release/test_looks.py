@@ -27,6 +27,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import Difference, EvaluationReport, Interval, SeedSummary, SuiteScores
 from stsflow.tasks.records.looks import ErrorBudget, Look
 from stsflow.tasks.records.release import Release
+from stsflow.tasks.records.sweeps import SweepSummary
 from stsflow.tasks.release.accounts import accounts_of
 from stsflow.tasks.release.looks import chosen_among, looks_of
 from stsflow.tasks.release.promotion import basis_of, crown, decide_on, go_back, settle
@@ -304,9 +305,9 @@ def test_the_history_tells_trail_accounts_and_looks(store: Store, name: str) -> 
 
 def test_seeds_count_where_they_were_chosen_on_these_very_rows() -> None:
     seeds = SeedSummary(suite="test", metric="spearman_cosine", scores={1: 0.5, 2: 0.6, 3: 0.4}, chosen=2)
-    assert chosen_among(seeds, report("tuned", "test", "rows-1")) == {"rows-1": 3}
-    assert chosen_among(seeds, report("tuned", "other", "rows-2")) == {}
-    assert chosen_among(None, report("tuned", "test", "rows-1")) == {}
+    assert chosen_among(seeds, None, report("tuned", "test", "rows-1")) == {"rows-1": 3}
+    assert chosen_among(seeds, None, report("tuned", "other", "rows-2")) == {}
+    assert chosen_among(None, None, report("tuned", "test", "rows-1")) == {}
 
 
 def test_the_card_has_the_account_before_the_decision_and_a_run_that_goes_on_writes_the_same(
@@ -326,3 +327,12 @@ def test_the_card_has_the_account_before_the_decision_and_a_run_that_goes_on_wri
     without = recipe.release.model_copy(update={"error_budget": "off"})
     recipe = recipe.model_copy(update={"release": without})
     assert account_for_the_card.fn(relay, other, recipe, report("tuned", "dev", "rows-1"), ()) is None
+
+
+def test_the_best_of_a_sweep_is_the_best_of_its_trials_on_the_rows_that_chose() -> None:
+    sweep = SweepSummary(
+        suite="test", metric="spearman_cosine", fields=("training.seed",), sampler="tpe", pruner="median", seed=0,
+        scores=(0.1, 0.5), pruned=7, failed=1, chosen=1, score=0.5,
+    )  # fmt: skip
+    assert chosen_among(None, sweep, report("tuned", "test", "rows-1")) == {"rows-1": 10}
+    assert chosen_among(None, sweep, report("tuned", "other", "rows-2")) == {}

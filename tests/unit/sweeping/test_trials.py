@@ -187,10 +187,9 @@ def test_trials_in_postgresql_go_on_and_one_process_at_a_time_runs_them(
         first = sweep_of(workspace, trials=3)
         assert next(first.numbers()) == 0
         elsewhere = Workspace(tmp_path / "another-host")
-        with sole_sweep(workspace, "a-sweep"):
-            with pytest.raises(PreconditionError, match="another process works on the sweep a-sweep"):
-                with sole_sweep(elsewhere.make(), "a-sweep"):
-                    pass
+        refused = pytest.raises(PreconditionError, match="another process works on the sweep a-sweep")
+        with sole_sweep(workspace, "a-sweep"), refused, sole_sweep(elsewhere.make(), "a-sweep"):
+            pass
         with sole_sweep(elsewhere, "a-sweep"):
             again = sweep_of(elsewhere, trials=3)
             assert run(again, again.numbers()) == [0, 1, 2]
