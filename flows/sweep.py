@@ -22,6 +22,7 @@ from rich.table import Table
 
 from stsflow.flows.finetune import finetune
 from stsflow.flows.ops.truthful_flow_runs import truthful_in_prefect
+from stsflow.flows.preparation import prepare_run
 from stsflow.flows.sign_card import signing_key
 from stsflow.flows.summary import RunSummary, print_summary
 from stsflow.tasks.ground.errors import RunFailed
@@ -37,7 +38,7 @@ from stsflow.tasks.sweeping.pictures import draw_trials
 from stsflow.tasks.sweeping.settings import SweepConfig
 from stsflow.tasks.sweeping.space import in_words
 from stsflow.tasks.sweeping.storage import open_storage, sole_sweep
-from stsflow.tasks.sweeping.task import Sweeping, let_go, prepare_trials, run_confirmation, run_trial
+from stsflow.tasks.sweeping.task import Sweeping, let_go, run_confirmation, run_trial
 from stsflow.tasks.sweeping.trials import Trials
 from stsflow.tasks.tracking.store import Store
 from stsflow.tasks.tracking.sweeps import record_sweep
@@ -177,7 +178,7 @@ def _run_all(sweeping: Sweeping) -> None:
     trials, recipe, workspace = sweeping.trials, sweeping.recipe, sweeping.workspace
     if len(trials.outcomes()) >= trials.config.trials:
         return
-    prepare_trials(recipe, workspace)
+    prepare_run(recipe, workspace, fresh=False)  # what trials share, and what would be refused of the best after hours
     flow_run_id = flow_run.id or ""
     with training_slot(recipe.training.concurrency_limit, workspace, flow_run_id):
         numbers = trials.numbers()

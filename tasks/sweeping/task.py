@@ -13,13 +13,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE  # a store has no cache key
 from pydantic import JsonValue
 
-from stsflow.tasks.data.defined import require_defined
 from stsflow.tasks.ground.errors import LossNotFinite, StsflowError, TrainerKilled
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
-from stsflow.tasks.leakage.suites_apart import check_suites_apart
 from stsflow.tasks.made.folder import held
-from stsflow.tasks.models.preflight import require_loadable, sample_texts
 from stsflow.tasks.recipe.reading import with_settings
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.run import RunRef
@@ -72,17 +69,6 @@ class Sweeping:
             self.store, self.workspace, named, identity, flow_run_id=flow_run_id, started=datetime.now(UTC), tags=tags,
             resume=None, fresh=False,
         )  # fmt: skip
-
-
-@task(name="prepare trials", task_run_name="prepare trials of {recipe.name}")
-def prepare_trials(recipe: RunConfig, workspace: Workspace) -> None:
-    """Make what trials share, and refuse what would be refused of the best of them after hours."""
-    request, data, base = ask_of_trainer(recipe, workspace)
-    check_suites_apart(recipe, data)
-    require_defined(data, choosing=recipe.choosing_suite, headline=recipe.headline_suite)
-    for finding in require_loadable(base, sample_texts(data), workspace):
-        logger.warning("%s", finding.in_words())
-    try_trainer(request, workspace)
 
 
 @task(name="trial", task_run_name="trial {number} of {sweeping.trials.name}", cache_policy=NO_CACHE)
@@ -168,7 +154,7 @@ def _train_trial(number: int, settings: dict[str, JsonValue], sweeping: Sweeping
 def _trained(recipe: RunConfig, sweeping: Sweeping, run: RunRef, relay: Relay, number: int | None) -> TrainedModel:
     """The trained model, judged on its way where it is the trial of that number."""
     workspace = sweeping.workspace
-    request, _, _ = ask_of_trainer(recipe, workspace)
+    request = ask_of_trainer(recipe, workspace)
     try_trainer(request, workspace)
     folder = workspace.training(request.fingerprint)
     hear = Watcher(relay.journal, recipe.choosing_suite).record

@@ -18,8 +18,6 @@ from stsflow.tasks.mining.build import mine_negatives
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.recipe.prompts import column_prompts
 from stsflow.tasks.recipe.sections import RunConfig
-from stsflow.tasks.records.data import PreparedData
-from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.sweeping.trials import Trials
 from stsflow.tasks.teaching.teach import TEACHES, teach_sets
 from stsflow.tasks.tokens.lengths import stored_lengths
@@ -32,8 +30,8 @@ class Pruned(Exception):
     """The trial is not worth its time; the message says where it stood."""
 
 
-def ask_of_trainer(recipe: RunConfig, workspace: Workspace) -> tuple[TrainingRequest, PreparedData, BaseModelRef]:
-    """What the recipe asks of the trainer, with its data and its base model, all found by content where they are made.
+def ask_of_trainer(recipe: RunConfig, workspace: Workspace) -> TrainingRequest:
+    """What the recipe asks of the trainer; models, rows and lengths are found by content where they are made.
 
     No suite is scored here; the rows of all are prepared, because training rows are held against them.
     """
@@ -49,7 +47,7 @@ def ask_of_trainer(recipe: RunConfig, workspace: Workspace) -> tuple[TrainingReq
         data, base, recipe.batch_sizes, workspace, recipe.tokens,
         maximum_truncated_share=recipe.plan.maximum_truncated_share, prompts=column_prompts(recipe, base),
     )  # fmt: skip
-    return training_request(recipe, data, base, stored_lengths(tokens, workspace), guide), data, base
+    return training_request(recipe, data, base, stored_lengths(tokens, workspace), guide)
 
 
 def is_the_settings_fault(error: StsflowError) -> bool:
