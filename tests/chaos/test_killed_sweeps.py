@@ -107,6 +107,16 @@ def test_no_suite_is_scored_before_the_best_is_known(story: Story) -> None:
     assert not story.scores_before_the_end
 
 
+def test_what_the_choice_gained_on_dev_is_not_there_on_test(story: Story) -> None:
+    """A model that knows nothing, twelve settings, sixty rows: docs/sweeps.md has the figures."""
+    found = story.undisturbed["released"]["metrics"]
+    gains = {
+        name: found[f"tuned/sts-{name}/spearman_cosine"] - found[f"base/sts-{name}/spearman_cosine"]
+        for name in ("dev", "test")
+    }
+    assert gains["dev"] > 0.1 and gains["test"] < gains["dev"] / 2
+
+
 def test_every_trial_is_one_run_below_one_parent_that_has_the_table(story: Story) -> None:
     store = Store(story.chaos.workspace)
     (experiment,) = [one for one in store.client.search_experiments() if one.name == "stsflow"]
