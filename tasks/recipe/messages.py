@@ -56,7 +56,8 @@ def _sentence(fault: ErrorDetails, kind: type[BaseModel]) -> str:
     found = shown(fault["input"])
     allowed = _literals_at(kind, fault["loc"])
     if fault["type"] == "literal_error" and allowed:
-        return f"{field}: found {found}; allowed: {', '.join(allowed)}{nearest(str(fault['input']), allowed)}"
+        names = ", ".join(name or "''" for name in allowed)
+        return f"{field}: found {found}; allowed: {names}{nearest(str(fault['input']), allowed)}"
     return f"{field}: found {found}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
 
 
@@ -93,6 +94,9 @@ def _steps(kind: type[BaseModel], location: Sequence[int | str]) -> list[tuple[i
         if tagged and len(models) > 1:
             current = tagged[0]
             steps.append((part, current, True))
+            continue
+        if not models and not any(get_origin(option) in (dict, Mapping, tuple, list) for option in options):
+            steps.append((part, current, True))  # which member of a union of plain types it would be
             continue
         found: Any = None
         for option in options:

@@ -195,6 +195,7 @@ def test_a_repeated_key_is_refused_with_its_line(tmp_path: Path) -> None:
         ("data.train.sts.shape.score_range=[0, .inf]", ["data.train.sts.shape.score_range[1]: found inf"]),
         ("data.train.sts.shape.score_range=[-.inf, 5]", ["score_range[0]: found -inf"]),
         ("data.train.sts.shape.score_range=[5, 0]", ["score_range", "the first must be the smaller one"]),
+        ("training.concurrency_limit=", ["training.concurrency_limit: found None; allowed: ''"]),
         ("training.arguments.torch_compile=true", ["training.arguments.torch_compile", "word_dropout: off"]),
         ("training.arguments.adam_epsilon=.inf", ["training.arguments.adam_epsilon", "finite"]),
         ("training.epochs", ["--set training.epochs", "dotted.key=value"]),
