@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue
 from stsflow.tasks.ground.schema import Record
 
 Form = Literal[
-    "text", "count", "score", "change", "share", "percent", "decimal", "rate", "p_value", "duration", "bytes"
+    "text", "count", "score", "change", "share", "percent", "decimal", "rate", "p_value", "duration", "bytes", "energy"
 ]
 """How a value is written; see `shown`."""
 
@@ -84,7 +84,8 @@ def shown(value: JsonValue, form: Form) -> str:
     """The text of a value.
 
     `count` 1,234; `score` 0.8512; `change` +0.0123; `share` (of 1) 12.34 %; `percent` (of 1) 95 %; `decimal` 19.70;
-    `rate` 5e-05; `p_value` 0.0123 or below 0.0001; `duration` (seconds) 1 h 02 min; `bytes` 1.5 GiB; `text` as it is.
+    `rate` 5e-05; `p_value` 0.0123 or below 0.0001; `duration` (seconds) 1 h 02 min; `bytes` 1.5 GiB;
+    `energy` (joules) 1.23 kWh; `text` as it is.
     A value that is missing or not finite is "not defined".
     """
     if form == "text":
@@ -97,6 +98,8 @@ def shown(value: JsonValue, form: Form) -> str:
         return _duration(value)
     if form == "bytes":
         return _bytes(value)
+    if form == "energy":
+        return _energy(value)
     patterns: dict[str, str] = {
         "count": f"{value:,}",
         "score": f"{value:.4f}",
@@ -141,6 +144,11 @@ def _duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _energy(joules: float) -> str:
+    hours = joules / 3600  # watt-hours
+    return f"{hours / 1000:.3g} kWh" if hours >= 1000 else f"{hours:.3g} Wh"
 
 
 def _bytes(count: float) -> str:

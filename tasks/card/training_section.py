@@ -16,7 +16,7 @@ from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.plan import Exposure
 from stsflow.tasks.records.teaching import Teaching
 from stsflow.tasks.records.tokens import SetTokens
-from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.records.training import MeasuredEnergy, TrainedModel
 from stsflow.tasks.sources import Source
 
 _LOSS_PAGE = "https://sbert.net/docs/package_reference/sentence_transformer/losses.html#"
@@ -26,13 +26,12 @@ _VERSION_TITLES = {
     "torch": "PyTorch", "accelerate": "Accelerate", "datasets": "Datasets", "tokenizers": "Tokenizers",
     "numpy": "NumPy", "peft": "PEFT", "stsflow": "stsflow", "prefect": "Prefect", "mlflow": "MLflow",
 }  # fmt: skip
-_ENERGY = "energy_kwh"
 _SAMPLE_NUMBERS = 4
 """Numbers that a sample row shows of a list."""
 _MACHINE_TITLES = {
     "system": "System", "processor": "Processor", "cores": "Cores", "memory_gib": "Memory in GiB", "device": "Device",
     "threads": "CPU threads", "gpu": "GPU", "gpu_peak_memory_gib": "GPU peak memory in GiB", "cuda": "CUDA",
-    "precision": "Precision", "code_revision": "Code revision", _ENERGY: "Energy in kWh",
+    "precision": "Precision", "code_revision": "Code revision",
 }  # fmt: skip
 
 
@@ -92,6 +91,15 @@ class LogLine(Record):
     is_best: bool
 
 
+class EnergyLine(Record):
+    """Energy of one part of the machine."""
+
+    part: str
+    used: Fact | None
+    """None where it was not measured."""
+    how: str
+
+
 class TrainingSection(Record):
     """Training as the card tells it."""
 
@@ -107,7 +115,7 @@ class TrainingSection(Record):
     facts: dict[str, Fact]
     """Duration, memory, attempts and the like, by their labels; so are those of machine and versions."""
     machine: dict[str, Fact]
-    energy_is_measured: bool
+    energy: tuple[EnergyLine, ...]
     levers: tuple[TableRow, ...]
     versions: dict[str, Fact]
     losses: tuple[str, ...]
@@ -136,7 +144,7 @@ def training_section(evidence: Evidence) -> TrainingSection:
         metric=trained.choose_metric,
         facts=_training_facts(source, trained),
         machine=_machine(source, trained.environment),
-        energy_is_measured=_ENERGY in trained.environment,
+        energy=tuple(_energy(source, item) for item in trained.energy),
         levers=tuple(_lever(source, lever) for lever in trained.levers),
         versions=_versions(source, trained.environment),
         losses=loss_names(trained.losses),
@@ -300,6 +308,11 @@ def _machine(source: FactSource, environment: Mapping[str, str]) -> dict[str, Fa
         for name, value in environment.items()
         if name not in _VERSION_TITLES and value
     }
+
+
+def _energy(source: FactSource, item: MeasuredEnergy) -> EnergyLine:
+    used = source.known(f"training.energy.{item.part}", item.joules, "energy")
+    return EnergyLine(part={"gpu": "GPU"}.get(item.part, item.part), used=used, how=item.how)
 
 
 def _versions(source: FactSource, environment: Mapping[str, str]) -> dict[str, Fact]:

@@ -38,6 +38,17 @@ class TrainedAdapter(Record):
     """Training texts that this was measured on."""
 
 
+class MeasuredEnergy(Record):
+    """Energy of one part of the machine during the training loop, over all attempts."""
+
+    part: str
+    """`processor` or `gpu`."""
+    joules: float | None
+    """None where it was not measured."""
+    how: str
+    """The counters that it was read from; why it was not measured."""
+
+
 class TrainedModel(Record):
     """A finished training."""
 
@@ -64,6 +75,7 @@ class TrainedModel(Record):
     cpu_seconds: float
     peak_memory_bytes: int
     """Resident memory of the trainer at its peak; GPU memory is in `hardware`."""
+    energy: tuple[MeasuredEnergy, ...] = ()
     log: tuple[LogRow, ...]
     exposure: tuple[Exposure, ...] = ()
     """Counted from the batches that were fed."""

@@ -125,6 +125,7 @@ def training_result(trained: TrainedModel) -> list[Entry]:
         "train/mean_loss": trained.train_loss,
         "train/attempts": float(trained.attempts),
     }
+    values |= {f"train/{item.part}_joules": item.joules for item in trained.energy if item.joules is not None}
     if trained.adapter is not None:
         values |= {
             "train/adapter_parameters": float(trained.adapter.trained),
@@ -141,6 +142,8 @@ def training_result(trained: TrainedModel) -> list[Entry]:
         "stsflow.best_step": str(trained.best_step) if trained.best_step is not None else "last",
     }
     tags |= {f"stsflow.lever.{lever.name}": f"{lever.chosen} ({lever.reason})" for lever in trained.levers}
+    for item in trained.energy:
+        tags[f"stsflow.energy.{item.part}"] = f"{'not ' if item.joules is None else ''}measured: {item.how}"
     return [metrics_now(values, step=trained.steps), Tags(values=tags)]
 
 

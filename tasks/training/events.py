@@ -41,7 +41,7 @@ class Event(Record):
     epoch: float | None = None
     values: dict[str, float] = {}
     """log: loss, learning_rate, grad_norm. evaluation: the suite's metrics. progress: total_steps, loss,
-    steps_per_second, seconds_left, train_seconds, cpu_seconds."""
+    steps_per_second, seconds_left, train_seconds, cpu_seconds, processor_joules, gpu_joules."""
     text: str = ""
     """A sentence for people; for a phase, its name; for an evaluation, the suite's name."""
     details: dict[str, JsonValue] = {}

@@ -16,6 +16,7 @@ from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Exposure
 from stsflow.tasks.records.training import LogRow, TrainedAdapter, TrainedModel
 from stsflow.tasks.sets.rows import training_rows
+from stsflow.tasks.training.energy import measured_energy
 from stsflow.tasks.training.events import Event, read_events
 from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
 from stsflow.tasks.training.trainer import ExactTrainer
@@ -49,6 +50,7 @@ def trained_model(
         train_seconds=over_attempts(events, "train_seconds", sum),
         cpu_seconds=over_attempts(events, "cpu_seconds", sum),
         peak_memory_bytes=int(over_attempts(events, "peak_memory_bytes", max)),
+        energy=measured_energy(events),
         log=log_rows(events),
         exposure=exposure,
         adapter=adapter,

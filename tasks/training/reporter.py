@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from stsflow.tasks.training.energy import EnergyMeter
 from stsflow.tasks.training.events import EventLog
 from stsflow.tasks.training.trainer import ExactTrainer
 
@@ -20,10 +21,12 @@ class Reporter(TrainerCallback):
     """Writes the event log, stops early, and gives the last step its evaluation, log point and checkpoint."""
 
     def __init__(
-        self, trainer: ExactTrainer, events: EventLog | None, suite: str, patience: int | None, threshold: float
-    ) -> None:
+        self, trainer: ExactTrainer, events: EventLog | None, suite: str, patience: int | None, threshold: float,
+        energy: EnergyMeter,
+    ) -> None:  # fmt: skip
         self.trainer = trainer
         self.events = events
+        self.energy = energy
         self.patience = patience
         self.threshold = threshold
         self.best = -math.inf
@@ -60,7 +63,7 @@ class Reporter(TrainerCallback):
         seconds = time.monotonic() - self.started
         rate = (state.global_step - self.first_step) / seconds if seconds > 0 else 0.0
         since = state.global_step - self.trainer._globalstep_last_logged
-        values = {"total_steps": state.max_steps, "steps_per_second": rate} | spent(seconds)
+        values = {"total_steps": state.max_steps, "steps_per_second": rate} | self.spent()
         if since:
             values["loss"] = self.trainer._tr_loss.item() / since
         if rate:
@@ -111,8 +114,14 @@ class Reporter(TrainerCallback):
         if self.events:
             best = state.best_global_step == state.global_step
             details = {"folder": f"checkpoint-{state.global_step}", "best": best}
-            values = spent(time.monotonic() - self.started)
-            self.events.write("checkpoint", step=state.global_step, epoch=state.epoch, values=values, details=details)
+            self.events.write(
+                "checkpoint", step=state.global_step, epoch=state.epoch, values=self.spent(), details=details
+            )
+
+    def spent(self) -> dict[str, float]:
+        """What this attempt has taken since its loop began: time, memory, and energy where that can be read."""
+        joules = {f"{part}_joules": value for part, value in self.energy.joules().items()}
+        return spent(time.monotonic() - self.started) | joules
 
 
 def spent(seconds: float) -> dict[str, float]:

@@ -31,6 +31,7 @@ from stsflow.tasks.training.adapted import keep_and_merge
 from stsflow.tasks.training.arguments import Pace, trainer_arguments
 from stsflow.tasks.training.checkpoints import drop_unfinished, last_whole
 from stsflow.tasks.training.choosing import ChoosingEvaluator
+from stsflow.tasks.training.energy import EnergyMeter
 from stsflow.tasks.training.events import EventLog
 from stsflow.tasks.training.outcome import trained_model
 from stsflow.tasks.training.processes import join
@@ -82,7 +83,10 @@ def run_session(spec: WorkerSpec, folder: TrainingFolder, rank: int = 0) -> None
         if events:
             events.write("finding", text=sentence, details={"code": "checkpoint.not_whole"})
     session = prepare(spec, folder, events, resume)
-    phase(events, "train", resumed_from=int(resume.name.rpartition("-")[2]) if resume else 0)
+    energy = session.reporter.energy
+    if events:
+        energy.start()
+    phase(events, "train", resumed_from=int(resume.name.rpartition("-")[2]) if resume else 0, energy=energy.said())
     run_loop(session.trainer, session.reporter, resume)
     add_up_ledgers(session.trainer.ledger)
     if events:
@@ -149,9 +153,19 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
         evaluator=ChoosingEvaluator(request.choose) if request.choose else None,
     )
     suite = request.choose.suite if request.choose else ""
-    reporter = Reporter(trainer, events, suite, config.early_stopping_patience, config.early_stopping_threshold)
+    reporter = Reporter(
+        trainer, events, suite, config.early_stopping_patience, config.early_stopping_threshold,
+        EnergyMeter(gpus_at_work(trainer)),
+    )  # fmt: skip
     trainer.add_callback(reporter)
     return Session(trainer, reporter, (device, precision, flattening, merging, dropping), merged)
+
+
+def gpus_at_work(trainer: ExactTrainer) -> list[str]:
+    """UUIDs of the GPUs of all processes, one each; none on a CPU."""
+    if trainer.args.device.type != "cuda":
+        return []
+    return [str(torch.cuda.get_device_properties(number).uuid) for number in range(trainer.args.world_size)]
 
 
 def build_losses(spec: WorkerSpec, model: Encoder) -> tuple[dict[str, nn.Module], dict[str, MergedColumns], LeverState]:
@@ -248,7 +262,8 @@ def finish(spec: WorkerSpec, folder: TrainingFolder, session: Session, events: E
     with folder_made_whole(folder.model) as target:
         trainer.kind.save(trainer.model, target)
     # Before the record is made: it adds up the attempts from the log.
-    values = spent(time.monotonic() - session.reporter.started)
+    values = session.reporter.spent()
+    session.reporter.energy.stop()
     events.write("progress", step=trainer.state.global_step, epoch=trainer.state.epoch, values=values)
     result = trained_model(spec, folder, trainer, levers, adapter)
     result.write(folder.result)

@@ -15,6 +15,7 @@ from stsflow.tasks.records.data import OverlapCounts, SuiteOverlap
 from stsflow.tasks.records.evaluation import Interval, RecipeDifference, SeedSummary
 from stsflow.tasks.records.prompts import Prompts
 from stsflow.tasks.records.teaching import Teaching
+from stsflow.tasks.records.training import MeasuredEnergy
 
 # The reference card's headings in its order; what it hides in comments is a section here.
 REFERENCE_HEADINGS = [
@@ -252,3 +253,28 @@ def test_what_a_teacher_said_of_a_set_stands_with_it(records: Any) -> None:
     )
     assert "- **Teacher, no part of the model:** [example/reranker]" in text
     assert "| example/reranker (teacher) | mit | permissive |" in text
+
+
+def test_energy_is_told_by_part_with_how_it_was_measured_or_why_not(records: Any) -> None:
+    """7.2 kJ are 2 Wh, 9 MJ are 2.5 kWh."""
+    assert "- Energy: not measured\n" in render_card(records.content())
+    read, not_read = "RAPL's counters (package-0)", "this user may not read the processor's counters (RAPL: energy_uj)"
+    for processor, gpu, lines in (
+        (
+            None,
+            9e6,
+            [f"processor in the training loop: not measured: {not_read}", "GPU in the training loop: 2.5 kWh, m"],
+        ),
+        (
+            7200.0,
+            None,
+            [f"processor in the training loop: 2 Wh, measured by {read}", "GPU in the training loop: not m"],
+        ),
+    ):
+        energy = (
+            MeasuredEnergy(part="processor", joules=processor, how=not_read if processor is None else read),
+            MeasuredEnergy(part="gpu", joules=gpu, how="NVML"),
+        )
+        shown = render_card(records.but(trained=records.trained.model_copy(update={"energy": energy})).content())
+        plain = MarkdownIt("commonmark").render(body(shown)).replace("&quot;", '"')
+        assert all(f"<li>Energy of the {line}" in plain for line in lines)

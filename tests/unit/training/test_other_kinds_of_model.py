@@ -18,6 +18,7 @@ from stsflow.tasks.batching.multi import TrainingBatches
 from stsflow.tasks.batching.plain import RandomBatches
 from stsflow.tasks.made.folder import what_is_wrong
 from stsflow.tasks.models.kinds import CrossEncoder
+from stsflow.tasks.training.energy import EnergyMeter
 from stsflow.tasks.training.events import EventLog, read_events
 from stsflow.tasks.training.reporter import Reporter
 from stsflow.tasks.training.trainer import ExactTrainer, trainer_of
@@ -75,7 +76,9 @@ def trainer_in(folder: Path, base: Path, resume: Path | None = None) -> ExactTra
         checkpoints=folder, keep=5, ledger=Ledger({"pairs": ROWS}), batches=batches, parts={"pairs": 2}, resume=resume,
         model=model, args=arguments, train_dataset=sets, loss={"pairs": BinaryCrossEntropyLoss(model)},
     )  # fmt: skip
-    trainer.add_callback(Reporter(trainer, EventLog(folder / "events.jsonl", 2 if resume else 1), "", None, 0.0))
+    trainer.add_callback(
+        Reporter(trainer, EventLog(folder / "events.jsonl", 2 if resume else 1), "", None, 0.0, EnergyMeter())
+    )
     return trainer
 
 
