@@ -13,9 +13,9 @@ from stsflow.flows.summary import RunSummary
 from stsflow.tasks.ground.errors import PreconditionError, PushFailed, StsflowError
 from stsflow.tasks.ground.names import MODEL
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
-from stsflow.tasks.recipe.sections import PushConfig, ReleaseConfig, RunConfig
+from stsflow.tasks.recipe.sections import PushConfig, ReleaseConfig
 from stsflow.tasks.records.release import HubPush, Release
-from stsflow.tasks.release.hub_repository import HubRepository
+from stsflow.tasks.release.hub_repository import MAIN, HubRepository
 from stsflow.tasks.release.task import push_to_hub
 from stsflow.tasks.release.trail import CHAMPION
 from stsflow.tasks.tracking import runs
@@ -79,7 +79,7 @@ def push_if_champion(store: Store, name: str, version: str) -> HubPush | None:
     try:
         return push_to_hub(store, name, config)
     except StsflowError as error:
-        again = f"stsflow push {quote(f'{REGISTERED}{name}@{CHAMPION}')} --repo {config.repo}"
+        again = f"stsflow push {quote(f'{REGISTERED}{name}@{CHAMPION}')}"
         raise PushFailed(
             f"version {version} of {name!r} is champion and not on the hub: {error.message.rstrip('.')}. Run the "
             f"recipe again, or: {again}"
@@ -93,16 +93,16 @@ def push_by_hand(
 ) -> HubPush:  # fmt: skip
     """Push the champion that `what` names: a run of this workspace, or `models:/name@champion`.
 
-    What is not said is as the run's recipe says it; a registered model goes where it was pushed before. Raises
-    PreconditionError when `what` is not champion, or nothing says where to.
+    What is not said is as the recipe of the version says it; one whose recipe says nothing goes where it was pushed
+    before. Raises PreconditionError when `what` is not champion, or nothing says where to.
     """
     workspace = Workspace.here()
     store = connect_tracking(workspace)
-    name, version, config = _champion_named(store, workspace, what)
+    name, version = _version_named(store, workspace, what)
     said = {"repo": repo, "branch": branch, "pull_request": pull_request, "private": private}
-    values = (config.model_dump() if config else {}) | {key: value for key, value in said.items() if value is not None}
-    if "repo" not in values and (before := _pushed_to(store, name)):
-        values["repo"] = before
+    asked = store.registry.version_tags(name, version).get(ASKED)
+    known = PushConfig.model_validate_json(asked).model_dump() if asked else _pushed_before(store, name)
+    values = place_of({key: value for key, value in said.items() if value is not None}, known)
     if "repo" not in values:
         raise PreconditionError(f"{what} was never pushed, and no recipe says where to; say --repo owner/name")
     champion = store.registry.alias(name, CHAMPION)
@@ -117,25 +117,35 @@ def push_by_hand(
     return push_to_hub(store, name, wanted)
 
 
-def _champion_named(store: Store, workspace: Workspace, what: str) -> tuple[str, str, PushConfig | None]:
-    """Name and version of the registered model that `what` names, and where its recipe pushes it."""
+def place_of(said: dict[str, str | bool], known: dict[str, str | bool | None]) -> dict[str, str | bool | None]:
+    """Fields of a PushConfig: what was `said` over what is `known`; of branch and pull request the one that was said.
+
+    A branch or a pull request that is known is one of the repository that is known.
+    """
+    drop = {"branch", "pull_request"} if "repo" in said and said["repo"] != known.get("repo") else set()
+    drop |= {"pull_request"} if said.get("branch") else set()
+    drop |= {"branch"} if said.get("pull_request") else set()
+    return {key: value for key, value in known.items() if key not in drop} | said
+
+
+def _version_named(store: Store, workspace: Workspace, what: str) -> tuple[str, str]:
+    """Name and version of the registered model that `what` names."""
     if what.startswith(REGISTERED):
         name, at, alias = what.removeprefix(REGISTERED).partition("@")
         if at:
             found = store.registry.alias(MODEL.check(what, name), alias)
             if found is None:
                 raise PreconditionError(f"{what}: there is no such alias in {store.shown_uri}")
-            return name, str(found.version), None
+            return name, str(found.version)
         name, slash, version = name.rpartition("/")
         if not slash or not version.isdigit():
             raise PreconditionError(f"{what}: write models:/name@champion or models:/name/version")
-        return MODEL.check(what, name), version, None
+        return MODEL.check(what, name), version
     folder, _ = runs.find_run(workspace, Path(what).name)
-    release = RunConfig.from_recipe(folder.recipe).release
     decision = Release.load_or_none(folder.decision)
     if decision is None or decision.registered_as is None or decision.version is None:
         raise PreconditionError(f"{what} has registered no model; only what was promoted is pushed")
-    return decision.registered_as, decision.version, release.push
+    return decision.registered_as, decision.version
 
 
 def still_on_the_hub(store: Store, name: str, version: str) -> str:
@@ -147,11 +157,17 @@ def still_on_the_hub(store: Store, name: str, version: str) -> str:
     return f"; {tags['stsflow.hub.repo']} on the hub still holds version {version}, replaced by: {command}"
 
 
-def _pushed_to(store: Store, name: str) -> str | None:
-    """The repository that a version of the model was pushed to last."""
+def _pushed_before(store: Store, name: str) -> dict[str, str | bool | None]:
+    """Where a version of the model was pushed to last; empty where none was."""
     found = store.client.search_model_versions(f"name = '{name}'") if "'" not in name else []
-    places = {int(version.version): version.tags.get("stsflow.hub.repo") for version in found}
-    return next((places[number] for number in sorted(places, reverse=True) if places[number]), None)
+    pushed = [version for version in found if "stsflow.hub.repo" in version.tags]
+    if not pushed:
+        return {}
+    tags = max(pushed, key=lambda version: int(version.version)).tags
+    place, revision = {"repo": tags["stsflow.hub.repo"]}, tags.get("stsflow.hub.revision", MAIN)
+    if revision.startswith("refs/pr/"):
+        return {**place, "pull_request": True}
+    return place if revision == MAIN else {**place, "branch": revision}
 
 
 def print_push(pushed: HubPush, console: Console) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
@@ -23,22 +22,20 @@ from stsflow.tasks.embedding.request import (
 )
 from stsflow.tasks.embedding.vectors import description_of, libraries, put_together
 from stsflow.tasks.embedding.worker import WorkerSpec
-from stsflow.tasks.ground.child import last_lines, python_module, run_child
-from stsflow.tasks.ground.errors import DataError, EmbeddingFailed, ModelError, PreconditionError, Refused
+from stsflow.tasks.ground.errors import DataError, EmbeddingFailed, ModelError, PreconditionError
 from stsflow.tasks.ground.fingerprint import fingerprint, sha256_of_file
 from stsflow.tasks.ground.lease import lease
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.made.code import code_of
 from stsflow.tasks.models.hardware import Device, choose_device
-from stsflow.tasks.models.process_environment import process_environment
+from stsflow.tasks.models.in_blocks import Blocks, make_blocks
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.prompts import Side
 
 logger = logging.getLogger(__name__)
 
 WORKER = "stsflow.tasks.embedding.worker"
-SECONDS_BETWEEN_WORDS = 20.0
 BYTES = {"float32": 4.0, "float16": 2.0, "int8": 1.0, "binary": 0.125}
 """Of one number of a vector."""
 FEW_TEXTS = 100
@@ -207,45 +204,15 @@ def _check_room(job: Job, out: Path) -> None:
 
 def run_in_a_child(spec: WorkerSpec) -> None:
     """Have the blocks made that are not there."""
-    job = spec.job
-    before = _done(spec)
-    if before == job.blocks:
+    job, wanted = spec.job, spec.job.wanted
+    blocks = Blocks(spec.blocks, tuple(block_file(spec.blocks, number) for number in range(job.blocks)), "are embedded")
+    if blocks.done == job.blocks:
         return
-    started = told = time.monotonic()
-
-    def say() -> None:
-        nonlocal told
-        now = time.monotonic()
-        if now - told > SECONDS_BETWEEN_WORDS and (done := _done(spec)) > before:
-            told = now
-            left = (job.blocks - done) * (now - started) / (done - before)
-            logger.info("%d of %d blocks are embedded, some %.0f min left", done, job.blocks, left / 60)
-
-    wanted = job.wanted
-    logger.info(
-        "%s embeds %s rows (%s, %d dimensions)",
-        spec.model.name,
-        f"{job.rows:,}",
-        wanted.precision,
-        wanted.dimensions,
-    )
+    numbers = f"{wanted.precision}, {wanted.dimensions} dimensions"
+    logger.info("%s embeds %s rows (%s)", spec.model.name, f"{job.rows:,}", numbers)
     if wanted.precision == "int8" and wanted.ranges is None and job.rows - job.empty < FEW_TEXTS:
         logger.warning("int8 takes its ranges from %d texts, which tell little; see --ranges-of", job.rows - job.empty)
-    log = spec.blocks / "worker.log"
-    log.unlink(missing_ok=True)
-    command = python_module(WORKER, str(spec.write(spec.blocks / "spec.json")))
-    ended = run_child(command, log, environment=process_environment(), on_tick=say)
-    if ended.code == Refused.exit_code:
-        raise ModelError(last_lines(log, 1))
-    if ended.code != 0:
-        raise EmbeddingFailed(
-            f"the process that embeds ended with code {ended.code}; blocks that are done are kept, and the same "
-            f"command goes on from there. The end of {log}:\n{last_lines(log)}"
-        )
-
-
-def _done(spec: WorkerSpec) -> int:
-    return sum(block_file(spec.blocks, number).exists() for number in range(spec.job.blocks))
+    make_blocks(WORKER, spec, blocks, EmbeddingFailed, "the process that embeds")
 
 
 def _say_whom(out: Path, who: str) -> None:

@@ -32,6 +32,7 @@ from stsflow.tasks.records.data import PreparedData
 from stsflow.tasks.records.evaluation import EvaluationReport
 from stsflow.tasks.records.exports import ExportFigures, ExportOutcome, Exports, Speed
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.prompts import Prompts
 from stsflow.tasks.records.training import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -147,8 +148,8 @@ class _Exporting:
                 name=name, digest=made.digest, folder=made.folder, target=target, texts=reference.texts,
                 reference=reference.embeddings, dimensions=export.dimensions, near=export.is_near_the_model,
                 config=evaluation, data=tuple(one for one in self.data.evaluation if one.name in evaluation.suites),
-                suite_prompts=prompts, prompts=own.own_prompts(), max_seq_length=own.own_max_seq_length,
-                similarity=self.trained.similarity,
+                suite_prompts=prompts, max_seq_length=own.own_max_seq_length,
+                prompts=own.own_prompts() if export.takes_prompts else Prompts(), similarity=self.trained.similarity,
             )  # fmt: skip
             spec = MeasuredSpec(export=export, measuring=measuring, result=result)
             log = self.workspace.made("exports", key).with_suffix(".log")

@@ -44,7 +44,7 @@ this folder, the code below reads it and compares with that:
 {snippet}
 ```
 """
-LIBRARIES = ("torch", "onnx", "onnxruntime", "onnxscript", "openvino", "model2vec")
+LIBRARIES = ("torch", "onnx", "onnxruntime", "onnxscript", "openvino")
 
 
 @dataclass(frozen=True)
@@ -67,26 +67,33 @@ class Making:
 
         return load_encoder(self.path, device="cpu").eval()
 
-    def save_tokenizer(self) -> None:
-        """Leave tokenizer.json, which cuts and pads by itself, as the model's own does.
-
-        Raises ModelError when the model has no tokenizer of this form, or pools in a way that the tokens do not tell.
+    def own_tokenizer(self) -> Any:
+        """The model's tokenizer, which cuts a text where the model does; raises ModelError when it has none of this
+        form.
         """
         from tokenizers import Tokenizer
 
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise ModelError(f"{self.path} has no tokenizer.json: its tokenizer works in Python only.")
+        tokenizer = Tokenizer.from_str(backend.to_str())
+        if self.model.max_seq_length is None:
+            tokenizer.no_truncation()
+        else:
+            tokenizer.enable_truncation(self.model.max_seq_length, direction=self.model.tokenizer.truncation_side)
+        return tokenizer
+
+    def save_tokenizer(self) -> None:
+        """Leave tokenizer.json, which cuts and pads by itself, as the model's own does.
+
+        Raises ModelError when there is none, or the model pools in a way that the tokens do not tell.
+        """
+        tokenizer = self.own_tokenizer()
         if any(getattr(module, "include_prompt", True) is False for module in self.model):
             raise ModelError(
                 f"{self.path} leaves the tokens of a prompt out when it pools, which a graph of tokens cannot know."
             )
         own = self.model.tokenizer
-        tokenizer = Tokenizer.from_str(backend.to_str())
-        if self.model.max_seq_length is None:
-            tokenizer.no_truncation()
-        else:
-            tokenizer.enable_truncation(self.model.max_seq_length, direction=own.truncation_side)
         tokenizer.enable_padding(
             direction=own.padding_side, pad_id=own.pad_token_id, pad_token=own.pad_token,
             pad_type_id=own.pad_token_type_id,

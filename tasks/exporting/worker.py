@@ -15,6 +15,7 @@ from stsflow.tasks.ground.errors import refusal_ends_the_process
 from stsflow.tasks.ground.family import kinds_of_other_packages
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.models.folder import ModelFolder
+from stsflow.tasks.records.prompts import Prompts
 
 kinds_of_other_packages()  # before the spec below, whose field takes the kinds that are known by then
 
@@ -48,9 +49,10 @@ def make(spec: MakingSpec) -> None:
     folder = ModelFolder.open(spec.model)
     making = Making(spec.model, spec.folder, spec.source, spec.texts)
     besides = spec.export.make(making)
+    prompts = folder.own_prompts() if spec.export.takes_prompts else Prompts()
     dimension = write_manifest(
         spec.export, spec.folder, model_digest=spec.model_digest, weights_sha256=spec.weights_sha256,
-        prompts=folder.own_prompts(), max_seq_length=folder.own_max_seq_length, similarity=spec.similarity,
+        prompts=prompts, max_seq_length=folder.own_max_seq_length, similarity=spec.similarity,
         besides=besides,
     )  # fmt: skip
     Made(dimension=dimension).write(spec.result)

@@ -70,6 +70,8 @@ class Export(Kind):
     is_near_the_model: ClassVar[bool] = True
     """Whether its embeddings are the model's up to rounding; else they lie in a space of their own and only scores say
     what it costs."""
+    takes_prompts: ClassVar[bool] = True
+    """Whether the model's prompts go before texts, as they do for the model itself."""
     tolerance: ClassVar[float]
     """How far a number of an embedding may lie from the manifest's on another processor."""
     main_file: ClassVar[str]

@@ -17,17 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stsflow.tasks.ground.child import last_lines, python_module, run_child
 from stsflow.tasks.ground.environment import versions
-from stsflow.tasks.ground.errors import ModelError, RecipeError, Refused, TeachingFailed
+from stsflow.tasks.ground.errors import RecipeError, TeachingFailed
 from stsflow.tasks.ground.fingerprint import fingerprint
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.made.code import code_of
 from stsflow.tasks.made.folder import find_or_make
 from stsflow.tasks.models.hardware import AskedDevice, Device, choose_device
+from stsflow.tasks.models.in_blocks import Blocks, make_blocks
 from stsflow.tasks.models.kinds import EMBEDDINGS, ModelKind
-from stsflow.tasks.models.process_environment import process_environment
 from stsflow.tasks.recipe.sections import TeacherConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
@@ -43,7 +42,6 @@ WORKER = "stsflow.tasks.teaching.worker"
 LIBRARIES = ("sentence-transformers", "transformers", "tokenizers", "torch", "numpy")
 TEACHES = frozenset({"embeddings", "scores"})
 """What a model may give to be a teacher."""
-SECONDS_BETWEEN_WORDS = 20.0
 
 
 class _Taught(Record):
@@ -150,31 +148,8 @@ def _described(spec: TeachSpec, labels: pa.ChunkedArray, seconds: float) -> Teac
 def _run(spec: TeachSpec) -> None:
     """Let the child make the blocks that are not there."""
     spec.blocks.mkdir(parents=True, exist_ok=True)
-    wanted = blocks_of(spec.data.rows)
-    told = time.monotonic()
-
-    def say() -> None:
-        nonlocal told
-        if time.monotonic() - told > SECONDS_BETWEEN_WORDS:
-            told = time.monotonic()
-            done = sum(block_file(spec.blocks, start).exists() for start in wanted)
-            logger.info("teacher: %d of %d blocks of %s are labelled", done, len(wanted), spec.data.name)
-
-    logger.info(
-        "%s gives %s for the %s rows of %s",
-        spec.teacher.name,
-        spec.roles.teaches,
-        f"{spec.data.rows:,}",
-        spec.data.name,
-    )
-    log = spec.blocks / "worker.log"
-    log.unlink(missing_ok=True)
-    command = python_module(WORKER, str(spec.write(spec.blocks / "spec.json")))
-    ended = run_child(command, log, environment=process_environment(), on_tick=say)
-    if ended.code == Refused.exit_code:
-        raise ModelError(last_lines(log, 1))
-    if ended.code != 0:
-        raise TeachingFailed(
-            f"the teacher {spec.teacher.name} ended with code {ended.code} on {spec.data.name}; blocks that are done "
-            f"are kept, and the same command goes on from there. The end of {log}:\n{last_lines(log)}"
-        )
+    name, rows = spec.teacher.name, f"{spec.data.rows:,}"
+    logger.info("%s gives %s for the %s rows of %s", name, spec.roles.teaches, rows, spec.data.name)
+    files = tuple(block_file(spec.blocks, start) for start in blocks_of(spec.data.rows))
+    blocks = Blocks(spec.blocks, files, f"of {spec.data.name} are labelled")
+    make_blocks(WORKER, spec, blocks, TeachingFailed, f"the teacher {name}, on {spec.data.name},")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +14,8 @@ from subprocess import CompletedProcess
 import pytest
 from hub_with_accounts import Account, HubWithAccounts
 from misbehaving_server import Fault
-from small_recipe import result_of, stsflow, write_small_recipe
+from prefect_runs import until
+from small_recipe import command, environment, result_of, stsflow, write_small_recipe
 
 from stsflow.tasks.ground.fingerprint import HUB_MARK
 from stsflow.tasks.ground.workspace import Workspace
@@ -35,19 +39,20 @@ class Pushed:
     first: CompletedProcess[str]
     second: CompletedProcess[str]
 
+    def settings(self, token: str = TOKEN) -> dict[str, str]:
+        return {**self.hub.environment(self.place / "hub-cache"), "HF_TOKEN": token}
+
     def call(self, *arguments: str, token: str = TOKEN) -> CompletedProcess[str]:
-        return stsflow(
-            self.place / ".stsflow",
-            *arguments,
-            timeout=900.0,
-            **self.hub.environment(self.place / "hub-cache"),
-            HF_TOKEN=token,
-        )
+        return stsflow(self.place / ".stsflow", *arguments, timeout=900.0, **self.settings(token))
 
     @property
     def repository(self) -> dict[str, bytes]:
         found = self.hub.repositories["model", REPO]
         return found.revisions[found.newest]
+
+
+def commits_to(hub: HubWithAccounts, repo: str) -> int:
+    return len([one for one, *_ in hub.commits if one == repo])
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +76,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Iterato
 def test_a_push_that_is_refused_ends_the_run_with_a_sentence_and_the_model_is_champion(pushed: Pushed) -> None:
     assert pushed.broken.returncode == 1, pushed.broken.stderr
     assert "version 1 of 'small-model' is champion and not on the hub" in pushed.broken.stderr
-    assert "stsflow push models:/small-model@champion --repo acme/small" in pushed.broken.stderr
+    assert "stsflow push models:/small-model@champion" in pushed.broken.stderr
     assert "Traceback" not in pushed.broken.stderr
     assert pushed.champion_then == "1"
 
@@ -122,11 +127,11 @@ def test_the_hubs_client_accepts_the_card_and_a_copy_verifies(
 
 def test_a_token_that_is_wrong_is_refused_before_anything_is_made(pushed: Pushed) -> None:
     runs = sorted(path.name for path in (pushed.place / ".stsflow" / "runs").iterdir())
-    for command in (
+    for words in (
         ("run", str(pushed.place / "small.yaml")),
         ("plan", str(pushed.place / "small.yaml"), "--no-probe"),
     ):
-        refused = pushed.call(*command, token=WRONG)
+        refused = pushed.call(*words, token=WRONG)
         assert refused.returncode == 2, refused.stderr
         assert "the hub does not accept the token; set HF_TOKEN" in refused.stderr
     assert sorted(path.name for path in (pushed.place / ".stsflow" / "runs").iterdir()) == runs
@@ -141,6 +146,37 @@ def test_by_hand_a_champion_alone_is_pushed(pushed: Pushed) -> None:
     assert json.loads(opened.stdout.splitlines()[-1])["revision"] == "staging"
     nobody = pushed.call("push", "models:/other@champion", "--repo", "acme/other")
     assert nobody.returncode == 2 and "there is no such alias" in nobody.stderr
+
+
+@pytest.mark.parametrize(("held", "made"), [("/preupload/", 0), ("/upload/", 0), ("/commit/", 1)])
+def test_a_push_that_is_killed_goes_on_with_the_same_command(pushed: Pushed, held: str, made: int) -> None:
+    """Killed before anything was sent, after a large file was, and after the commit whose answer it waits for."""
+    repo, hub = f"acme/{held.strip('/')}", pushed.hub
+    asked, large = ("push", "models:/small-model@champion", "--repo", repo, "--json"), dict(hub.stored)
+    hub.stored.clear()
+    hub.break_uploads(held, Fault(stall=True))
+    seen = len(hub.seen)
+    process = subprocess.Popen(
+        command(asked), cwd=pushed.place, env=environment(pushed.place / ".stsflow", **pushed.settings()),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        until(lambda: any(held in one.path and one.method in ("POST", "PUT") for one in hub.seen[seen:]), 300)
+        until(lambda: held != "/commit/" or commits_to(hub, repo) == 1)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert commits_to(hub, repo) == made
+    sent = len([one for one in hub.seen if one.method == "PUT"])
+    champion = Store(Workspace(pushed.place / ".stsflow")).registry.alias("small-model", "champion")
+    assert champion is not None and str(champion.version) == "1"
+    again = pushed.call(*asked)
+    assert again.returncode == 0, again.stderr
+    assert commits_to(hub, repo) == 1
+    found = hub.repositories["model", repo]
+    assert found.revisions[found.newest] == pushed.repository
+    once_more = len([one for one in hub.seen if one.method == "PUT"]) - sent
+    assert once_more == (len(large) if held == "/preupload/" else 0)  # what was sent stays there
 
 
 def test_the_token_is_in_nothing_that_was_written_or_printed(pushed: Pushed) -> None:

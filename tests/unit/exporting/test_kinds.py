@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from models import SENTENCES, build_tiny_model
 
 from stsflow.tasks.exporting.making import FIXED_TEXTS, Making, write_manifest
-from stsflow.tasks.exports import Export, Onnx, OnnxFp16, OnnxInt8, OpenVino, require_exports
+from stsflow.tasks.exports import Export, Onnx, OnnxFp16, OnnxInt8, OpenVino, Static, require_exports
 from stsflow.tasks.ground.errors import ModelError, PreconditionError, RecipeError
 from stsflow.tasks.models.folder import ModelFolder
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.records.prompts import Prompts
 
 for package in ("onnx", "onnxruntime", "onnxscript"):
     pytest.importorskip(package, reason="the extra `export` is not installed: pip install 'stsflow[export]'")
@@ -53,7 +55,8 @@ def made(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
             besides = export.make(Making(model, folder, source, SENTENCES if export.calibrates else ()))
             read = ModelFolder.open(model)
             write_manifest(
-                export, folder, model_digest="0", weights_sha256="0", prompts=read.own_prompts(),
+                export, folder, model_digest="0", weights_sha256="0",
+                prompts=read.own_prompts() if export.takes_prompts else Prompts(),
                 max_seq_length=read.own_max_seq_length, similarity="cosine", besides=besides,
             )  # fmt: skip
         return known[key]
@@ -108,6 +111,55 @@ def test_eight_bits_take_less_room_and_the_table_of_words_is_among_them(made: Ma
     small = onnx.load(str(made(OnnxInt8()) / "model.onnx"))
     large = {one.data_type for one in small.graph.initializer if len(one.dims) == 2 and one.dims[0] > 100}
     assert large and large <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
+
+
+def static_by_hand(model: Path, texts: list[str], dimensions: int) -> np.ndarray:
+    """By sklearn's principal components of what the library makes of each token alone, and by Zipf's law."""
+    from sentence_transformers import SentenceTransformer
+    from sklearn.decomposition import PCA
+
+    loaded = SentenceTransformer(str(model), device="cpu")
+    tokenizer = loaded.tokenizer
+    ids = [number for number in range(len(tokenizer)) if number not in tokenizer.all_special_ids]
+    alone = [[tokenizer.bos_token_id, number, tokenizer.eos_token_id] for number in ids]
+    features = {"input_ids": torch.tensor(alone), "attention_mask": torch.ones(len(ids), 3, dtype=torch.long)}
+    with torch.no_grad():
+        vectors = loaded(features)["sentence_embedding"].numpy().astype(np.float64)
+    shares = np.array([1 / (rank + 1) for rank in range(1, len(ids) + 1)])
+    weights = 1e-4 / (1e-4 + shares / shares.sum())
+    rows = dict(zip(ids, PCA(dimensions).fit_transform(vectors) * weights[:, None], strict=True))
+    read = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    means = [np.mean([rows[number] for number in text if number in rows], axis=0) for text in read]
+    return np.array(means) / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+def test_a_static_form_is_the_mean_of_its_tokens(made: Made, model: Path) -> None:
+    """Up to the direction of each axis, which means nothing; and other tools read the folder."""
+    from sentence_transformers import SentenceTransformer
+
+    folder, texts = made(Static(dimensions=8)), list(SENTENCES)
+    found, wanted = Static().reader(folder)(texts), static_by_hand(model, texts, 8)
+    assert np.abs(found @ found.T - wanted @ wanted.T).max() < 2e-3  # half precision
+    assert np.abs(SentenceTransformer(str(folder), device="cpu").encode(texts) - found).max() < 2e-3
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["prompts"] == {"alike": "", "query": "", "document": ""} and manifest["dimension"] == 8
+
+
+def test_model2vec_reads_a_static_form(made: Made) -> None:
+    model2vec = pytest.importorskip("model2vec", reason="model2vec is not installed")
+    folder = made(Static(dimensions=8))
+    assert (
+        np.abs(
+            model2vec.StaticModel.from_pretrained(folder).encode([*SENTENCES])
+            - Static().reader(folder)(list(SENTENCES))
+        ).max()
+        < 2e-3
+    )
+
+
+def test_a_text_without_a_known_token_has_an_embedding_without_length(made: Made) -> None:
+    found = Static().reader(made(Static()))(["", "word"])
+    assert np.linalg.norm(found, axis=1).round(5).tolist() == [0.0, 1.0]
 
 
 def test_the_manifest_says_what_the_folder_is_and_what_comes_out(made: Made, model: Path) -> None:

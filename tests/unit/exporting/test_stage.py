@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from exports_apart import put_toy_exports, said_without_torch
 from small_recipe import write_small_recipe
 from toy_exports import Scaled
 
@@ -16,7 +15,7 @@ from stsflow.tasks.evaluation.run import ModelUnderTest, evaluate_models
 from stsflow.tasks.exporting.export import export_all
 from stsflow.tasks.exporting.measuring_worker import MeasuredSpec
 from stsflow.tasks.exporting.worker import MakingSpec
-from stsflow.tasks.exports import Export, Limits, Onnx, OnnxInt8
+from stsflow.tasks.exports import Export, Limits, Onnx, OnnxInt8, Static
 from stsflow.tasks.ground.fingerprint import sha256_of_file, sha256_of_folder
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.models.fetch import fetch_base_model
@@ -28,16 +27,6 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.training import TrainedModel
 
 pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: pip install 'stsflow[export]'")
-WITHOUT_TORCH = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "transformers", "sentence_transformers", "stsflow"):
-            raise ImportError(f"{name} is not here")
-
-sys.meta_path.insert(0, Absent())
-"""
 
 
 ANSWERS = (
@@ -46,6 +35,7 @@ ANSWERS = (
     "source: {kind: synthetic, task: sts, split: dev, rows: 60}}"
 )
 """A suite that ranks by the similarity that a model is made for, which an export does not know by itself."""
+LOOSE = Limits(metric_loss=1.0)
 
 
 @dataclass(frozen=True)
@@ -88,23 +78,22 @@ def stage(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Stage:
 def exported(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Exports:
     """One of them is of another package, whose module children find by its metadata."""
     place = tmp_path_factory.mktemp("package")
-    described = place / "toy_exports-1.dist-info"
-    described.mkdir()
-    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-exports\nVersion: 1\n", encoding="utf-8")
-    (described / "entry_points.txt").write_text("[stsflow.kinds]\ntoy = toy_exports\n", encoding="utf-8")
-    (place / "toy_exports.py").write_bytes(Path(sys.modules["toy_exports"].__file__ or "").read_bytes())
+    put_toy_exports(place)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", str(place))
-        return stage.export(onnx=Onnx(), spoilt=Scaled(), small=OnnxInt8(limits=Limits(metric_loss=0.5)))
+        return stage.export(
+            onnx=Onnx(), spoilt=Scaled(), small=OnnxInt8(limits=LOOSE), static=Static(dimensions=16, limits=LOOSE)
+        )
 
 
 def test_the_spoilt_export_is_caught_and_named_and_the_others_are_released(exported: Exports) -> None:
-    assert [(item.name, item.passed) for item in exported.items] == [("onnx", True), ("spoilt", False), ("small", True)]
+    passed = {item.name: item.passed for item in exported.items}
+    assert passed == {"onnx": True, "spoilt": False, "small": True, "static": True}
     spoilt = exported.items[1]
     assert spoilt.figures is not None and spoilt.figures.max_distance is not None
     assert spoilt.figures.max_distance > 0.001
     assert spoilt.reasons[0].startswith("the largest cosine distance to the tuned model is ")
-    assert [item.name for item in exported.released] == ["onnx", "small"]
+    assert [item.name for item in exported.released] == ["onnx", "small", "static"]
 
 
 def test_the_figures_are_those_of_the_files(exported: Exports, stage: Stage) -> None:
@@ -126,11 +115,7 @@ def test_a_snippet_runs_where_there_is_no_torch_and_says_that_the_embeddings_are
         assert item.folder is not None
         (tmp_path / "exports").mkdir(exist_ok=True)
         (tmp_path / "exports" / item.name).symlink_to(item.folder)
-        done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_TORCH + item.snippet], cwd=tmp_path, capture_output=True, text=True,
-            timeout=120,
-        )  # fmt: skip
-        assert done.stdout.splitlines() == ["(3, 32)", "True"], done.stderr
+        assert said_without_torch(item.snippet, tmp_path) == [f"(3, {item.dimension})", "True"]
         own = (item.folder / "README.md").read_text(encoding="utf-8")
         assert item.snippet in own.replace('Path(".")', f'Path("exports/{item.name}")')
 

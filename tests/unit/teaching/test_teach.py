@@ -16,6 +16,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from stsflow.tasks.ground.child import Ended
 from stsflow.tasks.ground.errors import ModelError, RecipeError, TeachingFailed
 from stsflow.tasks.ground.workspace import Workspace
+from stsflow.tasks.models import in_blocks
 from stsflow.tasks.models.fetch import fetch_base_model
 from stsflow.tasks.recipe.sections import ModelConfig, TeacherConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts
@@ -23,7 +24,7 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.sets.rows import digest_of, read_rows, training_rows, write_rows
 from stsflow.tasks.shapes import Roles
-from stsflow.tasks.teaching import teach, worker
+from stsflow.tasks.teaching import worker
 from stsflow.tasks.teaching.teach import TEACHES, teach_sets
 
 COLUMNS = {"anchor": SENTENCES[:5], "positive": SENTENCES[5:10], "negative": SENTENCES[10:15]}
@@ -79,7 +80,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return Ended(0, None, 0.0)
 
     monkeypatch.setattr(worker, "said_of", counted)
-    monkeypatch.setattr(teach, "run_child", here)
+    monkeypatch.setattr(in_blocks, "run_child", here)
     return seen
 
 
@@ -176,15 +177,15 @@ def test_in_a_process_of_its_own_it_labels_or_says_how_it_ended(
         taught = teach_sets(data, bi_encoder, config(), {"nli": SCORES}, space, device="cpu")
         assert labels(taught.train[0]).shape == (5, 2)
         return
-    real = teach.run_child
+    real = in_blocks.run_child
 
     def killed(command: list[str], log: Path, *, on_tick: Callable[[], None], **more: Any) -> Ended:
         del on_tick
         code = f"import os, signal; os.kill(os.getpid(), {int(number)})"
         return real([command[0], "-c", code], log, **more)
 
-    monkeypatch.setattr(teach, "run_child", killed)
-    with pytest.raises(TeachingFailed, match=r"ended with code -9 on nli; blocks that are done are kept"):
+    monkeypatch.setattr(in_blocks, "run_child", killed)
+    with pytest.raises(TeachingFailed, match=r"on nli, ended with code -9; blocks that are done are kept"):
         teach_sets(data, bi_encoder, config(), {"nli": SCORES}, space, device="cpu")
 
 
