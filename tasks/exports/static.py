@@ -97,7 +97,8 @@ class Static(Export):
             for number, read in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
                 if read.ids:
                     found[number] = table[read.ids].mean(axis=0, dtype=np.float32)
-            return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+            found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+            return found
 
         return encode
 
