@@ -58,8 +58,9 @@ class Counter:
 class EnergyMeter:
     """Joules since `start`, by part of the machine: `processor`, and `gpu` where the training is on one."""
 
-    def __init__(self, gpus: Sequence[str] = ()) -> None:
-        """`gpus` are the UUIDs, as CUDA writes them, of those that train."""
+    def __init__(self, gpus: Sequence[str] = (), *, of_the_whole: bool = True) -> None:
+        """`gpus` are the UUIDs, as CUDA writes them, of those that train; `of_the_whole` says that none does elsewhere."""
+        self._of_the_whole = of_the_whole
         self._find: dict[str, Callable[[], list[Counter]]] = {"processor": processor_counters}
         if gpus:
             self._find["gpu"] = lambda: gpu_counters(gpus)
@@ -72,6 +73,8 @@ class EnergyMeter:
         """Count from now on; a thread reads often enough that no counter turns over unseen."""
         for part, find in self._find.items():
             try:
+                if not self._of_the_whole:
+                    raise NoCounter("it ran on other machines too, whose counters are not read")
                 self._counters[part] = find()
             except NoCounter as error:
                 self.missing[part] = str(error)

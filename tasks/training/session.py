@@ -155,17 +155,18 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
     suite = request.choose.suite if request.choose else ""
     reporter = Reporter(
         trainer, events, suite, config.early_stopping_patience, config.early_stopping_threshold,
-        EnergyMeter(gpus_at_work(trainer)),
+        energy_meter(trainer),
     )  # fmt: skip
     trainer.add_callback(reporter)
     return Session(trainer, reporter, (device, precision, flattening, merging, dropping), merged)
 
 
-def gpus_at_work(trainer: ExactTrainer) -> list[str]:
-    """UUIDs of the GPUs of all processes, one each; none on a CPU."""
-    if trainer.args.device.type != "cuda":
-        return []
-    return [str(torch.cuda.get_device_properties(number).uuid) for number in range(trainer.args.world_size)]
+def energy_meter(trainer: ExactTrainer) -> EnergyMeter:
+    """Of this machine's processor, and of the GPUs of all processes on it, one each."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    on_gpus = trainer.args.device.type == "cuda"
+    gpus = [str(torch.cuda.get_device_properties(number).uuid) for number in range(here if on_gpus else 0)]
+    return EnergyMeter(gpus, of_the_whole=trainer.args.world_size == here)
 
 
 def build_losses(spec: WorkerSpec, model: Encoder) -> tuple[dict[str, nn.Module], dict[str, MergedColumns], LeverState]:
