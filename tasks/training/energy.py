@@ -59,7 +59,7 @@ class EnergyMeter:
     """Joules since `start`, by part of the machine: `processor`, and `gpu` where the training is on one."""
 
     def __init__(self, gpus: Sequence[str] = (), *, of_the_whole: bool = True) -> None:
-        """`gpus` are the UUIDs, as CUDA writes them, of those that train; `of_the_whole` says that none does elsewhere."""
+        """`gpus` are the UUIDs, as CUDA writes them, of those that train; `of_the_whole`: none does elsewhere."""
         self._of_the_whole = of_the_whole
         self._find: dict[str, Callable[[], list[Counter]]] = {"processor": processor_counters}
         if gpus:
