@@ -56,8 +56,8 @@ def _sentence(fault: ErrorDetails, kind: type[BaseModel]) -> str:
     found = shown(fault["input"])
     allowed = _literals_at(kind, fault["loc"])
     if fault["type"] == "literal_error" and allowed:
-        names = ", ".join(name or "''" for name in allowed)
-        return f"{field}: found {found}; allowed: {names}{nearest(str(fault['input']), allowed)}"
+        listed = ", ".join(name or "''" for name in allowed)
+        return f"{field}: found {found}; allowed: {listed}{nearest(str(fault['input']), allowed)}"
     return f"{field}: found {found}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
 
 
