@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from prefect import flow
-from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 CONFIRMED = 3
 """Best trials that are trained once more under other seeds, where that is asked for."""
 PARENT = "mlflow_run_id"
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class SweepResult(Record):
@@ -103,12 +104,6 @@ def sweep_name(recipe: RunConfig, config: SweepConfig) -> str:
     """What a sweep is found by when its command is given again. More trials, or more at a time, are the same sweep."""
     same = config.model_dump(mode="json", include={"space", "sampler", "pruner", "seed"})
     return f"{recipe.name}-{fingerprint(recipe_sha256(recipe), same)[:8]}-sweep"
-
-
-def run_sweep(recipe: RunConfig, config: SweepConfig) -> SweepResult:
-    """The flow `sweep`, with threads for as many trials at a time as are asked for."""
-    threads: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=config.parallel)
-    return sweep.with_options(task_runner=threads)(recipe, config)
 
 
 def _flow_run_name() -> str:
@@ -190,21 +185,22 @@ def _run_all(sweeping: Sweeping) -> None:
 
 
 def _run_side_by_side(sweeping: Sweeping, numbers: Iterator[int], flow_run_id: str) -> None:
-    waiting: list[PrefectFuture[TrialOutcome]] = []
-    try:
-        while True:
-            while len(waiting) < sweeping.trials.config.parallel and (number := next(numbers, None)) is not None:
-                waiting.append(run_trial.submit(number, sweeping, flow_run_id))
-            if not waiting:
-                return
-            done = next(as_completed(waiting))
-            waiting.remove(done)
-            _tell(done.result(), sweeping)
-    except BaseException:
-        sweeping.stopped.set()
-        for future in waiting:
-            future.wait()
-        raise
+    waiting: set[Future[TrialOutcome]] = set()
+    parallel = sweeping.trials.config.parallel
+    with ThreadPoolExecutor(parallel, thread_name_prefix="trial") as threads:
+        try:
+            while True:
+                while len(waiting) < parallel and (number := next(numbers, None)) is not None:
+                    waiting.add(threads.submit(copy_context().run, run_trial, number, sweeping, flow_run_id))
+                if not waiting:
+                    return
+                # In pieces: a signal that comes as a wait without end begins would be seen at its end.
+                done, waiting = wait(waiting, timeout=SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
+                for future in done:
+                    _tell(future.result(), sweeping)
+        except BaseException:
+            sweeping.stopped.set()
+            raise
 
 
 def _tell(outcome: TrialOutcome, sweeping: Sweeping) -> None:

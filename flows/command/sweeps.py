@@ -85,11 +85,11 @@ def sweep(
         import optuna  # noqa: F401
 
         from stsflow.flows.ops.truthful_flow_runs import cancelled_when_stopped
-        from stsflow.flows.sweep import run_sweep
+        from stsflow.flows.sweep import sweep as sweep_settings
         from stsflow.tasks.tracking.store import Store
 
         Store(workspace)
     with cancelled_when_stopped(workspace):
         wait_for_embedded_server()
-        result = run_sweep(config, how)
+        result = sweep_settings(config, how)
         print_result(result, as_json, lambda: result.show(OUT))

@@ -145,11 +145,16 @@ def test_the_models_of_the_other_trials_are_not_kept(story: Story) -> None:
     assert len(list(story.chaos.workspace.root.glob("trainings/*/model"))) == 1
 
 
-def test_trials_side_by_side_are_as_many_and_none_is_twice(tmp_path: Path, tiny_bert: Path) -> None:
+def test_trials_side_by_side_killed_and_stopped_are_none_twice(tmp_path: Path, tiny_bert: Path) -> None:
     chaos = sweep_in(tmp_path / "parallel", tiny_bert, "--parallel", "2", "--sampler", "random")
     running = chaos.start()
     running.wait_for(partial(has_begun, chaos, 3), seconds=400)
     running.kill("everything")
+    running = chaos.start()
+    running.wait_for(partial(has_begun, chaos, 6), seconds=400)
+    os.kill(running.process.pid, signal.SIGINT)
+    running.end(timeout=120)
+    assert running.process.returncode == 130
     found = chaos.run()
     assert [one["number"] for one in found["trials"]] == list(range(TRIALS))
     assert len({str(one["settings"]) for one in found["trials"]}) == TRIALS
