@@ -27,6 +27,7 @@ from stsflow.tasks.teaching.teach import TEACHES, teach_sets
 from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.training.disk import check_disk
+from stsflow.tasks.training.launchers import launcher_of
 from stsflow.tasks.training.request import training_request
 from stsflow.tasks.training.trial import check_hardware, try_trainer
 
@@ -66,7 +67,7 @@ def plan_recipe(recipe: RunConfig, *, probe: bool) -> PlanReport:
         maximum_truncated_share=recipe.plan.maximum_truncated_share, prompts=column_prompts(recipe, base),
     )  # fmt: skip
     lengths = stored_lengths(tokens, workspace)
-    plan = plan_exposure(recipe, data, recipe.training.processes, base, lengths)
+    plan = plan_exposure(recipe, data, launcher_of(recipe.training).world_size, base, lengths)
     request = training_request(recipe, data, base, lengths, guide)
     if not any(finding.severity == "error" for finding in (*plan.findings, *checked)):
         try_trainer(request, workspace)

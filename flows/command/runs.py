@@ -64,6 +64,28 @@ def run(
             print_result(summary, as_json, lambda: print_summary(summary, OUT))
 
 
+@commands.command(epilog="Example: stsflow join 10.0.0.1:29500")
+def join(
+    rendezvous: Annotated[
+        str,
+        typer.Argument(metavar="ADDRESS:PORT", help="training.hosts.rendezvous of the recipe.", show_default=False),
+    ],
+    patience: Annotated[
+        float, typer.Option("--patience", min=0, help="Seconds to wait while nobody trains there.")
+    ] = 3600.0,
+) -> None:
+    """Train on this host too, with the one that runs the recipe, until its training is finished."""
+    import os
+    import re
+
+    from stsflow.tasks.ground.child import python_module
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}", rendezvous):
+        raise typer.BadParameter(f"join: found {rendezvous!r}; allowed is an address and a port, as 10.0.0.1:29500")
+    command = python_module("stsflow.tasks.training.hosts", "join", rendezvous, str(patience))
+    os.execv(command[0], command)  # nothing of this process is needed any more
+
+
 @commands.command(epilog="Example: stsflow plan flows/recipes/gte-multilingual-korean.yaml --no-probe")
 def plan(
     recipe: Recipe,

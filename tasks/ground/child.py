@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GUARD_VARIABLE = "STSFLOW_GUARD_FD"
+END_WITH_PARENT = "STSFLOW_END_WITH_PARENT"
+"""Set where a launcher between us and the child keeps no pipe open; the kernel's signal has to do then."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Left over from a launcher above us, these would make a single trainer believe that it is one of several.
@@ -118,6 +120,8 @@ def guard(*, kernel_too: bool = True) -> None:
     The kernel is asked for the same too (Linux): a library that holds Python's lock for ever stops every thread, and
     with them the one that watches the pipe. The kernel's signal alone would not do: it reaches one process, no group.
     """
+    if os.environ.pop(END_WITH_PARENT, None):
+        _end_with_parent()
     handle = os.environ.pop(GUARD_VARIABLE, None)
     if handle is None:
         return

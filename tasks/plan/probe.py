@@ -18,6 +18,7 @@ from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.plan import Forecast, PlanReport
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.launchers import launcher_of
 from stsflow.tasks.training.request import TrainingRequest
 from stsflow.tasks.training.run import train_in_child
 
@@ -34,7 +35,7 @@ def probe_forecast(
         return None, ()
     probe = run_probe(request, steps, workspace.root / "probes")
     data = PreparedData(fingerprint="", train=request.sets, evaluation=())
-    batches = draw_batches(recipe, data, recipe.training.processes, request.base, request.lengths)
+    batches = draw_batches(recipe, data, launcher_of(recipe.training).world_size, request.base, request.lengths)
     accumulation = recipe.training.gradient_accumulation_steps
     work = token_work(
         batches, request.sets, request.base, plan.steps, accumulation, padded=probe.padded, prompts=request.prompts,
@@ -113,6 +114,7 @@ def probe_request(request: TrainingRequest, steps: int) -> TrainingRequest:
             "checkpoint_steps": steps,
             "early_stopping_patience": None,
             "on_out_of_memory": "fail",
+            "max_restarts": 0,
         }
     )
     return request.model_copy(update={"training": training, "choose": None})

@@ -24,6 +24,7 @@ from stsflow.tasks.records.plan import PlanReport
 from stsflow.tasks.records.tokens import TokenReport
 from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.training.disk import check_disk
+from stsflow.tasks.training.launchers import launcher_of
 from stsflow.tasks.training.request import TrainingRequest
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ def plan_run(
     Raises PreconditionError when something is certainly wrong, or when the disk has no room for the checkpoints.
     """
     check_disk(base, recipe.training, workspace.root)
-    exposure = plan_exposure(recipe, data, recipe.training.processes, base, stored_lengths(tokens, workspace))
+    world_size = launcher_of(recipe.training).world_size
+    exposure = plan_exposure(recipe, data, world_size, base, stored_lengths(tokens, workspace))
     findings = merge_findings(exposure.findings, checked, data.findings, tokens.findings, recipe_notes(recipe))
     plan = exposure.model_copy(update={"findings": findings})
     publish_artifact(

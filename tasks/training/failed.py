@@ -17,7 +17,9 @@ from stsflow.tasks.ground.errors import (
 from stsflow.tasks.ground.no_room import SAYS_DISK_FULL
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.training.checkpoints import steps_of
+from stsflow.tasks.training.launchers import launcher_of
 from stsflow.tasks.training.memory import memory_remedy
+from stsflow.tasks.training.processes import KILLED
 from stsflow.tasks.training.request import WorkerSpec
 from stsflow.tasks.training.worker import Failure
 
@@ -35,6 +37,11 @@ def why_it_failed(
         return kind(f"The trainer was stopped: {ended.stopped}. {where}")
     if said is None and SAYS_DISK_FULL in last_lines(folder.log):
         return DiskFull(f"The disk of {folder.root} is full. {where}")
+    number = ended.code - KILLED
+    if launcher_of(spec.request.training).starts_again and number > 0:  # what the others said of it is a consequence
+        return TrainerKilled(
+            f"A process of the training was ended by signal {number}, which stsflow did not send. {where}"
+        )
     if said is None and ended.code < 0:
         return TrainerKilled(
             f"The trainer was ended by signal {-ended.code}, which stsflow did not send (the system ends a process so "

@@ -21,6 +21,7 @@ from stsflow.tasks.recipe.sections import RunConfig, TrainingConfig
 from stsflow.tasks.records.data import PreparedData, PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.prompts import SuitePrompts
+from stsflow.tasks.training.launchers import WORKER, launcher_of
 
 PACKAGES = ("python", "sentence-transformers", "transformers", "tokenizers", "torch", "accelerate", "datasets", "numpy")
 """Packages whose version may change the weights; peft does where an adapter is trained."""
@@ -35,12 +36,12 @@ NOT_IN_THE_WEIGHTS = frozenset(
         "hang_timeout_seconds",
         "timeout_seconds",
         "concurrency_limit",
+        "processes",  # how many there are in all counts
+        "hosts",
+        "max_restarts",
     }
 )
 """Fields of the training section that change how a training is run and watched, and not one bit of its weights."""
-
-
-WORKER = "stsflow.tasks.training.worker"
 
 
 class ChooseOn(Record):
@@ -168,9 +169,11 @@ def _hardware(config: TrainingConfig) -> dict[str, str]:
     """Device, precision and threads as they will be chosen here: the order of floating-point sums depends on them."""
     device = choose_device(config.device).chosen
     precision = choose_precision(config.precision, device).chosen
-    threads = process_environment(config.threads, processes=config.processes).get("OMP_NUM_THREADS")
+    launcher = launcher_of(config)
+    threads = process_environment(config.threads, processes=launcher.processes).get("OMP_NUM_THREADS")
     # On a GPU the CPU's threads add up nothing that reaches the weights.
-    return {"device": device, "precision": precision, "threads": "" if device == "cuda" else threads or _inherited()}
+    threads = "" if device == "cuda" else threads or _inherited()
+    return {"device": device, "precision": precision, "threads": threads, "processes": str(launcher.world_size)}
 
 
 def _inherited() -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from stsflow.tasks.ground.child import Ended, python_module, run_child
-from stsflow.tasks.ground.errors import OutOfMemory, Refused, RunFailed
+from stsflow.tasks.ground.child import Ended, run_child
+from stsflow.tasks.ground.errors import OutOfMemory, Refused, RunFailed, TrainerHung, TrainerKilled, TrainingFailed
 from stsflow.tasks.ground.fingerprint import sha256_of_model
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.models.process_environment import process_environment
@@ -19,8 +19,9 @@ from stsflow.tasks.training.checkpoints import steps_of
 from stsflow.tasks.training.disk import check_disk
 from stsflow.tasks.training.events import Event, EventLog, EventReader, read_events
 from stsflow.tasks.training.failed import why_it_failed
+from stsflow.tasks.training.launchers import launcher_of
 from stsflow.tasks.training.memory import what_changes, with_less_memory
-from stsflow.tasks.training.request import WORKER, TrainingRequest, WorkerSpec
+from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
 from stsflow.tasks.training.watch import Watch
 from stsflow.tasks.training.worker import Failure, failure_file
 
@@ -52,7 +53,7 @@ def train_in_child(
         watch.relay()
         return finished
     check_disk(request.base, request.training, folder.root, len(steps_of(folder.checkpoints)))
-    spec = first_spec(request, folder)
+    spec, restarts = first_spec(request, folder), 0
     while True:
         watch.relay()
         ended = attempt(spec, folder, watch)
@@ -60,12 +61,26 @@ def train_in_child(
             return TrainedModel.load(folder.result)
         said = Failure.load_or_none(failure_file(folder))
         error = why_it_failed(spec, folder, ended, said, hung=watch.hung)
-        lighter = with_less_memory(spec, said.set if said else None) if isinstance(error, OutOfMemory) else None
-        record_failure(spec, folder, error, lighter)
+        following = with_less_memory(spec, said.set if said else None) if isinstance(error, OutOfMemory) else None
+        if following is None and goes_on_by_itself(request, error, ended, restarts):
+            following, restarts = spec.model_copy(update={"attempt": spec.attempt + 1}), restarts + 1
+        record_failure(spec, folder, error, following)
         watch.relay()
-        if lighter is None:
+        if following is None:
             raise error
-        spec = lighter
+        spec = following
+
+
+def goes_on_by_itself(request: TrainingRequest, error: RunFailed | Refused, ended: Ended, restarts: int) -> bool:
+    """Whether another attempt follows one of several processes: when one of them ended or hung, some times.
+
+    Which of them failed first cannot always be told, as the others fail with it.
+    """
+    config = request.training
+    if not launcher_of(config).starts_again or restarts >= config.max_restarts:
+        return False
+    one_ended = isinstance(error, TrainerKilled) or (type(error) is TrainingFailed and ended.stopped is None)
+    return one_ended or isinstance(error, TrainerHung)
 
 
 def finished_training(request: TrainingRequest, folder: TrainingFolder) -> TrainedModel | None:
@@ -105,10 +120,9 @@ def attempt(spec: WorkerSpec, folder: TrainingFolder, watch: Watch) -> Ended:
     failure_file(folder).unlink(missing_ok=True)
     spec.write(folder.spec)
     config = spec.request.training
-    module = [WORKER] if config.processes == 1 else ["stsflow.tasks.training.processes", str(config.processes)]
     watch.begin(config.hang_timeout_seconds, config.timeout_seconds)
     return run_child(
-        python_module(module[0], *module[1:], str(folder.spec)),
+        launcher_of(config).command(folder.spec),
         folder.log,
         environment=worker_environment(spec),
         on_tick=watch.tick,
@@ -116,25 +130,31 @@ def attempt(spec: WorkerSpec, folder: TrainingFolder, watch: Watch) -> Ended:
     )
 
 
+def brief(error: RunFailed | Refused) -> str:
+    """The first sentence of the error."""
+    return error.message.partition(". ")[0]
+
+
 def worker_environment(spec: WorkerSpec) -> dict[str, str]:
     """Variables for the trainer process."""
     config = spec.request.training
-    return process_environment(config.threads, processes=config.processes)
+    return process_environment(config.threads, processes=launcher_of(config).processes)
 
 
 def record_failure(
-    spec: WorkerSpec, folder: TrainingFolder, error: RunFailed | Refused, lighter: WorkerSpec | None
+    spec: WorkerSpec, folder: TrainingFolder, error: RunFailed | Refused, following: WorkerSpec | None
 ) -> None:
     """Write the failure, and what the next attempt does about it, into the event log."""
     try:
         log = EventLog(folder.events, spec.attempt)
         try:
             log.write("failure", text=error.message, details={"kind": type(error).__name__})
-            if lighter:
-                for name in spec.request.losses:
-                    change = what_changes(spec, lighter, name)
-                    if change:
-                        log.write("finding", text=change, details={"code": "training.out_of_memory"})
+            for name in spec.request.losses if following else ():
+                if following and (change := what_changes(spec, following, name)):
+                    log.write("finding", text=change, details={"code": "training.out_of_memory"})
+            if following and not isinstance(error, OutOfMemory):
+                text = f"attempt {spec.attempt} ended before its time; the training went on by itself: {brief(error)}"
+                log.write("finding", text=text, details={"code": "training.started_again"})
         finally:
             log.close()
     except OSError:

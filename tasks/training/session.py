@@ -33,6 +33,7 @@ from stsflow.tasks.training.checkpoints import drop_unfinished, last_whole
 from stsflow.tasks.training.choosing import ChoosingEvaluator
 from stsflow.tasks.training.energy import EnergyMeter
 from stsflow.tasks.training.events import EventLog
+from stsflow.tasks.training.launchers import launcher_of
 from stsflow.tasks.training.outcome import trained_model
 from stsflow.tasks.training.processes import join
 from stsflow.tasks.training.reporter import Reporter, spent
@@ -112,7 +113,7 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device.chosen)
-    join(cuda=device.chosen == "cuda")
+    join(device.chosen == "cuda", config.hang_timeout_seconds)
     set_seed(config.seed)  # a fresh head, where there is one, is drawn before the trainer seeds again
     model = load_encoder(request.base, device=device.chosen, pooling=request.base.pooling)
     if config.adapter is not None:
@@ -137,7 +138,7 @@ def prepare(spec: WorkerSpec, folder: TrainingFolder, events: EventLog | None, r
         read_sets(
             request.sets, config, request.losses, base=request.base, lengths=request.lengths, prompts=request.prompts
         ),
-        config, config.processes,
+        config, launcher_of(config).world_size,
     )  # fmt: skip
     trainer = trainer_of(kind)(
         checkpoints=folder.checkpoints,

@@ -18,6 +18,7 @@ from stsflow.tasks.models.kinds import ModelKind
 from stsflow.tasks.recipe.sections import AdapterConfig, TrainingConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
+from stsflow.tasks.training.launchers import launcher_of
 from stsflow.tasks.training.request import TrainingRequest
 from stsflow.tasks.training.run import finished_training, train_in_child
 from stsflow.tasks.training.worker import Failure, failure_file
@@ -32,9 +33,10 @@ def check_hardware(config: TrainingConfig) -> None:
     choose_precision(config.precision, device)
     if config.adapter is not None:
         check_adapter(config.adapter, device)
-    if device == "cuda" and (found := len(cuda_capabilities())) < config.processes:
+    processes = launcher_of(config).processes
+    if device == "cuda" and (found := len(cuda_capabilities())) < processes:
         raise PreconditionError(
-            f"training.processes is {config.processes}, one for each GPU; this machine has {found}. Use {found}."
+            f"training.processes is {processes}, one for each GPU; this machine has {found}. Use {found}."
         )
 
 
@@ -112,7 +114,7 @@ def try_trainer(request: TrainingRequest, workspace: Workspace) -> None:
     if not needs_trial(request) or finished_training(request, workspace.training(request.fingerprint)) is not None:
         return
     paces = {"max_steps": 1, "logging_steps": 1, "eval_steps": None, "checkpoint_steps": 1}
-    rest = {"early_stopping_patience": None, "on_out_of_memory": "fail"}
+    rest = {"early_stopping_patience": None, "on_out_of_memory": "fail", "max_restarts": 0}
     one_step = request.model_copy(update={"training": request.training.model_copy(update=paces | rest), "choose": None})
     scratch = workspace.root / "probes"
     scratch.mkdir(parents=True, exist_ok=True)

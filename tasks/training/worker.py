@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from stsflow.tasks.ground.loading import without_collection
 from stsflow.tasks.ground.no_room import is_disk_full, is_out_of_memory
 from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.ground.workspace import TrainingFolder
+from stsflow.tasks.training.processes import stay_until_done
 from stsflow.tasks.training.request import WorkerSpec
 
 LOCK_SECONDS = 60
@@ -60,8 +60,7 @@ def main(arguments: list[str]) -> int:
                 from stsflow.tasks.training.session import run_session
 
             run_session(spec, folder, rank)
-            if rank:
-                threading.Event().wait()  # the first process writes the result; whoever started this one ends it then
+            stay_until_done(rank)
     except Exception as error:  # whatever it is, the watching process must learn of it in one sentence
         failure = failure_of(error, folder)
         if failure.code == "error":

@@ -38,6 +38,18 @@ class AdapterConfig(Section):
     """`4bit` (QLoRA) is refused: see docs/adapters.md."""
 
 
+class HostsConfig(Section):
+    """Hosts that train one model together: `stsflow run` on the first, `stsflow join RENDEZVOUS` on each other one.
+
+    They share the workspace, under the same path. Each starts `training.processes` processes.
+    """
+
+    count: int = Field(ge=2, le=4_096)
+    """Hosts, this one among them."""
+    rendezvous: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}$")]
+    """Address and port of the first host at which all meet, such as `10.0.0.1:29500`; it listens there alone."""
+
+
 class TrainingConfig(Section):
     """Fine-tuning: the typed core of what people change, and `arguments` for everything else of the trainer."""
 
@@ -46,7 +58,7 @@ class TrainingConfig(Section):
     max_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Stop after this many optimiser steps, whatever `epochs` says."""
     batch_size: int = Field(default=8, ge=1, le=MOST_ROWS_OF_A_BATCH)
-    """Rows in a batch on each device."""
+    """Rows in a batch on each device; several processes share batches of so many rows each."""
     batch_sizes: dict[Slug, Annotated[int, Field(ge=1, le=MOST_ROWS_OF_A_BATCH)]] = {}
     """Batch size of single data sets, by name."""
     batch_tokens: int | None = Field(default=None, ge=16, le=10_000_000)
@@ -90,8 +102,13 @@ class TrainingConfig(Section):
     """`auto`: bf16 where the hardware multiplies it natively (GPU, AMX, AVX512-BF16), else float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: a GPU when there is one. Evaluation runs there too."""
-    processes: int = Field(default=1, ge=1, le=MOST_THREADS)
-    """Trainer processes on this host (data parallel); several meet through a file in the training's folder."""
+    processes: Annotated[int, Field(ge=1, le=MOST_THREADS)] | Literal["auto"] = 1
+    """Trainer processes on each host (data parallel), which share every batch; `auto`: one for each GPU, else one."""
+    hosts: HostsConfig | None = None
+    """Train on several hosts together."""
+    max_restarts: int = Field(default=3, ge=0, le=1_000)
+    """How often a training of several processes goes on by itself from its last checkpoint when one of them ends or
+    hangs."""
     threads: int = Field(default=0, ge=0, le=MOST_THREADS)
     """CPU threads of each trainer process; 0 takes the physical cores."""
     padding_free: Literal["auto", "on", "off"] = "auto"

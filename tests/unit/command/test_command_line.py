@@ -21,6 +21,7 @@ IMPOSSIBLE = [
     (["promote", "a/b"], "promote: found 'a/b'"),
     (["promote", "m", "--approve"], "an answer needs a reason: --because WHY"),
     (["promote", "m", "--approve", "--refuse", "--because", "x"], "give one of --approve, --refuse"),
+    (["join", "somewhere"], "join: found 'somewhere'; allowed is an address and a port"),
     (["promote", "m", "--by", "anna"], "--by and --because go with --approve or --refuse"),
 ]
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from patience import patience
 
-from stsflow.tasks.ground.errors import TrainingFailed
+from stsflow.tasks.ground.errors import TrainerKilled
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest
@@ -24,30 +24,62 @@ from stsflow.tasks.training.run import train_in_child
 MakeRequest = Callable[..., TrainingRequest]
 
 
+SECTIONS = {"weights": {"max_restarts": 0}, "adapter": {"adapter": {"rank": 4}},
+            "accumulated": {"gradient_accumulation_steps": 2, "gradient_checkpointing": True}}  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("section", [{}, {"adapter": {"rank": 4}}], ids=["weights", "adapter"])
-def test_two_processes_are_fed_as_planned_and_resume(
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
+def test_one_of_two_processes_is_killed_and_the_training_ends_as_undisturbed(
     section: dict[str, Any], request_of: MakeRequest, training_folder: TrainingFolder, tmp_path: Path
 ) -> None:
-    request = request_of(processes=2, eval_steps=4, **section)
+    request = request_of(processes=2, eval_steps=2, **section)
     whole = train_in_child(request, TrainingFolder(tmp_path / "whole"))
     # 45 triplets and 30 pairs in batches of 2 x 4, incomplete ones dropped: 5 + 3 batches, in each of two epochs
-    assert (whole.steps, whole.findings) == (16, ())
+    assert (whole.steps, whole.findings) == (16 // request.training.gradient_accumulation_steps, ())
     assert [(item.name, item.batches, item.rows_seen) for item in whole.exposure] == [("nli", 10, 80), ("sts", 6, 48)]
 
     def kill(events: list[Event]) -> None:
-        process = [event.details["process_id"] for event in events if event.text == "train"]
-        if any(event.kind == "checkpoint" and event.step == 8 for event in events):
-            os.kill(seen[0], signal.SIGKILL)
-        seen.extend(int(str(one)) for one in process)
+        first.extend(int(str(event.details["process_id"])) for event in events if event.text == "train")
+        if any(event.kind == "checkpoint" and event.step == 4 for event in events):
+            launcher = psutil.Process(first[0]).parent()
+            assert launcher is not None
+            (other,) = [one for one in launcher.children() if one.pid != first[0]]
+            other.kill()
 
-    seen: list[int] = []
-    with pytest.raises(TrainingFailed, match="is kept: the same command goes on from there"):
-        train_in_child(request, training_folder, on_event=kill)
-    result = train_in_child(request, training_folder)
-    assert result.resumed_from[0] >= 8
+    first: list[int] = []
+    if section.get("max_restarts") == 0:
+        with pytest.raises(TrainerKilled, match="is kept: the same command goes on from there"):
+            train_in_child(request, training_folder, on_event=kill)
+        result = train_in_child(request, training_folder)
+    else:
+        result = train_in_child(request, training_folder, on_event=kill)
+        (finding,) = result.findings
+        assert finding.code == "training.started_again"
+        assert "the training went on by itself: A process of the training was ended by signal 9" in finding.message
+    assert (result.attempts, len(result.resumed_from)) == (2, 1)
+    assert result.resumed_from[0] >= 4
     assert result.weights_sha256 == whole.weights_sha256
     assert result.exposure == whole.exposure
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_one_of_two_processes_hangs_and_the_training_goes_on(
+    request_of: MakeRequest, training_folder: TrainingFolder
+) -> None:
+    request = request_of(processes=2, eval_steps=2, hang_timeout_seconds=patience(60), max_restarts=1)
+
+    def stop(events: list[Event]) -> None:
+        first.extend(int(str(event.details["process_id"])) for event in events if event.text == "train")
+        if any(event.kind == "checkpoint" and event.step == 4 for event in events):
+            os.kill(first[0], signal.SIGSTOP)
+
+    first: list[int] = []
+    result = train_in_child(request, training_folder, on_event=stop)
+    assert (result.attempts, result.steps) == (2, 16)
+    assert "no event for" in result.findings[0].message
 
 
 PARENT = """
