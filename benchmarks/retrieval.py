@@ -89,6 +89,7 @@ def measure(passages: int, queries: int, model: Path, folder: Path) -> dict[str,
 
 
 def main() -> None:
+    """Measure the stages, print the figures, write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--passages", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=1_000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,7 +19,7 @@ def serve(
     ],
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port; 0 takes a free one.")] = 8080,
-    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where the model runs.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the model runs.")] = "auto",
     batch_tokens: Annotated[
         int | None,
         typer.Option(
@@ -51,8 +51,6 @@ def serve(
     """
     from stsflow.flows.command.terminal import ERR, prepare_process
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise typer.BadParameter(f"--device {device}: allowed: auto, cpu, cuda")
     prepare_process(verbose=verbose)
     from stsflow.flows.serve import serve_model
     from stsflow.tasks.serving.limits import Limits
@@ -66,7 +64,7 @@ def serve(
         sys.stdout.flush()  # whoever waits for that line would wait for the server's end
 
     serve_model(
-        model, host=host, port=port, device=device,  # type: ignore[arg-type]  # one of the three allowed above
+        model, host=host, port=port, device=device,
         limits=Limits(inputs=inputs, body_bytes=body * 2**20, characters=characters, waiting=waiting),
         batch_tokens=batch_tokens, follow_every=follow_every, started=started,
     )  # fmt: skip

@@ -82,7 +82,7 @@ def sweep(
     ERR.print(f"stsflow: {config.name}: {trials} trials, {parallel} at a time")
     with without_collection():
         import matplotlib.backends.backend_agg  # noqa: F401  (the card needs it, and now there is time)
-        import optuna  # noqa: F401
+        import optuna  # noqa: F401  (the trials need it, and this is the thread whose garbage collector is off)
 
         from stsflow.flows.ops.truthful_flow_runs import cancelled_when_stopped
         from stsflow.flows.sweep import sweep as sweep_settings

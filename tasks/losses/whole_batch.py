@@ -29,7 +29,7 @@ def over_whole_batch(built: Any) -> None:
 
 
 def gathered(part: torch.Tensor) -> torch.Tensor:
-    """The rows of all processes, in their order; gradients reach this process's own."""
+    """The rows of all processes, in order; gradients reach this process's own, times the processes (see above)."""
     parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, part.detach().contiguous())
     if part.requires_grad and torch.is_grad_enabled():

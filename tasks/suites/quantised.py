@@ -54,7 +54,7 @@ class QuantisedSuite(SuiteOfCosines):
             return Metric(low=-2.0, high=2.0, higher_is_better=False)
         return super().metric(name)
 
-    def cosines(self, first: Numbers, second: Numbers, scoring: Scoring) -> dict[str, Floats]:  # noqa: ARG002 - all have
+    def cosines(self, first: Numbers, second: Numbers, scoring: Scoring) -> dict[str, Floats]:  # noqa: ARG002 - every embedding has these forms
         """The cosine at each precision; `second` is the index, whose own numbers set the steps of int8."""
         from stsflow.tasks.search.quantised import pairs_in
         from stsflow.tasks.statistics.similarity import pair_similarities

@@ -85,7 +85,7 @@ def run_trial(number: int, sweeping: Sweeping, flow_run_id: str) -> TrialOutcome
     try:
         return _train_trial(number, settings, sweeping, flow_run_id)
     except StsflowError as error:
-        if not is_the_settings_fault(error) and not _killed_again(error, number, trials):
+        if not is_the_settings_fault(error, settings) and not _killed_again(error, number, trials):
             raise
         trials.note(number, reason=error.message.splitlines()[0][:500])
         return trials.finish(number, "failed", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from stsflow.tasks.data.build import prepare_data
 from stsflow.tasks.ground.errors import (
@@ -24,6 +24,9 @@ from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest, training_request
+
+READ = ("data.", "model.", "teacher.", "mining.", "training.guide.")
+"""Fields whose values decide which models and files are read."""
 
 
 class Pruned(Exception):
@@ -50,10 +53,14 @@ def ask_of_trainer(recipe: RunConfig, workspace: Workspace) -> TrainingRequest:
     return training_request(recipe, data, base, stored_lengths(tokens, workspace), guide)
 
 
-def is_the_settings_fault(error: StsflowError) -> bool:
-    """Whether other settings may fare better, so that the trial has failed and the sweep goes on."""
-    of_settings = isinstance(error, RecipeError | DataError | ModelError | TrainingFailed)
-    return of_settings and not isinstance(error, TrainerKilled)
+def is_the_settings_fault(error: StsflowError, tried: Iterable[str]) -> bool:
+    """Whether other settings of the keys that are tried may fare better: the trial has failed, and the sweep goes on.
+
+    A model or a file that is gone is a setting's fault where those are tried, else a reason to stop and go on later.
+    """
+    if isinstance(error, DataError | ModelError):
+        return any(key.startswith(READ) for key in tried)
+    return isinstance(error, RecipeError | TrainingFailed) and not isinstance(error, TrainerKilled)
 
 
 class Judge:

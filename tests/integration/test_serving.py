@@ -166,7 +166,7 @@ def test_who_was_accepted_before_sigterm_is_answered(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (("no/such/folder",), "no/such/folder: there is no such folder"),
-        ((".", "--device", "tpu"), "--device tpu: allowed: auto, cpu, cuda"),
+        ((".", "--device", "tpu"), "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
         ((".", "--device", "cuda"), "--device is `cuda`, but "),
     ],
 )

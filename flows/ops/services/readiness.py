@@ -21,6 +21,10 @@ TRIES = 2
 def wait_until_ready(
     workspace: Workspace, services: Services, auth: Auth | None, timeout_seconds: float, *, already: bool
 ) -> ServicesReport:
+    """The services, all of them answering; `already` says that they ran before.
+
+    Raises PreconditionError with the end of the log of what did not start, did not stay or did not answer in time.
+    """
     deadline = time.monotonic() + timeout_seconds
     starts: dict[str, set[int]] = {name: set() for name in services.programs}
     while True:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from finished_card import Finished, finish
 from PIL import Image
 
 from stsflow.tasks.card.content import CardContent, gather_content
@@ -338,3 +340,13 @@ def _report(model: str, digest: str, scores: dict[str, float], picture: Path, fo
         for name, score in scores.items()
     }  # fmt: skip
     return EvaluationReport(model=model, model_path=folder / model, model_digest=digest, suites=suites, seconds=12.3)
+
+
+@pytest.fixture(scope="module")
+def finished_once(make_records: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return finish(make_records(tmp_path_factory.mktemp("finished")))
+
+
+@pytest.fixture
+def finished(finished_once: Finished, tmp_path: Path) -> Finished:
+    return finished_once.copied(tmp_path / "copy")

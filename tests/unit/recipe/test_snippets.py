@@ -55,13 +55,16 @@ def test_the_signature_that_the_page_on_security_shows() -> None:
 
 
 def test_the_suites_that_the_page_on_retrieval_shows() -> None:
-    in_a_table, in_files, of_the_hub, chosen = snippets("retrieval.md")
+    in_a_table, in_files, of_the_hub, indexes, chosen = snippets("retrieval.md")
     suites: Any = [EvaluationConfig.model_validate(one["evaluation"]).suites["faq"] for one in (in_a_table, in_files)]
     assert suites[0].shape.score_range == (0, 2)
     assert suites[1].source.qrels.paths == ("faq/qrels/test.tsv",)
     commit = {part: {**of_the_hub["source"][part], "revision": "0" * 40} for part in ("corpus", "queries", "qrels")}
     assert BeirSource.model_validate({**of_the_hub["source"], **commit}).remote
     metrics = RetrievalSuite.model_validate({"source": {"kind": "beir", "folder": "faq"}}).metrics
+    assert [one.kind for one in EvaluationConfig.model_validate(indexes["evaluation"]).suites.values()] == [
+        "quantised_retrieval", "quantised",
+    ]  # fmt: skip
     named = [chosen["evaluation"]["choose_metric"], *(rule["metric"] for rule in chosen["release"]["rules"])]
     assert set(named) <= set(metrics)
     assert ReleaseConfig.model_validate(chosen["release"]).rules[0].metric_named == "map_at_100"
@@ -77,20 +80,23 @@ def test_the_exports_that_the_page_on_them_shows() -> None:
     (shown,) = snippets("exports.md")
     exports = ReleaseConfig.model_validate(shown["release"]).exports
     assert [one.kind for one in exports.values()] == [
-        "onnx", "onnx_int8", "onnx_int8", "onnx_fp16", "openvino", "onnx",
+        "onnx", "onnx_int8", "onnx_int8", "onnx_fp16", "openvino", "onnx", "static",
     ]  # fmt: skip
     narrow = exports["narrow"]
     assert narrow.dimensions == 128 and narrow.limits_in_force.metric_loss == 0.02
 
 
 def test_the_usual_limits_that_the_page_on_exports_names() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+), ([\d.]+), ([\d.]+) \|$", (DOCS / "exports.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| `(\w+)` \|.*\| ([\d.]+|none), ([\d.]+|none), ([\d.]+) \|$", (DOCS / "exports.md").read_text(), re.M
+    )
     assert {kind for kind, *_ in rows} == {
         one.kind_name() for one in Export.members() if one.__module__.startswith("stsflow.")
     }
     for kind, *limits in rows:
         usual = Export.of(kind).usual
-        assert [usual.max_distance, usual.mean_distance, usual.metric_loss] == [float(one) for one in limits]
+        said = [None if one == "none" else float(one) for one in limits]
+        assert [usual.max_distance, usual.mean_distance, usual.metric_loss] == said
 
 
 def test_the_releases_that_the_page_on_releases_shows() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from outages import mlflow_server
 from patience import patience
-from postgres_cluster import cluster, find_postgres
+from postgres_cluster import REMEDY, cluster, find_postgres
 from rich.console import Console
 from tracked_runs import RECIPE, opened
 
@@ -50,7 +50,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield f"sqlite:///{place}/mlflow.db"
         return
     if (binaries := find_postgres()) is None:
-        pytest.skip("no PostgreSQL on this machine")
+        pytest.skip(f"PostgreSQL was not found: {REMEDY}")
     with cluster(binaries) as postgres:
         running, address = mlflow_server(place / "mlflow", postgres.url("postgres"))
         running.start()

@@ -36,7 +36,7 @@ def test_numbers_get_the_type_of_the_recipes_field(tmp_path: Path, recipe: RunCo
         ),
         recipe,
     )
-    found = {key: (type(one.low), one.low, one.high) for key, one in space.fields.items()}  # type: ignore[union-attr]
+    found = {key: (type(one.low), one.low, one.high) for key, one in space.fields.items()}  # type: ignore[union-attr]  # all are ranges
     assert found == {
         "training.weight_decay": (float, 0.0, 1.0), "training.batch_size": (int, 4, 16),
         "training.arguments.adam_beta2": (float, 0.9, 0.999), "training.max_steps": (int, 10, 1000),

@@ -8,12 +8,20 @@ from typing import Any
 
 import pytest
 
-from stsflow.tasks.ground.errors import PreconditionError
+from stsflow.tasks.ground.errors import (
+    DiskFull,
+    ModelError,
+    OutOfMemory,
+    PreconditionError,
+    RecipeError,
+    StsflowError,
+    TrainerKilled,
+)
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.sweeping.settings import SweepConfig
 from stsflow.tasks.sweeping.space import SearchSpace
 from stsflow.tasks.sweeping.storage import VARIABLE, check_storage, open_storage, sole_sweep
-from stsflow.tasks.sweeping.trial import Judge, Pruned
+from stsflow.tasks.sweeping.trial import Judge, Pruned, is_the_settings_fault
 from stsflow.tasks.sweeping.trials import Trials
 from stsflow.tasks.training.events import Event
 
@@ -139,6 +147,21 @@ def test_the_median_of_the_trials_that_are_done_decides_at_the_same_evaluation(w
     assert told(trials, next(numbers), evaluations(0.35, 0.2, 0.2, 0.2)) == ""  # its best so far counts
     unpruned = sweep_of(workspace, "other", pruner="none")
     assert told(unpruned, next(unpruned.numbers()), evaluations(0.0, 0.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "tried", "its_fault"),
+    [
+        (OutOfMemory("the batch does not fit"), "training.batch_size", True),
+        (RecipeError("two values that do not go together"), "training.batch_size", True),
+        (TrainerKilled("by a signal"), "training.batch_size", False),
+        (DiskFull("no room"), "training.batch_size", False),
+        (ModelError("the folder is gone"), "training.batch_size", False),
+        (ModelError("no model is there"), "model.source.path", True),
+    ],
+)
+def test_a_trial_fails_for_what_it_tries_and_for_nothing_else(error: StsflowError, tried: str, its_fault: bool) -> None:
+    assert is_the_settings_fault(error, [tried]) == its_fault
 
 
 @pytest.mark.parametrize("pruner", ["median", "halving"])

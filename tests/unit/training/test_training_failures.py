@@ -26,7 +26,7 @@ from stsflow.tasks.ground.errors import (
 from stsflow.tasks.ground.workspace import TrainingFolder
 from stsflow.tasks.losses import CachedMultipleNegativesRanking, CosineSimilarity, MultipleNegativesRanking
 from stsflow.tasks.records.models import BaseModelRef
-from stsflow.tasks.training import run
+from stsflow.tasks.training import launchers, run
 from stsflow.tasks.training.checkpoints import last_whole
 from stsflow.tasks.training.events import read_events
 from stsflow.tasks.training.memory import what_changes, with_less_memory
@@ -201,7 +201,7 @@ def test_on_out_of_memory_fail_never_tries_again(request_of: MakeRequest, traini
 
 def child(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """A real child in the trainer's place."""
-    monkeypatch.setattr(run, "python_module", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr(launchers, "python_module", lambda *_: [sys.executable, "-c", program])
     monkeypatch.setattr(run, "run_child", lambda *a, **k: real_run_child(*a, grace_seconds=1.0, **k))
 
 
