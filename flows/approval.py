@@ -33,7 +33,7 @@ from stsflow.tasks.ground.trying_again import publish_artifact
 from stsflow.tasks.ground.workspace import RunFolder, Workspace
 from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.evaluation import EvaluationReport
-from stsflow.tasks.records.release import Approval, Release
+from stsflow.tasks.records.release import Approval, Release, in_minutes
 from stsflow.tasks.release.answers import approve, refuse
 from stsflow.tasks.release.approval import approval_of, note, now
 from stsflow.tasks.release.promotion import basis_of
@@ -131,7 +131,7 @@ def evidence_page(name: str, version: str, approval: Approval, release: Release)
         f"**{name} version {version}** would become champion, "
         + (f"in the place of version {against}." if against else "the first one."),
         "",
-        f"No answer until {approval.until} is a no.",
+        f"No answer until {in_minutes(approval.until)} is a no.",
         "",
         "| rule | holds | why |",
         "|---|---|---|",

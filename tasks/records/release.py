@@ -9,6 +9,11 @@ from stsflow.tasks.ground.schema import Record
 from stsflow.tasks.records.looks import Look
 
 
+def in_minutes(moment: str) -> str:
+    """`2026-11-28 10:00 UTC`, of a moment in UTC as ISO 8601 writes it."""
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"
+
+
 class RuleOutcome(Record):
     """What one promotion rule says."""
 
@@ -71,14 +76,14 @@ class Approval(Record):
         return self.state == "waiting" and now >= datetime.fromisoformat(self.until)
 
     def in_words(self) -> str:
-        """`approved by anna on 2026-11-28T10:00:00+00:00: read the errors`."""
+        """`approved by anna on 2026-11-28 10:00 UTC: read the errors`."""
         if self.state == "waiting":
-            return f"waits for a person's yes until {self.until}"
+            return f"waits for a person's yes until {in_minutes(self.until)}"
         if self.state == "timed out":
-            return f"not promoted: nobody answered until {self.until}, which is a no"
+            return f"not promoted: nobody answered until {in_minutes(self.until)}, which is a no"
         if self.state == "superseded":
             return f"not promoted: {self.why} before anybody had answered"
-        said = f"{self.state} by {self.who} on {self.when}: {self.why}"
+        said = f"{self.state} by {self.who} on {in_minutes(self.when)}: {self.why}"
         return said if self.state == "approved" else f"not promoted: {said}"
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from browser import log_in
 from live_services import Up, start
 from postgres_cluster import REMEDY, Postgres, cluster, find_postgres
 from prefect.client.schemas.objects import FlowRun
@@ -76,3 +80,34 @@ def postgres() -> Iterator[Postgres]:
         pytest.skip(f"PostgreSQL was not found: {REMEDY}")
     with cluster(binaries) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def page(servers: Up, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page of headless Chromium whose user knows the password, or skip with the remedy."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not installed: pip install 'stsflow[test-ops]'"
+    )
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium was found: apt install chromium")
+    # A run that a later test looks at is made first: the driver's loop would confuse Prefect's client.
+    if any("finetuned" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("finetuned")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        user, password = servers.auth
+        asked = {"username": user, "password": password, "origin": servers.services.mlflow_url}
+        opened = browser.new_page(viewport={"width": 1440, "height": 1000}, http_credentials=asked)
+        opened.set_default_timeout(60_000)
+        log_in(opened, servers, servers.services.prefect_url)
+        yield opened
+        browser.close()
+
+
+@pytest.fixture
+def screenshots(tmp_path: Path) -> Path:
+    """Where pictures go: STSFLOW_SCREENSHOTS, or the test's folder."""
+    folder = Path(os.environ.get("STSFLOW_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

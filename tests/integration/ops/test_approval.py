@@ -1,15 +1,18 @@
 """A person's yes in Prefect: a deployment's run is suspended without a process, and goes on with the answer.
 
-Real servers, a real worker, the whole flow; the four runs train once.
+Real servers, a real worker, the whole flow; the five runs train once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browser import shows
 from live_services import Up
+from patience import patience
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectHTTPStatusError
@@ -32,6 +35,8 @@ class House:
     up: Up
     recipe: Path
     deployment: str
+    runs: dict[str, FlowRun] = field(default_factory=dict)
+    """Each that has come to its question, by the name of its model."""
 
     def asked(self, name: str, hours: float = 72.0) -> FlowRun:
         """A run that has come to its question."""
@@ -41,7 +46,8 @@ class House:
             run = client.create_flow_run_from_deployment(self.deployment, parameters={"recipe": recipe})
             self.comes_to(run, "Suspended")
             assert artifacts_of(client, run)["approval"].data.startswith(f"**{name} version 1** would become champion")
-            return client.read_flow_run(run.id)
+            self.runs[name] = client.read_flow_run(run.id)
+            return self.runs[name]
 
     def comes_to(self, run: FlowRun, state: str) -> FlowRun:
         """Wait for the run's state, and stop at another end."""
@@ -129,3 +135,38 @@ def test_no_answer_in_time_fails_the_run_and_refuses(house: House) -> None:
     )
     assert late.returncode == 2 and "nobody answered until" in " ".join(late.stderr.split())
     assert house.champion("no-answer") is None and house.said("no-answer")["stsflow.approval"] == "timed out"
+
+
+@pytest.fixture(scope="module")
+def waiting(house: House) -> FlowRun:
+    """A run that nobody has answered; made before the browser, whose loop would confuse Prefect's client."""
+    with house.up.used_here():
+        return house.asked("in-the-browser")
+
+
+def test_the_question_is_answered_on_the_runs_page(
+    house: House, waiting: FlowRun, page: Any, screenshots: Path
+) -> None:
+    """And the runs of the tests before this one show there how they ended."""
+    address = f"{house.up.services.prefect_url}/runs/flow-run/"
+    page.goto(f"{address}{waiting.id}")
+    shows(page, "Suspended", "approval")
+    assert page.screenshot(path=screenshots / "prefect-approval-waits.png")
+    page.get_by_role("button", name="Resume").click()
+    form = page.get_by_role("dialog")
+    form.get_by_text("would become champion").wait_for()
+    form.get_by_role("switch").click()
+    for field_, said in zip(form.locator("textarea").all(), ("dora", "asked it in the browser"), strict=True):
+        field_.fill(said)
+    assert page.screenshot(path=screenshots / "prefect-approval-form.png")
+    form.get_by_role("button", name="Submit").click()
+    page.get_by_text("Completed", exact=True).first.wait_for(timeout=patience(300) * 1000)
+    assert house.champion("in-the-browser") == "1" and house.said("in-the-browser")["by"] == "dora"
+    ended = {"in-the-browser": "Completed", "said-no": "Completed", "no-answer": "Failed"}
+    for name, state in ended.items():
+        if run := house.runs.get(name):
+            page.goto(f"{address}{run.id}")
+            page.get_by_text(state, exact=True).first.wait_for()
+            page.get_by_role("tab", name="Artifacts").click()
+            shows(page, "approval")
+            assert page.screenshot(path=screenshots / f"prefect-approval-{name}.png")

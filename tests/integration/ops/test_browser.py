@@ -5,59 +5,19 @@ Screenshots go to STSFLOW_SCREENSHOTS, or to the test's folder.
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from browser import log_in, shows
 from live_services import Up
 
 from stsflow.tasks.ground.workspace import Workspace
 from stsflow.tasks.tracking.links import run_page
 from stsflow.tasks.tracking.store import Store
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is not installed: pip install 'stsflow[test-ops]'"
-)
 pytestmark = pytest.mark.timeout(900)  # the first test waits for a whole run of the flow
-
-
-@pytest.fixture(scope="module")
-def page(servers: Up, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page of headless Chromium whose user knows the password, or skip with the remedy."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium was found: apt install chromium")
-    # A run that a later test looks at is made first: the driver's loop would confuse Prefect's client.
-    if any("finetuned" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("finetuned")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        user, password = servers.auth
-        asked = {"username": user, "password": password, "origin": servers.services.mlflow_url}
-        opened = browser.new_page(viewport={"width": 1440, "height": 1000}, http_credentials=asked)
-        opened.set_default_timeout(60_000)
-        log_in(opened, servers, servers.services.prefect_url)
-        yield opened
-        browser.close()
-
-
-def log_in(page: Any, running: Up, prefect_url: str) -> None:
-    """Give Prefect's page what it asks for; it keeps that for its origin."""
-    page.goto(prefect_url)
-    page.locator("input[type=password]").fill(":".join(running.auth))
-    page.get_by_role("button", name="Login").click()
-    page.wait_for_url("**/dashboard**")
-
-
-@pytest.fixture
-def screenshots(tmp_path: Path) -> Path:
-    folder = Path(os.environ.get("STSFLOW_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture
@@ -67,12 +27,6 @@ def tracked(client_of: Up, finetuned: Any) -> Any:
     wanted = f"tags.`prefect.flow_run_id` = '{finetuned.run.id}'"
     (found,) = store.client.search_runs([store.experiment("stsflow")], wanted)
     return found
-
-
-def shows(page: Any, *texts: str) -> None:
-    """Wait until each text can be seen on the page."""
-    for text in texts:
-        page.get_by_text(text).first.wait_for()
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
