@@ -26,6 +26,7 @@ from typing import NamedTuple
 from stsflow.tasks.ground.family import Kind, kinds_of_other_packages
 from stsflow.tasks.ground.files import write_text_atomically
 from stsflow.tasks.ground.fingerprint import fingerprint
+from stsflow.tasks.ground.syntax import parse_python
 
 OURS = "stsflow"
 DOTTED = re.compile(r"\w+(\.\w+)+(:\w+)?")
@@ -123,7 +124,7 @@ def _read(path: Path) -> _Said:
 
 
 def _understood(text: bytes) -> _Said:
-    tree = _Meaning().visit(ast.parse(text))
+    tree = _Meaning().visit(parse_python(text))
     names: dict[str, None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from stsflow.tasks.ground.syntax import parse_python
+
 NO_LENGTH = 1_000_000
 """Stands for no limit. A tokenizer without a length of its own carries this or a larger number."""
 POSITIONS = "max_position_embeddings"
@@ -80,7 +82,7 @@ class Architecture:
 def configuration_classes() -> Mapping[str, str]:
     """Name of the configuration class by `model_type`, of every architecture of the installed transformers."""
     table: dict[str, str] = {}
-    for node in ast.walk(ast.parse((_models() / "auto" / "auto_mappings.py").read_text(encoding="utf-8"))):
+    for node in ast.walk(parse_python((_models() / "auto" / "auto_mappings.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "CONFIG_MAPPING_NAMES":
             for item in ast.walk(node.value):
                 if isinstance(item, ast.Tuple) and len(item.elts) == 2:
@@ -99,7 +101,7 @@ def architecture(model_type: str) -> Architecture | None:
         text = path.read_text(encoding="utf-8")
         if name is None or f"class {name}(" not in text:
             continue
-        made = next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
+        made = next(node for node in parse_python(text).body if isinstance(node, ast.ClassDef) and node.name == name)
         modeling = path.with_name(path.name.replace("configuration", "modeling"))
         if not modeling.is_file():  # data2vec_text and its kind: one configuration, several models
             modeling = path

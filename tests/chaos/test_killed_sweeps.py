@@ -39,6 +39,8 @@ class Story:
 
     chaos: Chaos
     code_of_the_stop: int
+    status_after_the_stop: str
+    """Of the sweep's parent run in MLflow."""
     scores_before_the_end: bool
     """Whether any suite had been scored while trials were at work."""
     last: dict[str, Any]
@@ -64,6 +66,13 @@ def has_begun(chaos: Chaos, trials: int) -> bool:
     return evaluated(chaos) >= trials
 
 
+def status_of_the_parent(chaos: Chaos) -> str:
+    store = Store(chaos.workspace)
+    runs = store.client.search_runs([store.experiment("stsflow")], max_results=1000)
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    return str(parent.info.status)
+
+
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Story:
     place = tmp_path_factory.mktemp("sweeps")
@@ -76,9 +85,9 @@ def story(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Story:
     scored = (chaos.workspace.root / "scores").exists()
     os.kill(running.process.pid, signal.SIGINT)
     running.end(timeout=120)
-    code = running.process.returncode
+    code, status = running.process.returncode, status_of_the_parent(chaos)
     last = chaos.run()
-    return Story(chaos, code, scored, last, sweep_in(place / "calm", tiny_bert, "--pruner", "halving").run())
+    return Story(chaos, code, status, scored, last, sweep_in(place / "calm", tiny_bert, "--pruner", "halving").run())
 
 
 def told(result: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -101,6 +110,7 @@ def test_the_best_has_the_best_score_of_those_that_ran_to_their_end(story: Story
 
 def test_a_stop_from_the_terminal_leaves_a_sweep_that_goes_on(story: Story) -> None:
     assert story.code_of_the_stop == 130
+    assert story.status_after_the_stop == "KILLED"
 
 
 def test_no_suite_is_scored_before_the_best_is_known(story: Story) -> None:
@@ -153,8 +163,10 @@ def test_trials_side_by_side_killed_and_stopped_are_none_twice(tmp_path: Path, t
     running = chaos.start()
     running.wait_for(partial(has_begun, chaos, 6), seconds=400)
     os.kill(running.process.pid, signal.SIGINT)
-    running.end(timeout=120)
+    _, said = running.end(timeout=120)
     assert running.process.returncode == 130
+    assert "the same command continues it" in said
+    assert status_of_the_parent(chaos) == "KILLED"
     found = chaos.run()
     assert [one["number"] for one in found["trials"]] == list(range(TRIALS))
     assert len({str(one["settings"]) for one in found["trials"]}) == TRIALS
