@@ -44,8 +44,47 @@ def test_compose_file_is_valid() -> None:
     passes(validator("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(INFRA / "compose.yaml"))
 
 
-def test_kubernetes_manifests_are_valid() -> None:
-    passes(validator("kubernetes-validate"), "--strict", str(INFRA / "kubernetes" / "stsflow.yaml"))
+@pytest.mark.parametrize("path", sorted((INFRA / "kubernetes").glob("*.yaml")), ids=lambda path: path.name)
+def test_kubernetes_manifests_are_valid(path: Path) -> None:
+    passes(validator("kubernetes-validate"), "--strict", str(path))
+
+
+def start_of_a_host(place: Path, script: str, **variables: str) -> str:
+    """The command that a host of a training of several would run; `stsflow` only tells its arguments."""
+    for name, text in {
+        "stsflow": 'echo "stsflow $*"',
+        "scontrol": "echo first; echo second",
+        "srun": 'shift; "$@"',
+    }.items():
+        (place / name).write_text(f"#!/bin/sh\n{text}\n", "utf-8")
+        (place / name).chmod(0o755)
+    environment = {"PATH": f"{place}:{os.environ['PATH']}", **variables}
+    done = subprocess.run(
+        ["bash", "-c", script, "start", "recipe.yaml"], env=environment, capture_output=True, text=True, check=True,
+        timeout=patience(60),
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_hosts_on_kubernetes_and_slurm_run_the_recipe_once_and_join_it(tmp_path: Path) -> None:
+    manifests = list(yaml.safe_load_all((INFRA / "kubernetes" / "several-hosts.yaml").read_text("utf-8")))
+    script = next(one for one in manifests if one["kind"] == "ConfigMap")["data"]["start.sh"]
+    job = next(one for one in manifests if one["kind"] == "Job")["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    stated = {one["name"]: one["value"] for one in container["env"]}
+    assert int(stated["HOSTS"]) == job["completions"] == job["parallelism"]
+    hosts = "--set training.processes=auto --set training.hosts.count=2 --set training.hosts.rendezvous"
+    first = start_of_a_host(tmp_path, script, JOB_COMPLETION_INDEX="0", **stated)
+    assert first == f"stsflow run /etc/stsflow/recipe.yaml {hosts}=several-hosts-0.several-hosts:29500"
+    second = start_of_a_host(tmp_path, script, JOB_COMPLETION_INDEX="1", **stated)
+    assert second == "stsflow join several-hosts-0.several-hosts:29500"
+
+    batch = (INFRA / "slurm" / "several-hosts.sbatch").read_text("utf-8")
+    slurm = {"SLURM_JOB_NODELIST": "n[1-2]", "STSFLOW_WORKSPACE": "/shared", "SLURM_JOB_NUM_NODES": "2"}
+    assert start_of_a_host(tmp_path, batch, SLURM_NODEID="0", **slurm) == f"stsflow run recipe.yaml {hosts}=first:29500"
+    assert start_of_a_host(tmp_path, batch, SLURM_NODEID="1", **slurm) == "stsflow join first:29500"
+    alone = start_of_a_host(tmp_path, batch, SLURM_NODEID="0", **slurm | {"SLURM_JOB_NUM_NODES": "1"})
+    assert alone == "stsflow run recipe.yaml --set training.processes=auto"
 
 
 def test_pod_of_a_run_is_valid(tmp_path: Path) -> None:
@@ -109,8 +148,12 @@ def test_every_container_is_confined(compose: dict[str, dict[str, object]]) -> N
 
 
 def test_every_container_of_a_pod_is_confined() -> None:
-    manifests = yaml.safe_load_all((INFRA / "kubernetes" / "stsflow.yaml").read_text(encoding="utf-8"))
-    pods = [each["spec"]["template"]["spec"] for each in manifests if each["kind"] == "Deployment"]
+    manifests = [
+        each
+        for path in sorted((INFRA / "kubernetes").glob("*.yaml"))
+        for each in yaml.safe_load_all(path.read_text("utf-8"))
+    ]
+    pods = [each["spec"]["template"]["spec"] for each in manifests if each["kind"] in ("Deployment", "Job")]
     template = json.loads((INFRA / "work-pools" / "kubernetes-gpu.json").read_text(encoding="utf-8"))
     pods.append(template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"])
     for pod in pods:
