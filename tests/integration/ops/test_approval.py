@@ -150,7 +150,7 @@ def test_the_question_is_answered_on_the_runs_page(
     """And the runs of the tests before this one show there how they ended."""
     address = f"{house.up.services.prefect_url}/runs/flow-run/"
     page.goto(f"{address}{waiting.id}")
-    shows(page, "Suspended", "approval")
+    shows(page, "Suspended")
     assert page.screenshot(path=screenshots / "prefect-approval-waits.png")
     page.get_by_role("button", name="Resume").click()
     form = page.get_by_role("dialog")
@@ -167,6 +167,6 @@ def test_the_question_is_answered_on_the_runs_page(
         if run := house.runs.get(name):
             page.goto(f"{address}{run.id}")
             page.get_by_text(state, exact=True).first.wait_for()
-            page.get_by_role("tab", name="Artifacts").click()
+            page.get_by_text("Artifacts", exact=True).click()
             shows(page, "approval")
             assert page.screenshot(path=screenshots / f"prefect-approval-{name}.png")
