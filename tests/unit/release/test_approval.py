@@ -74,7 +74,7 @@ def test_what_the_rules_let_through_waits_as_candidate_and_the_old_champion_stay
     assert tags(store, name, "2")["stsflow.approval"] == "waiting"
     assert result.approval is not None and result.approval.basis.champion == "1"
     assert result.sentence.startswith(
-        f"waits for a person's yes until {result.approval.until}; the rules: maximum_size"
+        f"waits for a person's yes until {result.approval.until[:16].replace('T', ' ')} UTC; the rules: maximum_size"
     )
 
 
