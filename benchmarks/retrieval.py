@@ -80,7 +80,7 @@ def measure(passages: int, queries: int, model: Path, folder: Path) -> dict[str,
         asked = {"large": suite.model_copy(update={"bm25": bm25})}
         tested = [ModelUnderTest("model", model, "model")] if name == "model" else []
         reports = evaluate_models(
-            tested, config.model_copy(update={"suites": asked}), data, folder / name, workspace=workspace
+            tested, config.model_copy(update={"suites": asked}), data, folder / name, prompts={}, workspace=workspace
         )  # fmt: skip
         found |= {f"{name}_seconds": time.perf_counter() - started, f"{name}_mib": peak_mib(resource.RUSAGE_CHILDREN)}
         for report in reports:

@@ -23,6 +23,7 @@ from datasets import Dataset, disable_progress_bars, load_from_disk
 
 from stsflow.tasks.ground.environment import hardware, versions
 from stsflow.tasks.records.data import PreparedSet, RowCounts
+from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.tokens.counting import FastCounter
 from stsflow.tasks.tokens.statistics import TokenRequest, measure
@@ -51,11 +52,16 @@ def generated(folder: Path, rows: int, distinct: float) -> PreparedSet:
 
 def ours(data: PreparedSet, model: Path) -> dict[str, dict[int, int]]:
     """Histograms of token counts, by column."""
-    request = TokenRequest(
-        fingerprint="benchmark", sets=(data,), folder=model, max_seq_length=256, position_limit=512,
-        batch_sizes={"rows": 8}, maximum_truncated_share=1.0, workers=0,
+    base = BaseModelRef(
+        name="benchmark", kind="directory", path=model, revision="0", digest="0", weights_sha256="0",
+        architecture="bert", parameters=0, dimension=0, position_limit=512, max_seq_length=256, pooling="keep",
     )  # fmt: skip
-    (measured,) = measure(request, FastCounter(model)).sets
+    request = TokenRequest(
+        fingerprint="benchmark", sets=(data,), base=base, batch_sizes={"rows": 8}, maximum_truncated_share=1.0,
+        prompts={},
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as lengths:
+        (measured,) = measure(request, FastCounter(model), Path(lengths)).sets
     return {name: column.histogram for name, column in measured.columns.items()}
 
 
