@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_card import Finished, finish
+from finished_card import Finished
 
 from stsflow.flows.sign_card import sign_folder, signing_key
 from stsflow.tasks.card.evidence import portable_recipe
@@ -38,16 +38,6 @@ def make_key(folder: Path, name: str, password: str | None = None) -> tuple[Path
 @pytest.fixture
 def keys(tmp_path: Path) -> tuple[Path, Path]:
     return make_key(tmp_path, "mine")
-
-
-@pytest.fixture(scope="module")
-def finished_once(make_records: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return finish(make_records(tmp_path_factory.mktemp("finished")))
-
-
-@pytest.fixture
-def finished(finished_once: Finished, tmp_path: Path) -> Finished:
-    return finished_once.copied(tmp_path / "copy")
 
 
 @pytest.fixture
