@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -25,35 +25,8 @@ if TYPE_CHECKING:
 TOKENS_OF_A_ROW = 32
 """A batch of `batch_size` rows has this many tokens for each: short texts come in more rows, long ones in fewer."""
 
-
-def encode_distinct(
-    model: Encoder,
-    texts: Sequence[str],
-    *,
-    batch_size: int = 64,
-    precision: Precision = "float32",
-    padding_free: Literal["auto", "off"] = "auto",
-    side: Side | None = None,
-    prompt: str | None = None,
-) -> NDArray[np.float32]:
-    """Embeddings of `texts` in their order, shape (len(texts), dimension), float32, as `model.encode` gives them.
-
-    With a `side` they are those of `encode_query` and `encode_document`. `prompt` takes the place of the model's own
-    one; an empty prompt means none.
-
-    Texts that are the same tokens are encoded once, so that they get the same embedding to the last bit. They are
-    sorted by length and a batch holds about `32 x batch_size` tokens, so that neither many short texts nor a few long
-    ones decide speed and memory. In float32 the numbers equal `model.encode` up to rounding (1e-5). The model is left
-    as it was: its mode, and padded or not. With `padding_free` off it also runs as it is, which spares the check that
-    switching it on begins with.
-    """
-    if not texts:
-        return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
-    prompt = own_prompt(model, side) if prompt is None else prompt
-    alike = TextsAlike.of(model, texts, prompt)
-    with _ready(model, precision, padding_free), torch.inference_mode(), autocast(str(model.device), precision):
-        rows = encode_alike(model, alike, prompt, side, batch_size * TOKENS_OF_A_ROW)
-    return rows[[alike.number_of[text] for text in texts]]
+EncodeAlike: TypeAlias = "Callable[[Encoder, TextsAlike, str, Side | None, int], NDArray[np.float32]]"
+"""A way to do what `encode_alike` does."""
 
 
 def encode_alike(
@@ -68,6 +41,37 @@ def encode_alike(
         rows[numbers] = embeddings
     assert rows is not None  # there is at least one text, hence one batch
     return rows
+
+
+def encode_distinct(
+    model: Encoder,
+    texts: Sequence[str],
+    *,
+    batch_size: int = 64,
+    precision: Precision = "float32",
+    padding_free: Literal["auto", "off"] = "auto",
+    side: Side | None = None,
+    prompt: str | None = None,
+    encode: EncodeAlike = encode_alike,
+) -> NDArray[np.float32]:
+    """Embeddings of `texts` in their order, shape (len(texts), dimension), float32, as `model.encode` gives them.
+
+    With a `side` they are those of `encode_query` and `encode_document`. `prompt` takes the place of the model's own
+    one; an empty prompt means none.
+
+    Texts that are the same tokens are encoded once, so that they get the same embedding to the last bit. They are
+    sorted by length and a batch holds about `32 x batch_size` tokens, so that neither many short texts nor a few long
+    ones decide speed and memory. In float32 the numbers equal `model.encode` up to rounding (1e-5). The model is left
+    as it was: its mode, and padded or not. With `padding_free` off it also runs as it is, which spares the check that
+    switching it on begins with. `encode` is who encodes the distinct texts: this process, or several together.
+    """
+    if not texts:
+        return np.zeros((0, model.get_embedding_dimension() or 0), dtype=np.float32)
+    prompt = own_prompt(model, side) if prompt is None else prompt
+    alike = TextsAlike.of(model, texts, prompt)
+    with _ready(model, precision, padding_free), torch.inference_mode(), autocast(str(model.device), precision):
+        rows = encode(model, alike, prompt, side, batch_size * TOKENS_OF_A_ROW)
+    return rows[[alike.number_of[text] for text in texts]]
 
 
 def own_prompt(model: Encoder, side: Side | None, named: str | None = None) -> str:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
-from stsflow.tasks.models.encode import encode_distinct, own_prompt
+from stsflow.tasks.models.encode import EncodeAlike, encode_alike, encode_distinct, own_prompt
 from stsflow.tasks.records.prompts import Side, SuitePrompts
 from stsflow.tasks.sets.rows import training_rows
+from stsflow.tasks.training.encode_together import encode_alike_together
 from stsflow.tasks.training.request import ChooseOn
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library has no types
     """Gives the metrics of a suite; on scored pairs what the library's evaluator of them gives, under the same names.
 
-    A text that recurs is encoded once, and batches hold equal work instead of equally many rows.
+    A text that recurs is encoded once, and batches hold equal work instead of equally many rows. Of several processes
+    the library lets the first alone ask for the scores: all of them find these together beforehand.
     """
 
     def __init__(self, choose: ChooseOn) -> None:
@@ -34,14 +36,23 @@ class ChoosingEvaluator(SentenceEvaluator):  # type: ignore[misc]  # the library
         self.metrics = partial(resolve_name(choose.scored_by), **choose.settings)
         self.name, self.primary_metric = choose.suite, choose.full_metric
         self.batch_size, self.names = choose.batch_size, choose.prompts
+        self._found: dict[str, float] | None = None
 
     def __call__(
         self, model: Encoder, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        """The metrics by `<suite>_<metric>`, in float32. Whether batches are padded is as the training has it."""
+        """The metrics by `<suite>_<metric>`. The model runs as in the training: its precision, padded or not."""
         del output_path, epoch, steps
 
-        found = self.metrics(self.columns, _Embed(model, self.batch_size, self.names))
+        found, self._found = self._found, None
+        return self._score(model, encode_alike) if found is None else found
+
+    def score_together(self, model: Encoder) -> None:
+        """In all processes at once: find what the next call gives, each encoding its share of the texts."""
+        self._found = self._score(model, encode_alike_together)
+
+    def _score(self, model: Encoder, encode: EncodeAlike) -> dict[str, float]:
+        found = self.metrics(self.columns, _Embed(model, self.batch_size, self.names, encode))
         named: dict[str, Any] = self.prefix_name_to_metrics(found, self.name)
         return named
 
@@ -53,6 +64,7 @@ class _Embed:
     model: Encoder
     batch_size: int
     names: SuitePrompts
+    encode: EncodeAlike
 
     @property
     def similarity(self) -> str:
@@ -62,6 +74,7 @@ class _Embed:
         texts = [text for column in columns for text in column]
         prompt = own_prompt(self.model, side, self.names.name_for(side))
         embeddings = encode_distinct(
-            self.model, texts, batch_size=self.batch_size, padding_free="off", side=side, prompt=prompt
-        )
+            self.model, texts, batch_size=self.batch_size, padding_free="off", side=side, prompt=prompt,
+            encode=self.encode,
+        )  # fmt: skip
         return tuple(np.split(embeddings, np.cumsum([len(column) for column in columns])[:-1]))
