@@ -158,8 +158,8 @@ def training_and_test(folder: Path, rows: int) -> tuple[PreparedSet, PreparedSet
     columns = {name: numbers.choices(pool, k=rows) for name in ("anchor", "positive", "negative")}
     pairs = {"sentence1": test[:1500], "sentence2": test[1500:]}
     return (
-        benchmark.prepared(folder, "train", "train", columns),
-        benchmark.prepared(folder, "test", "evaluation", pairs),
+        benchmark.prepared(folder, "train", "train", "triplets", columns),
+        benchmark.prepared(folder, "test", "evaluation", "scored_pairs", pairs),
     )
 
 

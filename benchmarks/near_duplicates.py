@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from datasets import Dataset, disable_progress_bars
@@ -27,10 +28,13 @@ from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.recipe.sections import LeakageConfig
 from stsflow.tasks.records.data import PreparedSet, RowCounts
 from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.shapes import Shape
 
 EDITS = ("case", "spacing", "word replaced", "word added", "word left out")
 PLANTED = 200
 """Evaluation sentences edited in each way."""
+
+Rows = dict[str, list[str]]
 
 
 def sentences(count: int, rng: random.Random) -> list[str]:
@@ -63,15 +67,15 @@ def edited(text: str, kind: str, words: list[str], rng: random.Random) -> str:
     }[kind]
 
 
-def prepared(folder: Path, name: str, role: str, columns: dict[str, list[str]]) -> PreparedSet:
+def prepared(folder: Path, name: str, role: Literal["train", "evaluation"], shape: str, columns: Rows) -> PreparedSet:
     """The columns on disk, as the data stage leaves them."""
     data = Dataset.from_dict(columns)
     data.save_to_disk(str(folder / name))
     counts = RowCounts(read=len(data), kept=len(data))
     source = SourceRef(kind="files", name=name, uri=name, revision="generated")
     return PreparedSet(
-        name=name, role=role, shape="triplets", title=name, path=folder / name, columns=tuple(columns),
-        digest="generated", rows=len(data), counts=counts, source=source,
+        name=name, role=role, shape=shape, roles=Shape.named(shape).roles, title=name, path=folder / name,
+        columns=tuple(columns), digest="generated", rows=len(data), counts=counts, source=source,
     )  # fmt: skip
 
 
@@ -89,11 +93,10 @@ def measure(rows: int, evaluation_rows: int, threshold: float) -> dict[str, obje
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         names = ("anchor", "positive", "negative")
-        training = prepared(
-            folder, "train", "train", {name: train[i * rows : (i + 1) * rows] for i, name in enumerate(names)}
-        )
+        thirds = {name: train[i * rows : (i + 1) * rows] for i, name in enumerate(names)}
+        training = prepared(folder, "train", "train", "triplets", thirds)
         halves = {"sentence1": test[:evaluation_rows], "sentence2": test[evaluation_rows:]}
-        evaluation = prepared(folder, "test", "evaluation", halves)
+        evaluation = prepared(folder, "test", "evaluation", "scored_pairs", halves)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         timings = {}
         for policy in ("off", "report"):

@@ -139,8 +139,8 @@ def main() -> None:
                 {"seeds": seeds, "against": "recipe", "world": f"spearman, noise varies by {spread}", **shares}
             )
     for one in found:
-        shares = ", ".join(f"{name} {one[name]:.3f}" for name in ("stsflow", "plain bootstrap", "rows alone"))
-        print(f"{one['seeds']:>3} seeds against {one['against']:<7} {one['world']:<38} {shares}")
+        said = ", ".join(f"{name} {one[name]:.3f}" for name in ("stsflow", "plain bootstrap", "rows alone"))
+        print(f"{one['seeds']:>3} seeds against {one['against']:<7} {one['world']:<38} {said}")
     if asked.json:
         asked.json.write_text(
             json.dumps({"coverage": found, "versions": versions()}, indent=2) + "\n", encoding="utf-8"

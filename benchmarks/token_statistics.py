@@ -25,6 +25,7 @@ from stsflow.tasks.ground.environment import hardware, versions
 from stsflow.tasks.records.data import PreparedSet, RowCounts
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.sources import SourceRef
+from stsflow.tasks.shapes import Triplets
 from stsflow.tasks.tokens.counting import FastCounter
 from stsflow.tasks.tokens.statistics import TokenRequest, measure
 
@@ -45,8 +46,8 @@ def generated(folder: Path, rows: int, distinct: float) -> PreparedSet:
     data.save_to_disk(str(folder / "rows"))
     source = SourceRef(kind="files", name="generated", uri="generated", revision="generated")
     return PreparedSet(
-        name="rows", role="train", shape="triplets", title="rows", path=folder / "rows", columns=COLUMNS,
-        digest="generated", rows=rows, counts=RowCounts(read=rows, kept=rows), source=source,
+        name="rows", role="train", shape="triplets", roles=Triplets.roles, title="rows", path=folder / "rows",
+        columns=COLUMNS, digest="generated", rows=rows, counts=RowCounts(read=rows, kept=rows), source=source,
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def tokenizer(max_length: int) -> Any:
     made.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # the library has no types there
         tokenizer_object=made, model_max_length=max_length, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
         sep_token="[SEP]", model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
@@ -85,7 +85,7 @@ def operations(model: Any, shape: Shape, lengths: list[int]) -> float:
     6 for each weight of a matrix product and token, 12 for each hidden unit, layer and pair of tokens in attention:
     the count of Chowdhery et al., PaLM (2022), appendix B, without recomputation.
     """
-    weights = sum(
+    weights: int = sum(
         parameter.numel() for name, parameter in model.named_parameters()
         if parameter.ndim == 2 and "embedding" not in name
     )  # fmt: skip
