@@ -156,10 +156,10 @@ def training_and_test(folder: Path, rows: int) -> tuple[PreparedSet, PreparedSet
     numbers = random.Random(0)
     test, pool = benchmark.sentences(9000, numbers)[:3000], benchmark.sentences(rows, numbers)
     columns = {name: numbers.choices(pool, k=rows) for name in ("anchor", "positive", "negative")}
-    pairs = {"sentence1": test[:1500], "sentence2": test[1500:]}
+    pairs = {"anchor": test[:1500], "positive": test[1500:]}
     return (
         benchmark.prepared(folder, "train", "train", "triplets", columns),
-        benchmark.prepared(folder, "test", "evaluation", "scored_pairs", pairs),
+        benchmark.prepared(folder, "test", "evaluation", "pairs", pairs),
     )
 
 

@@ -95,8 +95,8 @@ def measure(rows: int, evaluation_rows: int, threshold: float) -> dict[str, obje
         names = ("anchor", "positive", "negative")
         thirds = {name: train[i * rows : (i + 1) * rows] for i, name in enumerate(names)}
         training = prepared(folder, "train", "train", "triplets", thirds)
-        halves = {"sentence1": test[:evaluation_rows], "sentence2": test[evaluation_rows:]}
-        evaluation = prepared(folder, "test", "evaluation", "scored_pairs", halves)
+        halves = {"anchor": test[:evaluation_rows], "positive": test[evaluation_rows:]}
+        evaluation = prepared(folder, "test", "evaluation", "pairs", halves)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         timings = {}
         for policy in ("off", "report"):
