@@ -10,7 +10,7 @@ How it is worked out:
   other load, heat and evaluations. The true time lies between forecast / (1 + margin) and forecast x (1 + margin).
 - An evaluation encodes each distinct text once, without padding worth counting; of the time that a training step takes
   for a token, a third is the forward pass (the backward pass has twice its products). Base and tuned model are scored
-  on every suite, and the choosing suite at each look at it during the training.
+  on every suite, and the choosing suite at each look at it during the training, which several processes share.
 - The whole run adds, for each process that loads the training stack, what the probe took before and after its steps.
 - Memory starts from the peak of the probe's process, which has made one optimiser and saved one checkpoint and one
   model. Two things make it grow, and the larger one counts. What lies above weights, gradients, optimiser and
@@ -88,10 +88,11 @@ class TokenWork:
 def forecast(
     probe: ProbeResult, work: TokenWork, tokens: TokenReport, plan: PlanReport, base: BaseModelRef, config: PlanConfig,
     *, batch_size: int, checkpoints: int = 0, looks: Mapping[str, int] | None = None,
+    processes: int = 1,
 ) -> Forecast:  # fmt: skip
     """Time, memory and suggestions for the run of `plan`, in which `checkpoints` are saved.
 
-    `looks` says how often a suite is evaluated during the training.
+    `looks` says how often a suite is evaluated during the training, by its `processes` together.
     """
     seconds, margin = _extrapolate(probe.step_seconds, work.step_tokens, plan.steps)
     cpu, _ = _extrapolate(probe.cpu_seconds, work.step_tokens, plan.steps)
@@ -102,7 +103,8 @@ def forecast(
     growth = float(work.largest_batch.max()) / max(1.0, float(work.largest_batch[:steps].max()))
     growing = max(growing * growth, growing + _creep(probe.peaks, plan.steps))
     length, cut = suggested_length(tokens)
-    evaluation = _evaluation_seconds(probe, work, tokens, looks or {})
+    shared = {name: times / processes for name, times in (looks or {}).items()}
+    evaluation = _evaluation_seconds(probe, work, tokens, shared)
     cost = None if config.price_per_hour is None else seconds / 3600 * config.price_per_hour
     return Forecast(
         probe_steps=steps,
@@ -174,8 +176,8 @@ def suggested_length(tokens: TokenReport, cut_share: float = SUFFICES_CUT_SHARE)
     return tokens.max_seq_length, cut(tokens.max_seq_length)
 
 
-def _evaluation_seconds(probe: ProbeResult, work: TokenWork, tokens: TokenReport, looks: Mapping[str, int]) -> float:
-    """Seconds that the run's evaluations spend on encoding."""
+def _evaluation_seconds(probe: ProbeResult, work: TokenWork, tokens: TokenReport, looks: Mapping[str, float]) -> float:
+    """Seconds that the run's evaluations spend on encoding; a look that N processes share counts 1 / N."""
     warm = _warm(probe.step_seconds)
     probed = float(work.step_tokens[warm : len(probe.step_seconds)].sum())
     if not probed:

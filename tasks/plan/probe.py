@@ -45,7 +45,7 @@ def probe_forecast(
     result = forecast(
         probe, work, tokens, plan, request.base, recipe.plan,
         batch_size=size, checkpoints=planned_checkpoints(recipe.training, plan.steps),
-        looks=planned_looks(recipe, plan),
+        looks=planned_looks(recipe, plan), processes=batches.world_size,
     )  # fmt: skip
     return result, forecast_findings(result, size)
 

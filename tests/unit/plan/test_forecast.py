@@ -124,6 +124,11 @@ def test_evaluations_and_the_start_of_processes_are_part_of_the_whole(base: Base
     )
     assert result.evaluation_seconds == pytest.approx(5 * 1054 / 100 * 2 / 3)
     assert result.whole_seconds == pytest.approx(2000 + 5 * 1054 / 100 * 2 / 3 + 3 * 5)
+    shared = forecast(
+        probe, work, token_report({10: 99, 80: 1}), plan(1000), base, PlanConfig(), batch_size=8, looks={"dev": 3},
+        processes=4,
+    )  # fmt: skip
+    assert shared.evaluation_seconds == pytest.approx((2 + 3 / 4) * 1054 / 100 * 2 / 3)
 
 
 def test_suggested_length_cuts_at_most_one_per_cent() -> None:
