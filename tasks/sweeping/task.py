@@ -33,12 +33,15 @@ from stsflow.tasks.tracking.task import ended_truthfully
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.run import train_in_child
 from stsflow.tasks.training.task import Watcher
-from stsflow.tasks.training.trial import try_trainer
+from stsflow.tasks.training.trial import check_losses, needs_trial, try_trainer
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 5.0
 """With a tracker that is away at the end of a trial; the next start, and `stsflow sync`, complete the record."""
+
+TRIED = "trainer_tried"
+"""Kept with the trials once the trainer of one of them has been tried for a step."""
 
 
 class Sweeping:
@@ -154,8 +157,12 @@ def _train_trial(number: int, settings: dict[str, JsonValue], sweeping: Sweeping
 def _trained(recipe: RunConfig, sweeping: Sweeping, run: RunRef, relay: Relay, number: int | None) -> TrainedModel:
     """The trained model, judged on its way where it is the trial of that number."""
     workspace = sweeping.workspace
-    request = ask_of_trainer(recipe, workspace)
-    try_trainer(request, workspace)
+    request, start = ask_of_trainer(recipe, workspace), sweeping.trials.config.place.train
+    if sweeping.trials.recall(TRIED):
+        check_losses(request)
+    else:  # once for all: what the libraries refuse of a single trial fails at its first step all the same
+        try_trainer(request, workspace, start)
+        sweeping.trials.keep(TRIED, needs_trial(request))
     folder = workspace.training(request.fingerprint)
     hear = Watcher(relay.journal, recipe.choosing_suite).record
     if number is not None:
@@ -172,7 +179,9 @@ def _trained(recipe: RunConfig, sweeping: Sweeping, run: RunRef, relay: Relay, n
 
     runs.note_training(RunFolder(run.folder), request.fingerprint)
     with held(workspace, "trainings", request.fingerprint, "the same training"), relay.in_background():
-        trained = train_in_child(request, folder, on_event=hear_unless_stopped, should_stop=should_stop)
+        trained = train_in_child(
+            request, folder, start=start, on_event=hear_unless_stopped, should_stop=should_stop
+        )  # fmt: skip
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return trained
 
