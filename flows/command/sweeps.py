@@ -24,7 +24,7 @@ def sweep(
     ],
     parallel: Annotated[int, typer.Option("--parallel", min=1, max=1_000, help="Trials at a time.")] = 1,
     on: Annotated[
-        Literal["threads", "ray"], typer.Option("--on", help="Train them on this machine, or on a Ray cluster's nodes.")
+        str, typer.Option("--on", metavar="threads|ray", help="Train them on this machine, or on nodes of a cluster.")
     ] = "threads",
     ray_address: Annotated[
         str | None,
@@ -77,6 +77,8 @@ def sweep(
     from stsflow.tasks.sweeping.space import read_space
     from stsflow.tasks.sweeping.storage import VARIABLE, check_storage
 
+    if on not in Place.names():
+        raise typer.BadParameter(f"--on: found {on!r}; allowed: {', '.join(Place.names())}")
     place = Place.of(on)
     options = {"address": ray_address, "cpus": trial_cpus, "gpus": trial_gpus}
     given = {name: value for name, value in options.items() if value is not None}

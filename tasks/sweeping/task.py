@@ -23,7 +23,7 @@ from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.sweeps import TrialOutcome
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.sweeping.space import in_words
-from stsflow.tasks.sweeping.trial import Judge, Pruned, ask_of_trainer, is_the_settings_fault
+from stsflow.tasks.sweeping.trial import Judge, Pruned, ask_of_trainer, is_the_settings_fault, try_trainer_once
 from stsflow.tasks.sweeping.trials import Trials
 from stsflow.tasks.tracking import entries, runs
 from stsflow.tasks.tracking.journal import Tags, metrics_now
@@ -33,15 +33,11 @@ from stsflow.tasks.tracking.task import ended_truthfully
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.run import train_in_child
 from stsflow.tasks.training.task import Watcher
-from stsflow.tasks.training.trial import check_losses, needs_trial, try_trainer
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 5.0
 """With a tracker that is away at the end of a trial; the next start, and `stsflow sync`, complete the record."""
-
-TRIED = "trainer_tried"
-"""Kept with the trials once the trainer of one of them has been tried for a step."""
 
 
 class Sweeping:
@@ -157,12 +153,8 @@ def _train_trial(number: int, settings: dict[str, JsonValue], sweeping: Sweeping
 def _trained(recipe: RunConfig, sweeping: Sweeping, run: RunRef, relay: Relay, number: int | None) -> TrainedModel:
     """The trained model, judged on its way where it is the trial of that number."""
     workspace = sweeping.workspace
-    request, start = ask_of_trainer(recipe, workspace), sweeping.trials.config.place.train
-    if sweeping.trials.recall(TRIED):
-        check_losses(request)
-    else:  # once for all: what the libraries refuse of a single trial fails at its first step all the same
-        try_trainer(request, workspace, start)
-        sweeping.trials.keep(TRIED, needs_trial(request))
+    request = ask_of_trainer(recipe, workspace)
+    try_trainer_once(sweeping.trials, request, workspace)
     folder = workspace.training(request.fingerprint)
     hear = Watcher(relay.journal, recipe.choosing_suite).record
     if number is not None:
@@ -180,7 +172,8 @@ def _trained(recipe: RunConfig, sweeping: Sweeping, run: RunRef, relay: Relay, n
     runs.note_training(RunFolder(run.folder), request.fingerprint)
     with held(workspace, "trainings", request.fingerprint, "the same training"), relay.in_background():
         trained = train_in_child(
-            request, folder, start=start, on_event=hear_unless_stopped, should_stop=should_stop
+            request, folder, start=sweeping.trials.config.place.train, on_event=hear_unless_stopped,
+            should_stop=should_stop,
         )  # fmt: skip
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return trained
