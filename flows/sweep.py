@@ -101,7 +101,8 @@ class SweepResult(Record):
 
 
 def sweep_name(recipe: RunConfig, config: SweepConfig) -> str:
-    """What a sweep is found by when its command is given again. More trials, or more at a time, are the same sweep."""
+    """What a sweep is found by when its command is given again. More trials, more at a time, or another place for
+    them are the same sweep."""
     same = config.model_dump(mode="json", include={"space", "sampler", "pruner", "seed"})
     return f"{recipe.name}-{fingerprint(recipe_sha256(recipe), same)[:8]}-sweep"
 

@@ -23,7 +23,7 @@ from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.sweeps import TrialOutcome
 from stsflow.tasks.records.training import TrainedModel
 from stsflow.tasks.sweeping.space import in_words
-from stsflow.tasks.sweeping.trial import Judge, Pruned, ask_of_trainer, is_the_settings_fault
+from stsflow.tasks.sweeping.trial import Judge, Pruned, ask_of_trainer, is_the_settings_fault, try_trainer_once
 from stsflow.tasks.sweeping.trials import Trials
 from stsflow.tasks.tracking import entries, runs
 from stsflow.tasks.tracking.journal import Tags, metrics_now
@@ -33,7 +33,6 @@ from stsflow.tasks.tracking.task import ended_truthfully
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.run import train_in_child
 from stsflow.tasks.training.task import Watcher
-from stsflow.tasks.training.trial import try_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +154,7 @@ def _trained(recipe: RunConfig, sweeping: Sweeping, run: RunRef, relay: Relay, n
     """The trained model, judged on its way where it is the trial of that number."""
     workspace = sweeping.workspace
     request = ask_of_trainer(recipe, workspace)
-    try_trainer(request, workspace)
+    try_trainer_once(sweeping.trials, request, workspace)
     folder = workspace.training(request.fingerprint)
     hear = Watcher(relay.journal, recipe.choosing_suite).record
     if number is not None:
@@ -172,7 +171,10 @@ def _trained(recipe: RunConfig, sweeping: Sweeping, run: RunRef, relay: Relay, n
 
     runs.note_training(RunFolder(run.folder), request.fingerprint)
     with held(workspace, "trainings", request.fingerprint, "the same training"), relay.in_background():
-        trained = train_in_child(request, folder, on_event=hear_unless_stopped, should_stop=should_stop)
+        trained = train_in_child(
+            request, folder, start=sweeping.trials.config.place.train, on_event=hear_unless_stopped,
+            should_stop=should_stop,
+        )  # fmt: skip
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return trained
 

@@ -22,6 +22,11 @@ IMPOSSIBLE = [
     (["promote", "m", "--approve"], "an answer needs a reason: --because WHY"),
     (["promote", "m", "--approve", "--refuse", "--because", "x"], "give one of --approve, --refuse"),
     (["join", "somewhere"], "join: found 'somewhere'; allowed is an address and a port"),
+    (["sweep", "x.yaml", "--space", "s.yaml", "--trials", "1", "--trial-gpus", "0.5"], "--trial-gpus: needs --on ray"),
+    (
+        ["sweep", "x.yaml", "--space", "s.yaml", "--trials", "1", "--on", "dask"],
+        "--on: found 'dask'; allowed: ray, thr",
+    ),
     (["promote", "m", "--by", "anna"], "--by and --because go with --approve or --refuse"),
 ]
 
