@@ -8,7 +8,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from stsflow.flows.command.shared import Json, Overrides, Recipe, Verbose, print_result, read_recipe
+from stsflow.flows.command.shared import (
+    EachCpus,
+    EachGpus,
+    Json,
+    On,
+    Overrides,
+    RayAddress,
+    Recipe,
+    Verbose,
+    place_of,
+    print_result,
+    read_recipe,
+)
 
 commands = typer.Typer()
 
@@ -23,23 +35,10 @@ def sweep(
         int, typer.Option("--trials", min=1, max=100_000, help="Trials in all, earlier starts of this sweep counted.")
     ],
     parallel: Annotated[int, typer.Option("--parallel", min=1, max=1_000, help="Trials at a time.")] = 1,
-    on: Annotated[
-        str, typer.Option("--on", metavar="threads|ray", help="Train them on this machine, or on nodes of a cluster.")
-    ] = "threads",
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            "--ray-address", metavar="HOST:PORT", show_default=False,
-            help="The cluster, of which this machine is a node; default: RAY_ADDRESS, or the one that runs here.",
-        ),
-    ] = None,
-    trial_cpus: Annotated[
-        float | None, typer.Option("--trial-cpus", min=0.01, max=10_000, help="CPUs for each trial on Ray; default: 1.")
-    ] = None,
-    trial_gpus: Annotated[
-        float | None,
-        typer.Option("--trial-gpus", min=0, max=10_000, help="GPUs for each trial on Ray, such as 0.5; default: 0."),
-    ] = None,
+    on: On = "threads",
+    ray_address: RayAddress = None,
+    trial_cpus: EachCpus = None,
+    trial_gpus: EachGpus = None,
     pruner: Annotated[
         Literal["median", "halving", "none"],
         typer.Option("--pruner", help="Which trials end early, judged at each evaluation on the choosing suite."),
@@ -72,19 +71,11 @@ def sweep(
     from stsflow.tasks.ground.loading import without_collection
     from stsflow.tasks.ground.schema import LARGEST_SEED
     from stsflow.tasks.ground.workspace import Workspace
-    from stsflow.tasks.sweeping.places import Place
     from stsflow.tasks.sweeping.settings import SweepConfig
     from stsflow.tasks.sweeping.space import read_space
     from stsflow.tasks.sweeping.storage import VARIABLE, check_storage
 
-    if on not in Place.names():
-        raise typer.BadParameter(f"--on: found {on!r}; allowed: {', '.join(Place.names())}")
-    place = Place.of(on)
-    options = {"address": ray_address, "cpus": trial_cpus, "gpus": trial_gpus}
-    given = {name: value for name, value in options.items() if value is not None}
-    if other := given.keys() - place.model_fields.keys():
-        named = {"address": "--ray-address", "cpus": "--trial-cpus", "gpus": "--trial-gpus"}
-        raise typer.BadParameter(f"{', '.join(named[name] for name in named if name in other)}: needs --on ray")
+    place = place_of(on, ray_address, trial_cpus, trial_gpus)
     prepare_process(verbose=verbose)
     config = read_recipe(recipe, overrides)
     if config.choosing_suite is None:
@@ -94,7 +85,7 @@ def sweep(
         )
     how = SweepConfig(
         space=read_space(space, config), trials=trials, parallel=parallel, pruner=pruner, sampler=sampler, seed=seed,
-        confirm_seeds=confirm_seeds, place=place.model_validate(given),
+        confirm_seeds=confirm_seeds, place=place,
     )  # fmt: skip
     if config.training.seed + confirm_seeds > LARGEST_SEED:
         raise typer.BadParameter(f"--confirm-seeds {confirm_seeds}: training.seed has no room above it")

@@ -1,4 +1,4 @@
-"""Prefect tasks of a sweep's trials."""
+"""Prefect tasks of a sweep's trials, and of the seeds of a study."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.sweeps import TrialOutcome
 from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.sweeping.places import Place
 from stsflow.tasks.sweeping.space import in_words
 from stsflow.tasks.sweeping.trial import Judge, Pruned, ask_of_trainer, is_the_settings_fault, try_trainer_once
 from stsflow.tasks.sweeping.trials import Trials
@@ -31,6 +32,7 @@ from stsflow.tasks.tracking.relay import Relay
 from stsflow.tasks.tracking.store import Store
 from stsflow.tasks.tracking.task import ended_truthfully
 from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.request import TrainingRequest
 from stsflow.tasks.training.run import train_in_child
 from stsflow.tasks.training.task import Watcher
 
@@ -107,6 +109,34 @@ def run_confirmation(number: int, seed: int, sweeping: Sweeping, flow_run_id: st
     if not trained.reused:  # else it is another run's
         shutil.rmtree(trained.model, ignore_errors=True)
     return score
+
+
+@task(name="train a seed", task_run_name="train {name} under seed {request.training.seed}", cache_policy=NO_CACHE)
+def train_seed(
+    name: str,  # noqa: ARG001 - Prefect puts it into the task run's name
+    request: TrainingRequest,
+    place: Place,
+    stopped: threading.Event,
+    workspace: Workspace,
+) -> TrainedModel:
+    """The trained model, in the workspace, where the run of that seed finds it finished; errors as `train_in_child`.
+
+    A training that was begun goes on from its last checkpoint. `stopped` ends it.
+    """
+    folder = workspace.training(request.fingerprint)
+
+    def should_stop() -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+
+    with held(workspace, "trainings", request.fingerprint, "the same training"):
+        trained = train_in_child(request, folder, start=place.train, should_stop=should_stop)
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    logger.info(
+        "seed %d: trained %s steps in %.0f s%s", request.training.seed, trained.steps, trained.train_seconds,
+        " (the same training had finished before)" if trained.reused else "",
+    )  # fmt: skip
+    return trained
 
 
 def let_go(outcomes: Iterable[TrialOutcome], kept: Iterable[TrialOutcome], workspace: Workspace) -> None:

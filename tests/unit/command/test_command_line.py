@@ -27,6 +27,8 @@ IMPOSSIBLE = [
         ["sweep", "x.yaml", "--space", "s.yaml", "--trials", "1", "--on", "dask"],
         "--on: found 'dask'; allowed: ray, thr",
     ),
+    (["run", "x.yaml", "--seeds", "2", "--trial-cpus", "4"], "--trial-cpus: needs --on ray"),
+    (["run", "x.yaml", "--parallel", "2"], "--parallel and --on are for the trainings of --seeds"),
     (["promote", "m", "--by", "anna"], "--by and --because go with --approve or --refuse"),
 ]
 
