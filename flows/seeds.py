@@ -8,7 +8,9 @@ written up and released: its card says that it is the best of N. `stsflow compar
 from __future__ import annotations
 
 import math
+import threading
 from datetime import UTC, datetime
+from functools import partial
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -16,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stsflow.flows.finetune import finetune
+from stsflow.flows.preparation import prepare_run
 from stsflow.flows.summary import RunSummary, print_summary
 from stsflow.tasks.evaluation.over_seeds import compare_over_seeds
 from stsflow.tasks.ground.schema import Record
@@ -25,8 +28,15 @@ from stsflow.tasks.recipe.sections import ReleaseConfig, RunConfig
 from stsflow.tasks.records.evaluation import EvaluationReport, RecipeDifference, SeedSummary, Study
 from stsflow.tasks.release.decision import compared_metrics
 from stsflow.tasks.statistics.seeds import expected_maximum, mean_and_deviation
+from stsflow.tasks.sweeping.places import Place, Threads
+from stsflow.tasks.sweeping.side_by_side import side_by_side
+from stsflow.tasks.sweeping.task import train_seed
 from stsflow.tasks.tracking.store import Store
 from stsflow.tasks.tracking.task import connect_tracking
+from stsflow.tasks.training.task import training_slot
+from stsflow.tasks.training.trial import check_hardware
+
+HERE = Threads()
 
 
 class SeedStudy(Record):
@@ -52,14 +62,16 @@ class SeedStudy(Record):
     def show(self, console: Console) -> None:
         """The spread for a person, then the chosen run."""
         table = Table(title=f"{len(self.runs)} seeds", title_justify="left", show_edge=False, pad_edge=False)
-        for heading in ("metric", "mean", "standard deviation", *(f"seed {seed}" for seed in self.runs)):
-            table.add_column(heading, justify="left" if heading == "metric" else "right")
+        table.add_column("metric", no_wrap=True)
+        for heading in ("mean", "deviation"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(f"seeds {min(self.runs)} to {max(self.runs)}")
         for suite, metrics in self.released.shown.items():
             for name in metrics:
                 metric = f"tuned/{suite}/{name}"
                 mean, deviation = self.spread[metric]
-                values = [f"{run.metrics[metric]:.4f}" for run in self.runs.values()]
-                table.add_row(f"{suite}/{name}", f"{mean:.4f}", f"{deviation:.4f}", *values)
+                values = " ".join(f"{run.metrics[metric]:.4f}" for run in self.runs.values())
+                table.add_row(f"{suite}/{name}", f"{mean:.4f}", f"{deviation:.4f}", values)
         console.print()
         console.print(table)
         console.print()
@@ -112,13 +124,17 @@ def _flow_run_name() -> str:
 
 
 @flow(name="seeds", flow_run_name=_flow_run_name)
-def finetune_with_seeds(recipe: RunConfig, seeds: int, fresh: bool = False) -> SeedStudy:
+def finetune_with_seeds(
+    recipe: RunConfig, seeds: int, fresh: bool = False, parallel: int = 1, place: Place = HERE
+) -> SeedStudy:
     """Fine-tune under `seeds` seeds, from the recipe's own upwards; release the best.
 
     Args:
         recipe: The recipe; its release applies to the best seed alone.
         seeds: How many.
         fresh: Reuse nothing that an earlier run made.
+        parallel: Trainings at a time; evaluation and all else of each seed follow one after the other.
+        place: Where the trainers run.
     """
     workspace = Workspace.here()
     store = connect_tracking(workspace)
@@ -126,9 +142,11 @@ def finetune_with_seeds(recipe: RunConfig, seeds: int, fresh: bool = False) -> S
     status = "FAILED"
     unreleased = ReleaseConfig(merge=recipe.release.merge)
     try:
+        if parallel > 1 or place != HERE:
+            _train_all(recipe, seeds, parallel, place, workspace)
         runs = {
             seed: finetune(_with_seed(recipe, seed).model_copy(update={"release": unreleased}), fresh, None, parent)
-            for seed in range(recipe.training.seed, recipe.training.seed + seeds)
+            for seed in _numbers(recipe, seeds)
         }
         chosen = _best(recipe, runs)
         summary = _seed_summary(recipe, runs, chosen, workspace)
@@ -153,6 +171,23 @@ def _keep(workspace: Workspace, recipe: RunConfig, parent: str, runs: dict[int, 
     workspace.studies.mkdir(exist_ok=True)
     study.write(workspace.studies / f"{name}.json")
     return study
+
+
+def _train_all(recipe: RunConfig, seeds: int, parallel: int, place: Place, workspace: Workspace) -> None:
+    """The training of every seed, several at a time in one training slot; the runs that follow find them finished."""
+    check_hardware(recipe.training)
+    request, stopped = prepare_run(recipe, workspace, fresh=False).request, threading.Event()
+    each = [
+        request.model_copy(update={"training": request.training.model_copy(update={"seed": seed})})
+        for seed in _numbers(recipe, seeds)
+    ]
+    with training_slot(recipe.training.concurrency_limit, workspace, flow_run.id or ""):
+        jobs = (partial(train_seed, recipe.name, one, place, stopped, workspace) for one in each)
+        side_by_side(jobs, parallel, stopped, lambda _: None)
+
+
+def _numbers(recipe: RunConfig, seeds: int) -> range:
+    return range(recipe.training.seed, recipe.training.seed + seeds)
 
 
 def _with_seed(recipe: RunConfig, seed: int) -> RunConfig:

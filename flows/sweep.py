@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import copy_context
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from prefect import flow
@@ -36,6 +35,7 @@ from stsflow.tasks.records.sweeps import Confirmation, SweepSummary, TrialOutcom
 from stsflow.tasks.release.task import check_hub
 from stsflow.tasks.sweeping.pictures import draw_trials
 from stsflow.tasks.sweeping.settings import SweepConfig
+from stsflow.tasks.sweeping.side_by_side import side_by_side
 from stsflow.tasks.sweeping.space import in_words
 from stsflow.tasks.sweeping.storage import open_storage, sole_sweep
 from stsflow.tasks.sweeping.task import Sweeping, let_go, run_confirmation, run_trial
@@ -51,7 +51,6 @@ logger = logging.getLogger(__name__)
 CONFIRMED = 3
 """Best trials that are trained once more under other seeds, where that is asked for."""
 PARENT = "mlflow_run_id"
-SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class SweepResult(Record):
@@ -101,7 +100,8 @@ class SweepResult(Record):
 
 
 def sweep_name(recipe: RunConfig, config: SweepConfig) -> str:
-    """What a sweep is found by when its command is given again. More trials, or more at a time, are the same sweep."""
+    """What a sweep is found by when its command is given again. More trials, more at a time, or another place for
+    them are the same sweep."""
     same = config.model_dump(mode="json", include={"space", "sampler", "pruner", "seed"})
     return f"{recipe.name}-{fingerprint(recipe_sha256(recipe), same)[:8]}-sweep"
 
@@ -176,34 +176,11 @@ def _run_all(sweeping: Sweeping) -> None:
     prepare_run(recipe, workspace, fresh=False)  # what trials share, and what would be refused of the best after hours
     flow_run_id = flow_run.id or ""
     with training_slot(recipe.training.concurrency_limit, workspace, flow_run_id):
-        numbers = trials.numbers()
-        if trials.config.parallel == 1:
-            for number in numbers:
-                _tell(run_trial(number, sweeping, flow_run_id), sweeping)
-        else:
-            _run_side_by_side(sweeping, numbers, flow_run_id)
+        jobs = (partial(run_trial, number, sweeping, flow_run_id) for number in trials.numbers())
+        side_by_side(jobs, trials.config.parallel, sweeping.stopped, partial(_tell, sweeping))
 
 
-def _run_side_by_side(sweeping: Sweeping, numbers: Iterator[int], flow_run_id: str) -> None:
-    waiting: set[Future[TrialOutcome]] = set()
-    parallel = sweeping.trials.config.parallel
-    with ThreadPoolExecutor(parallel, thread_name_prefix="trial") as threads:
-        try:
-            while True:
-                while len(waiting) < parallel and (number := next(numbers, None)) is not None:
-                    waiting.add(threads.submit(copy_context().run, run_trial, number, sweeping, flow_run_id))
-                if not waiting:
-                    return
-                # In pieces: a signal that comes as a wait without end begins would be seen at its end.
-                done, waiting = wait(waiting, timeout=SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
-                for future in done:
-                    _tell(future.result(), sweeping)
-        except BaseException:
-            sweeping.stopped.set()
-            raise
-
-
-def _tell(outcome: TrialOutcome, sweeping: Sweeping) -> None:
+def _tell(sweeping: Sweeping, outcome: TrialOutcome) -> None:
     """One line on the trial that has ended; the weights of those that are no longer among the best go."""
     trials, ranked = sweeping.trials, sweeping.trials.ranked()
     said = outcome.reason or "failed"

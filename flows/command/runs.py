@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from stsflow.flows.command.shared import Json, Overrides, Recipe, Verbose, print_result, read_recipe
+from stsflow.flows.command.shared import (
+    EachCpus,
+    EachGpus,
+    Json,
+    On,
+    Overrides,
+    RayAddress,
+    Recipe,
+    Verbose,
+    place_of,
+    print_result,
+    read_recipe,
+)
 
 commands = typer.Typer()
 
@@ -22,6 +34,13 @@ def run(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, max=1000, help="Train with this many seeds, as nested runs.")
     ] = 1,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, max=1000, help="With --seeds: trainings at a time.")
+    ] = 1,
+    on: On = "threads",
+    ray_address: RayAddress = None,
+    trial_cpus: EachCpus = None,
+    trial_gpus: EachGpus = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -32,6 +51,9 @@ def run(
     from stsflow.tasks.ground.schema import LARGEST_SEED
     from stsflow.tasks.ground.workspace import Workspace
 
+    place = place_of(on, ray_address, trial_cpus, trial_gpus)
+    if (parallel > 1 or on != "threads") and (fresh or seeds == 1):
+        raise typer.BadParameter("--parallel and --on are for the trainings of --seeds, and do not go with --fresh")
     prepare_process(verbose=verbose)
     config = read_recipe(recipe, overrides)
     if resume and (fresh or seeds > 1):
@@ -41,6 +63,7 @@ def run(
             f"--seeds {seeds}: training.seed + {seeds - 1} is above {LARGEST_SEED}, the largest seed"
         )
     require_room(Workspace.here())
+    place.check(Workspace.here())
     end_on_sigterm()
     start_embedded_server()
     ERR.print(f"stsflow: {config.name}: {config.description}" if config.description else f"stsflow: {config.name}")
@@ -57,7 +80,7 @@ def run(
     with cancelled_when_stopped(Workspace.here()):
         wait_for_embedded_server()
         if seeds > 1:
-            study = finetune_with_seeds(config, seeds=seeds, fresh=fresh)
+            study = finetune_with_seeds(config, seeds=seeds, fresh=fresh, parallel=parallel, place=place)
             print_result(study, as_json, lambda: study.show(OUT))
         else:
             summary = finetune(config, fresh=fresh, resume=resume)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from stsflow.tasks.recipe.sections import RunConfig
+    from stsflow.tasks.sweeping.places import Place
 
 Recipe = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -27,6 +28,39 @@ Overrides = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on standard output.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log everything, Prefect's own lines too.")]
+
+On = Annotated[
+    str, typer.Option("--on", metavar="threads|ray", help="Train them on this machine, or on nodes of a cluster.")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address", metavar="HOST:PORT", show_default=False,
+        help="The cluster, of which this machine is a node; default: RAY_ADDRESS, or the one that runs here.",
+    ),
+]  # fmt: skip
+EachCpus = Annotated[
+    float | None, typer.Option("--trial-cpus", min=0.01, max=10_000, help="CPUs for each of them on Ray; default: 1.")
+]
+EachGpus = Annotated[
+    float | None,
+    typer.Option("--trial-gpus", min=0, max=10_000, help="GPUs for each of them on Ray, such as 0.5; default: 0."),
+]
+
+
+def place_of(on: str, ray_address: str | None, cpus: float | None, gpus: float | None) -> Place:
+    """Where trainings of several at a time run; raises BadParameter for options that do not go together."""
+    from stsflow.tasks.sweeping.places import Place
+
+    if on not in Place.names():
+        raise typer.BadParameter(f"--on: found {on!r}; allowed: {', '.join(Place.names())}")
+    kind = Place.of(on)
+    options = {"address": ray_address, "cpus": cpus, "gpus": gpus}
+    given = {name: value for name, value in options.items() if value is not None}
+    if other := given.keys() - kind.model_fields.keys():
+        named = {"address": "--ray-address", "cpus": "--trial-cpus", "gpus": "--trial-gpus"}
+        raise typer.BadParameter(f"{', '.join(named[name] for name in named if name in other)}: needs --on ray")
+    return kind.model_validate(given)
 
 
 def read_recipe(path: Path, overrides: list[str] | None = None) -> RunConfig:

@@ -8,7 +8,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from stsflow.flows.command.shared import Json, Overrides, Recipe, Verbose, print_result, read_recipe
+from stsflow.flows.command.shared import (
+    EachCpus,
+    EachGpus,
+    Json,
+    On,
+    Overrides,
+    RayAddress,
+    Recipe,
+    Verbose,
+    place_of,
+    print_result,
+    read_recipe,
+)
 
 commands = typer.Typer()
 
@@ -23,6 +35,10 @@ def sweep(
         int, typer.Option("--trials", min=1, max=100_000, help="Trials in all, earlier starts of this sweep counted.")
     ],
     parallel: Annotated[int, typer.Option("--parallel", min=1, max=1_000, help="Trials at a time.")] = 1,
+    on: On = "threads",
+    ray_address: RayAddress = None,
+    trial_cpus: EachCpus = None,
+    trial_gpus: EachGpus = None,
     pruner: Annotated[
         Literal["median", "halving", "none"],
         typer.Option("--pruner", help="Which trials end early, judged at each evaluation on the choosing suite."),
@@ -59,6 +75,7 @@ def sweep(
     from stsflow.tasks.sweeping.space import read_space
     from stsflow.tasks.sweeping.storage import VARIABLE, check_storage
 
+    place = place_of(on, ray_address, trial_cpus, trial_gpus)
     prepare_process(verbose=verbose)
     config = read_recipe(recipe, overrides)
     if config.choosing_suite is None:
@@ -68,7 +85,7 @@ def sweep(
         )
     how = SweepConfig(
         space=read_space(space, config), trials=trials, parallel=parallel, pruner=pruner, sampler=sampler, seed=seed,
-        confirm_seeds=confirm_seeds,
+        confirm_seeds=confirm_seeds, place=place,
     )  # fmt: skip
     if config.training.seed + confirm_seeds > LARGEST_SEED:
         raise typer.BadParameter(f"--confirm-seeds {confirm_seeds}: training.seed has no room above it")
@@ -77,6 +94,7 @@ def sweep(
     workspace = Workspace.here()
     check_storage(workspace)
     require_room(workspace)
+    how.place.check(workspace)
     end_on_sigterm()
     start_embedded_server()
     ERR.print(f"stsflow: {config.name}: {trials} trials, {parallel} at a time")

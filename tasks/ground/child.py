@@ -42,6 +42,8 @@ class Ended:
     code: int
     stopped: str | None
     seconds: float
+    lost: str = ""
+    """Of a child on another host: why it was ended with its parent, such as that the host is gone."""
 
 
 def run_child(

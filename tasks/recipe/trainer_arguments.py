@@ -59,6 +59,10 @@ REPLACED_BY_FIELD = {
 }
 """Arguments that stsflow sets itself, and the field of the recipe to use instead."""
 
+WHOLE = (
+    "training.processes is the only way to train in parallel, with all weights in each process; what does not fit one "
+    "device trains as an adapter (training.adapter), with gradient_checkpointing, or with the optimizer adafactor"
+)
 FIXED = {
     "output_dir": "the workspace decides where a training lies",
     "resume_from_checkpoint": "a training continues from its last good checkpoint by itself",
@@ -68,10 +72,10 @@ FIXED = {
     "greater_is_better": "every metric of a suite is better when it is higher",
     "enable_jit_checkpoint": "checkpoints follow training.checkpoint_steps",
     "eval_on_start": "the base model is evaluated by the run itself, before the trainer starts",
-    "parallelism_config": "training.processes is the only way to train in parallel",
-    "fsdp": "training.processes is the only way to train in parallel",
-    "fsdp_config": "training.processes is the only way to train in parallel",
-    "deepspeed": "training.processes is the only way to train in parallel",
+    "parallelism_config": WHOLE,
+    "fsdp": WHOLE,
+    "fsdp_config": WHOLE,
+    "deepspeed": WHOLE,
     "ddp_backend": "it follows training.device",
     "logging_nan_inf_filter": "a loss that is not finite ends the training and is never averaged away",
     "dataloader_drop_last": "incomplete last batches are trained on by one process and dropped by several, as planned",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from stsflow.tasks.ground.schema import LARGEST_SEED, Section
 from stsflow.tasks.recipe.sections.bounds import MOST_SEEDS
+from stsflow.tasks.sweeping.places import Place, Threads
 from stsflow.tasks.sweeping.space import SearchSpace
 
 Sampler = Literal["tpe", "random"]
@@ -23,6 +24,8 @@ class SweepConfig(Section):
     """How many in all, those of earlier starts of the same sweep counted."""
     parallel: int = Field(default=1, ge=1, le=1_000)
     """Trials at a time."""
+    place: Place = Threads()
+    """Where their trainers run."""
     sampler: Sampler = "tpe"
     """`tpe`: by what the trials before scored (Tree-structured Parzen Estimator); `random`: whatever they did."""
     pruner: Pruner = "median"

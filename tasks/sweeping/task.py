@@ -1,4 +1,4 @@
-"""Prefect tasks of a sweep's trials."""
+"""Prefect tasks of a sweep's trials, and of the seeds of a study."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from stsflow.tasks.recipe.sections import RunConfig
 from stsflow.tasks.records.run import RunRef
 from stsflow.tasks.records.sweeps import TrialOutcome
 from stsflow.tasks.records.training import TrainedModel
+from stsflow.tasks.sweeping.places import Place
 from stsflow.tasks.sweeping.space import in_words
-from stsflow.tasks.sweeping.trial import Judge, Pruned, ask_of_trainer, is_the_settings_fault
+from stsflow.tasks.sweeping.trial import Judge, Pruned, ask_of_trainer, is_the_settings_fault, try_trainer_once
 from stsflow.tasks.sweeping.trials import Trials
 from stsflow.tasks.tracking import entries, runs
 from stsflow.tasks.tracking.journal import Tags, metrics_now
@@ -31,9 +32,9 @@ from stsflow.tasks.tracking.relay import Relay
 from stsflow.tasks.tracking.store import Store
 from stsflow.tasks.tracking.task import ended_truthfully
 from stsflow.tasks.training.events import Event
+from stsflow.tasks.training.request import TrainingRequest
 from stsflow.tasks.training.run import train_in_child
 from stsflow.tasks.training.task import Watcher
-from stsflow.tasks.training.trial import try_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,34 @@ def run_confirmation(number: int, seed: int, sweeping: Sweeping, flow_run_id: st
     return score
 
 
+@task(name="train a seed", task_run_name="train {name} under seed {request.training.seed}", cache_policy=NO_CACHE)
+def train_seed(
+    name: str,  # noqa: ARG001 - Prefect puts it into the task run's name
+    request: TrainingRequest,
+    place: Place,
+    stopped: threading.Event,
+    workspace: Workspace,
+) -> TrainedModel:
+    """The trained model, in the workspace, where the run of that seed finds it finished; errors as `train_in_child`.
+
+    A training that was begun goes on from its last checkpoint. `stopped` ends it.
+    """
+    folder = workspace.training(request.fingerprint)
+
+    def should_stop() -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+
+    with held(workspace, "trainings", request.fingerprint, "the same training"):
+        trained = train_in_child(request, folder, start=place.train, should_stop=should_stop)
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    logger.info(
+        "seed %d: trained %s steps in %.0f s%s", request.training.seed, trained.steps, trained.train_seconds,
+        " (the same training had finished before)" if trained.reused else "",
+    )  # fmt: skip
+    return trained
+
+
 def let_go(outcomes: Iterable[TrialOutcome], kept: Iterable[TrialOutcome], workspace: Workspace) -> None:
     """Delete the weights of trials that are not among `kept`; their events, log and result stay."""
     for key in {outcome.training for outcome in outcomes} - {outcome.training for outcome in kept} - {""}:
@@ -155,7 +184,7 @@ def _trained(recipe: RunConfig, sweeping: Sweeping, run: RunRef, relay: Relay, n
     """The trained model, judged on its way where it is the trial of that number."""
     workspace = sweeping.workspace
     request = ask_of_trainer(recipe, workspace)
-    try_trainer(request, workspace)
+    try_trainer_once(sweeping.trials, request, workspace)
     folder = workspace.training(request.fingerprint)
     hear = Watcher(relay.journal, recipe.choosing_suite).record
     if number is not None:
@@ -172,7 +201,10 @@ def _trained(recipe: RunConfig, sweeping: Sweeping, run: RunRef, relay: Relay, n
 
     runs.note_training(RunFolder(run.folder), request.fingerprint)
     with held(workspace, "trainings", request.fingerprint, "the same training"), relay.in_background():
-        trained = train_in_child(request, folder, on_event=hear_unless_stopped, should_stop=should_stop)
+        trained = train_in_child(
+            request, folder, start=sweeping.trials.config.place.train, on_event=hear_unless_stopped,
+            should_stop=should_stop,
+        )  # fmt: skip
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return trained
 

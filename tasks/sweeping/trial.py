@@ -24,9 +24,12 @@ from stsflow.tasks.tokens.lengths import stored_lengths
 from stsflow.tasks.tokens.statistics import measure_tokens
 from stsflow.tasks.training.events import Event
 from stsflow.tasks.training.request import TrainingRequest, training_request
+from stsflow.tasks.training.trial import check_losses, needs_trial, try_trainer
 
 READ = ("data.", "model.", "teacher.", "mining.", "training.guide.")
 """Fields whose values decide which models and files are read."""
+TRIED = "trainer_tried"
+"""Kept with the trials once a trainer has been tried."""
 
 
 class Pruned(Exception):
@@ -51,6 +54,19 @@ def ask_of_trainer(recipe: RunConfig, workspace: Workspace) -> TrainingRequest:
         maximum_truncated_share=recipe.plan.maximum_truncated_share, prompts=column_prompts(recipe, base),
     )  # fmt: skip
     return training_request(recipe, data, base, stored_lengths(tokens, workspace), guide)
+
+
+def try_trainer_once(trials: Trials, request: TrainingRequest, workspace: Workspace) -> None:
+    """Try the trainer for a step where that has not been done for an earlier trial; raises what `try_trainer` raises.
+
+    It tells early what the libraries refuse of the recipe. What they refuse of a later trial's settings fails at its
+    own first step all the same.
+    """
+    if trials.recall(TRIED):
+        check_losses(request)
+        return
+    try_trainer(request, workspace, trials.config.place.train)
+    trials.keep(TRIED, needs_trial(request))
 
 
 def is_the_settings_fault(error: StsflowError, tried: Iterable[str]) -> bool:

@@ -35,6 +35,8 @@ def why_it_failed(
     if ended.stopped:
         kind = TrainerHung if hung else TrainingFailed
         return kind(f"The trainer was stopped: {ended.stopped}. {where}")
+    if ended.lost:
+        return TrainerKilled(f"The trainer was lost with its parent on another host: {ended.lost}. {where}")
     if said is None and SAYS_DISK_FULL in last_lines(folder.log):
         return DiskFull(f"The disk of {folder.root} is full. {where}")
     number = ended.code - KILLED

@@ -30,10 +30,30 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.25
 
 
+def run_trainer(spec: WorkerSpec, folder: TrainingFolder, on_tick: Callable[[], str | None]) -> Ended:
+    """Run the trainer process (or processes) for `spec`, which lies in `folder`, on this host; how it ended.
+
+    `on_tick` is called several times a second; a sentence from it stops them.
+    """
+    return run_child(
+        launcher_of(spec.request.training).command(folder.spec),
+        folder.log,
+        environment=worker_environment(spec),
+        on_tick=on_tick,
+        tick_seconds=TICK_SECONDS,
+    )
+
+
+def train_here(spec: WorkerSpec, folder: TrainingFolder, watch: Watch) -> Ended:
+    """The trainer on this host, watched; how it ended."""
+    return run_trainer(spec, folder, watch.tick)
+
+
 def train_in_child(
     request: TrainingRequest,
     folder: TrainingFolder,
     *,
+    start: Callable[[WorkerSpec, TrainingFolder, Watch], Ended] = train_here,
     on_event: Callable[[list[Event]], None] = lambda _: None,
     should_stop: Callable[[], str | None] = lambda: None,
     after_seq: int = 0,
@@ -41,7 +61,8 @@ def train_in_child(
     """The finished training of `request`, in `folder` (found by `request.fingerprint`).
 
     `on_event` gets the events numbered above `after_seq` in batches, those of earlier attempts first, and those of a
-    training that was found finished too. `should_stop` is asked several times a second; a sentence from it ends the
+    training that was found finished too. `start` runs the trainer of an attempt, somewhere that sees `folder`, and
+    watches it to its end. `should_stop` is asked several times a second; a sentence from it ends the
     trainer. Whatever ends this call ends every trainer process with it; the last checkpoint stays.
 
     Raises OutOfMemory, LossNotFinite, TrainerHung, TrainerKilled, DiskFull, or TrainingFailed for anything else, each
@@ -56,7 +77,11 @@ def train_in_child(
     spec, restarts = first_spec(request, folder), 0
     while True:
         watch.relay()
-        ended = attempt(spec, folder, watch)
+        folder.result.unlink(missing_ok=True)
+        failure_file(folder).unlink(missing_ok=True)
+        spec.write(folder.spec)
+        watch.begin(request.training.hang_timeout_seconds, request.training.timeout_seconds)
+        ended = start(spec, folder, watch)
         if folder.result.is_file():
             return TrainedModel.load(folder.result)
         said = Failure.load_or_none(failure_file(folder))
@@ -72,12 +97,16 @@ def train_in_child(
 
 
 def goes_on_by_itself(request: TrainingRequest, error: RunFailed | Refused, ended: Ended, restarts: int) -> bool:
-    """Whether another attempt follows one of several processes: when one of them ended or hung, some times.
+    """Whether another attempt follows: when the host is gone, or one of several processes ended or hung; some times.
 
-    Which of them failed first cannot always be told, as the others fail with it.
+    Which of several failed first cannot always be told, as the others fail with it.
     """
     config = request.training
-    if not launcher_of(config).starts_again or restarts >= config.max_restarts:
+    if restarts >= config.max_restarts:
+        return False
+    if ended.lost:
+        return True
+    if not launcher_of(config).starts_again:
         return False
     one_ended = isinstance(error, TrainerKilled) or (type(error) is TrainingFailed and ended.stopped is None)
     return one_ended or isinstance(error, TrainerHung)
@@ -112,22 +141,6 @@ def next_attempt(folder: TrainingFolder) -> int:
     """Number of the next trainer process of this training."""
     events = read_events(folder.events)
     return max((event.attempt for event in events), default=0) + 1
-
-
-def attempt(spec: WorkerSpec, folder: TrainingFolder, watch: Watch) -> Ended:
-    """Start the trainer process (or processes) for `spec` and watch to the end."""
-    folder.result.unlink(missing_ok=True)
-    failure_file(folder).unlink(missing_ok=True)
-    spec.write(folder.spec)
-    config = spec.request.training
-    watch.begin(config.hang_timeout_seconds, config.timeout_seconds)
-    return run_child(
-        launcher_of(config).command(folder.spec),
-        folder.log,
-        environment=worker_environment(spec),
-        on_tick=watch.tick,
-        tick_seconds=TICK_SECONDS,
-    )
 
 
 def brief(error: RunFailed | Refused) -> str:

@@ -8,9 +8,11 @@ not go together.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from stsflow.tasks.ground.child import Ended
 from stsflow.tasks.ground.errors import LossNotFinite, OutOfMemory, PreconditionError, RecipeError, TrainingFailed
 from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
 from stsflow.tasks.models.hardware import choose_device, choose_precision, cuda_capabilities
@@ -19,8 +21,9 @@ from stsflow.tasks.recipe.sections import AdapterConfig, TrainingConfig
 from stsflow.tasks.records.data import PreparedSet
 from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.training.launchers import launcher_of
-from stsflow.tasks.training.request import TrainingRequest
-from stsflow.tasks.training.run import finished_training, train_in_child
+from stsflow.tasks.training.request import TrainingRequest, WorkerSpec
+from stsflow.tasks.training.run import finished_training, train_here, train_in_child
+from stsflow.tasks.training.watch import Watch
 from stsflow.tasks.training.worker import Failure, failure_file
 
 PLAIN_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")
@@ -103,7 +106,11 @@ def needs_trial(request: TrainingRequest) -> bool:
     )
 
 
-def try_trainer(request: TrainingRequest, workspace: Workspace) -> None:
+def try_trainer(
+    request: TrainingRequest,
+    workspace: Workspace,
+    start: Callable[[WorkerSpec, TrainingFolder, Watch], Ended] = train_here,
+) -> None:
     """Train one step of `request` in a temporary folder where it needs a trial and has not been trained before.
 
     Raises RecipeError with the libraries' reason, or what `train_in_child` raises when its process hangs or dies. Too
@@ -121,7 +128,7 @@ def try_trainer(request: TrainingRequest, workspace: Workspace) -> None:
     with tempfile.TemporaryDirectory(prefix="trial-", dir=scratch) as path:
         folder = TrainingFolder(Path(path))
         try:
-            train_in_child(one_step, folder)
+            train_in_child(one_step, folder, start=start)
         except (OutOfMemory, LossNotFinite):
             return
         except TrainingFailed as error:

@@ -27,6 +27,11 @@ class Watch:
         self.hang_timeout, self.timeout, self.hung = hang_timeout, timeout, False
         self._started = self._heard = time.monotonic()
 
+    def wait(self) -> str | None:
+        """The attempt waits for a place: its time does not count yet. A sentence when it has to be given up."""
+        self._started = self._heard = time.monotonic()
+        return self.should_stop()
+
     def relay(self) -> bool:
         """Pass on new events; whether there were any."""
         events = self.reader.new()

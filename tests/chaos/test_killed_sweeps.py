@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from chaos import Chaos
+from patience import patience
+from ray_nodes import two_nodes
 from small_recipe import write_small_recipe
 
 from stsflow.tasks.ground.workspace import TrainingFolder, Workspace
@@ -90,6 +94,16 @@ def story(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Story:
     return Story(chaos, code, status, scored, last, sweep_in(place / "calm", tiny_bert, "--pruner", "halving").run())
 
 
+def trainers(chaos: Chaos) -> list[psutil.Process]:
+    """Processes that train in the workspace, whoever started them."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "stsflow.tasks.training.worker" in (said := process.info["cmdline"] or ())
+        and Path(said[-1]).is_relative_to(chaos.workspace.root)
+    ]
+
+
 def told(result: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [tuple(one[name] for name in ("number", "state", "settings", "score", "reason")) for one in result["trials"]]
 
@@ -155,11 +169,37 @@ def test_the_models_of_the_other_trials_are_not_kept(story: Story) -> None:
     assert len(list(story.chaos.workspace.root.glob("trainings/*/model"))) == 1
 
 
-def test_trials_side_by_side_killed_and_stopped_are_none_twice(tmp_path: Path, tiny_bert: Path) -> None:
-    chaos = sweep_in(tmp_path / "parallel", tiny_bert, "--parallel", "2", "--sampler", "random")
+SIDE_BY_SIDE = ("--parallel", "2", "--sampler", "random", "--pruner", "none")
+"""What is drawn follows from the seed and the trial's number, and each runs to its end: the order says nothing."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed_side_by_side(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> dict[str, Any]:
+    return sweep_in(tmp_path_factory.mktemp("calm") / "parallel", tiny_bert, *SIDE_BY_SIDE).run()
+
+
+@pytest.fixture(params=["threads", "ray"])
+def place(request: pytest.FixtureRequest) -> Iterator[tuple[str, ...]]:
+    """Options of the place where trials run: here, or on a real Ray cluster of two nodes with a processor each."""
+    if request.param == "threads":
+        yield ()
+        return
+    with two_nodes() as address:
+        yield "--on", "ray", "--ray-address", address
+
+
+@pytest.mark.timeout(1800)  # three starts of a sweep of 12 trials
+def test_trials_side_by_side_killed_and_stopped_are_none_twice(
+    tmp_path: Path, tiny_bert: Path, place: tuple[str, ...], undisturbed_side_by_side: dict[str, Any]
+) -> None:
+    chaos = sweep_in(tmp_path / "parallel", tiny_bert, *SIDE_BY_SIDE, *place)
     running = chaos.start()
+    running.wait_for(lambda: len(trainers(chaos)) == 2, seconds=400)
     running.wait_for(partial(has_begun, chaos, 3), seconds=400)
-    running.kill("everything")
+    left = trainers(chaos)
+    running.kill("flow")
+    _, alive = psutil.wait_procs(left, timeout=patience(15))
+    assert not alive and not trainers(chaos)
     running = chaos.start()
     running.wait_for(partial(has_begun, chaos, 6), seconds=400)
     os.kill(running.process.pid, signal.SIGINT)
@@ -167,7 +207,10 @@ def test_trials_side_by_side_killed_and_stopped_are_none_twice(tmp_path: Path, t
     assert running.process.returncode == 130
     assert "the same command continues it" in said
     assert status_of_the_parent(chaos) == "KILLED"
+    assert not trainers(chaos)
     found = chaos.run()
+    assert told(found) == told(undisturbed_side_by_side)
+    assert found["best"] == undisturbed_side_by_side["best"]
     assert [one["number"] for one in found["trials"]] == list(range(TRIALS))
     assert len({str(one["settings"]) for one in found["trials"]}) == TRIALS
     store = Store(chaos.workspace)

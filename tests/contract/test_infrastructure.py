@@ -44,16 +44,89 @@ def test_compose_file_is_valid() -> None:
     passes(validator("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(INFRA / "compose.yaml"))
 
 
-@pytest.mark.parametrize("path", sorted((INFRA / "kubernetes").glob("*.yaml")), ids=lambda path: path.name)
+VALUES = INFRA / "kubernetes" / "ray-cluster-values.yaml"
+MANIFESTS = sorted(path for path in (INFRA / "kubernetes").glob("*.yaml") if path != VALUES)
+
+# What KubeRay's chart ray-cluster reads: github.com/ray-project/kuberay,
+# helm-chart/ray-cluster/templates/raycluster-cluster.yaml at 012d9cc93b10ed5d2a1915c1550b2919cca665d9.
+OF_THE_CHART = {
+    "annotations", "nameOverride", "fullnameOverride", "image", "imagePullSecrets", "common", "head", "worker",
+    "additionalWorkerGroups", "service",
+}  # fmt: skip
+OF_A_POD = {
+    "affinity", "annotations", "args", "command", "containerEnv", "dnsConfig", "envFrom", "image", "initContainers",
+    "labels", "lifecycle", "nodeSelector", "podSecurityContext", "ports", "priority", "priorityClassName",
+    "rayStartParams", "resources", "restartPolicy", "securityContext", "serviceAccountName", "sidecarContainers",
+    "tolerations", "volumeMounts", "volumes",
+}  # fmt: skip
+OF_THE_HEAD = OF_A_POD | {"autoscalerOptions", "enableInTreeAutoscaling", "headService", "rayVersion"}
+OF_A_WORKER = OF_A_POD | {"disabled", "groupName", "maxReplicas", "minReplicas", "numOfHosts", "replicas"}
+
+
+def pods_of_the_ray_cluster() -> dict[str, dict[str, Any]]:
+    """Specification of the head's and of a worker's pod, as that template puts them together."""
+    values = yaml.safe_load(VALUES.read_text("utf-8"))
+    image = f"{values['image']['repository']}:{values['image']['tag']}"
+    return {
+        name: {
+            "securityContext": of["podSecurityContext"],
+            "tolerations": of.get("tolerations", []),
+            "volumes": of["volumes"],
+            "containers": [
+                {
+                    "name": f"ray-{name}", "image": image, "resources": of["resources"],
+                    "securityContext": of["securityContext"], "volumeMounts": of["volumeMounts"],
+                    "env": values["common"]["containerEnv"] + of.get("containerEnv", []),
+                }
+            ],
+        }
+        for name, of in ((name, values[name]) for name in ("head", "worker"))
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
 def test_kubernetes_manifests_are_valid(path: Path) -> None:
     passes(validator("kubernetes-validate"), "--strict", str(path))
+
+
+def test_values_of_the_ray_cluster_are_read_by_its_chart() -> None:
+    values = yaml.safe_load(VALUES.read_text("utf-8"))
+    assert values.keys() <= OF_THE_CHART
+    assert values["head"].keys() <= OF_THE_HEAD and values["worker"].keys() <= OF_A_WORKER
+    assert values["common"].keys() == {"containerEnv"}
+    assert values["image"].keys() == {"repository", "tag", "pullPolicy"}
+
+
+@pytest.mark.parametrize("name", ["head", "worker"])
+def test_pods_of_the_ray_cluster_are_valid(tmp_path: Path, name: str) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pods_of_the_ray_cluster()[name]}
+    path = tmp_path / "pod.yaml"
+    path.write_text(yaml.safe_dump(pod), "utf-8")
+    passes(validator("kubernetes-validate"), "--strict", str(path))
+
+
+def test_the_ray_cluster_trains_on_gpus_alone_over_the_shared_claim_with_the_version_that_was_tried() -> None:
+    values = yaml.safe_load(VALUES.read_text("utf-8"))
+    assert values["head"]["rayStartParams"]["num-cpus"] == "0"
+    assert values["worker"]["resources"]["limits"]["nvidia.com/gpu"] > 0
+    pinned = f"ray=={values['head']['rayVersion']}"
+    assert pinned in (CHECKOUT / "constraints.txt").read_text("utf-8").splitlines()
+    others = yaml.safe_load((INFRA / "kubernetes" / "one-gpu.yaml").read_text("utf-8"))["spec"]["template"]["spec"]
+    claim = next(volume for volume in others["volumes"] if volume["name"] == "runs")
+    (training,) = others["containers"]
+    for pod in pods_of_the_ray_cluster().values():
+        (container,) = pod["containers"]
+        assert (
+            claim in pod["volumes"] and {"name": "runs", "mountPath": "/var/lib/stsflow"} in container["volumeMounts"]
+        )
+        assert container["image"] == training["image"]
 
 
 def start_of_a_host(place: Path, script: str, **variables: str) -> str:
     """The command that a host of a training of several would run; `stsflow` only tells its arguments."""
     for name, text in {
         "stsflow": 'echo "stsflow $*"',
-        "scontrol": "echo first; echo second",
+        "scontrol": "echo first; seq -f node%g 2 20000",  # more than a pipe holds
         "srun": 'shift; "$@"',
     }.items():
         (place / name).write_text(f"#!/bin/sh\n{text}\n", "utf-8")
@@ -130,6 +203,11 @@ def test_image_is_locked_unprivileged_and_watched() -> None:
     assert any("--constraint constraints.txt" in line for line in lines)
 
 
+def test_the_image_finds_ray_in_a_login_shell() -> None:
+    text = (INFRA / "Dockerfile").read_text(encoding="utf-8")
+    assert "ln -s /opt/venv/bin/ray /usr/local/bin/ray" in text and "sweep,ray" in text
+
+
 def test_extras_of_the_image_exist() -> None:
     import tomllib
 
@@ -148,13 +226,10 @@ def test_every_container_is_confined(compose: dict[str, dict[str, object]]) -> N
 
 
 def test_every_container_of_a_pod_is_confined() -> None:
-    manifests = [
-        each
-        for path in sorted((INFRA / "kubernetes").glob("*.yaml"))
-        for each in yaml.safe_load_all(path.read_text("utf-8"))
-    ]
+    manifests = [each for path in MANIFESTS for each in yaml.safe_load_all(path.read_text("utf-8"))]
     pods = [each["spec"]["template"]["spec"] for each in manifests if each["kind"] in ("Deployment", "Job")]
     template = json.loads((INFRA / "work-pools" / "kubernetes-gpu.json").read_text(encoding="utf-8"))
+    pods += pods_of_the_ray_cluster().values()
     pods.append(template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"])
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"] is True

@@ -54,3 +54,17 @@ def test_a_study_is_compared_with_a_run_and_by_name(study: tuple[Path, dict[str,
     done = stsflow(workspace, "compare", single, "nothing")
     assert done.returncode == 2 and "no study of seeds and no run 'nothing'" in done.stderr
     assert found["name"] in done.stderr
+
+
+def test_seeds_trained_side_by_side_have_the_weights_of_those_trained_in_turn(
+    study: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    workspace, found = study
+    command = ("run", str(workspace.parent / "small.yaml"), "--seeds", "2", "--parallel", "2", "--json")
+    done = stsflow(tmp_path / ".stsflow", *command)
+    assert result_of(done)["claims"] == found["claims"]
+    digests = [
+        {json.loads(path.read_text("utf-8"))["model_digest"] for path in place.glob("trainings/*/result.json")}
+        for place in (workspace, tmp_path / ".stsflow")
+    ]
+    assert digests[0] == digests[1] and len(digests[0]) == 2

@@ -108,7 +108,7 @@ class TrainingConfig(Section):
     """Train on several hosts together."""
     max_restarts: int = Field(default=3, ge=0, le=1_000)
     """How often a training of several processes goes on by itself from its last checkpoint when one of them ends or
-    hangs."""
+    hangs; a trial of a sweep on Ray when its node is gone."""
     threads: int = Field(default=0, ge=0, le=MOST_THREADS)
     """CPU threads of each trainer process; 0 takes the physical cores."""
     padding_free: Literal["auto", "on", "off"] = "auto"

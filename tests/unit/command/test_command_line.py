@@ -22,6 +22,13 @@ IMPOSSIBLE = [
     (["promote", "m", "--approve"], "an answer needs a reason: --because WHY"),
     (["promote", "m", "--approve", "--refuse", "--because", "x"], "give one of --approve, --refuse"),
     (["join", "somewhere"], "join: found 'somewhere'; allowed is an address and a port"),
+    (["sweep", "x.yaml", "--space", "s.yaml", "--trials", "1", "--trial-gpus", "0.5"], "--trial-gpus: needs --on ray"),
+    (
+        ["sweep", "x.yaml", "--space", "s.yaml", "--trials", "1", "--on", "dask"],
+        "--on: found 'dask'; allowed: ray, thr",
+    ),
+    (["run", "x.yaml", "--seeds", "2", "--trial-cpus", "4"], "--trial-cpus: needs --on ray"),
+    (["run", "x.yaml", "--parallel", "2"], "--parallel and --on are for the trainings of --seeds"),
     (["promote", "m", "--by", "anna"], "--by and --because go with --approve or --refuse"),
 ]
 
