@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,8 +42,10 @@ def what_is_wrong(path: str, content: str, asked: Mapping[str, str]) -> str:
 class Trainer:
     """The parent of one trainer, as a Ray actor: `stop` is heard while `train` is at work."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: float) -> None:
         self.stopped: str | None = None
+        if not gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides none from who asked for none
 
     def what_is_wrong(self, path: str, content: str, asked: Mapping[str, str]) -> str:
         """As the function of that name says."""

@@ -75,7 +75,8 @@ class Ray(Place):
 
         self._connect()
         began = time.monotonic()
-        trainer = ray.remote(Trainer).options(num_cpus=self.cpus, num_gpus=self.gpus, max_concurrency=2).remote()
+        parent = ray.remote(Trainer).options(num_cpus=self.cpus, num_gpus=self.gpus, max_concurrency=2)
+        trainer = parent.remote(self.gpus)
         try:
             told = folder.spec.read_text("utf-8")
             wrong = trainer.what_is_wrong.remote(str(folder.spec), told, versions_of_the_trainer())

@@ -204,16 +204,19 @@ def test_what_the_watch_raises_ends_the_trainer_on_its_node_first(
 
 
 @pytest.mark.slow
-def test_two_trials_share_a_gpu_by_fractions(address: str, request_here: TrainingRequest, tmp_path: Path) -> None:
-    """As far as Ray counts: each trainer is given the same one to see."""
+@pytest.mark.parametrize(("gpus", "sees"), [(0.5, "0"), (0, "")])
+def test_a_trial_sees_its_gpu_which_two_may_share_and_no_other(
+    address: str, request_here: TrainingRequest, tmp_path: Path, gpus: float, sees: str
+) -> None:
+    """As far as Ray counts: the second node has none in truth, and the trainers are told which one is theirs."""
     folders = [TrainingFolder(tmp_path / name) for name in ("first", "second")]
-    seen: dict[Path, str] = {}
+    seen: dict[Path, str | None] = {}
     both = threading.Event()
 
     def train(folder: TrainingFolder) -> None:
         def look() -> str | None:
             for process in trainers(folder):
-                seen[folder.root] = process.environ().get("CUDA_VISIBLE_DEVICES", "")
+                seen[folder.root] = process.environ().get("CUDA_VISIBLE_DEVICES")
             if len(seen) == 2:
                 both.set()
             return "both are there" if both.is_set() else None
@@ -221,7 +224,7 @@ def test_two_trials_share_a_gpu_by_fractions(address: str, request_here: Trainin
         with pytest.raises(TrainingFailed, match="both are there"):
             train_in_child(
                 changed(request_here, max_steps=10_000, epochs=1_000.0), folder,
-                start=Ray(address=address, cpus=0.5, gpus=0.5).train, should_stop=look,
+                start=Ray(address=address, cpus=0.5, gpus=gpus).train, should_stop=look,
             )  # fmt: skip
 
     threads = [threading.Thread(target=train, args=(folder,)) for folder in folders]
@@ -229,4 +232,4 @@ def test_two_trials_share_a_gpu_by_fractions(address: str, request_here: Trainin
         thread.start()
     for thread in threads:
         thread.join(timeout=patience(300))
-    assert list(seen.values()) == ["0", "0"]
+    assert list(seen.values()) == [sees, sees]
