@@ -110,8 +110,8 @@ def measure(rows: int, evaluation_rows: int, threshold: float) -> dict[str, obje
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         train_side = read_sentences(training)
         links = near_links(train_side, read_sentences(evaluation), normalised, threshold)
-    linked = np.diff(links.matrix.indptr) > 0
-    reported = {int(row) for row in np.flatnonzero(linked[train_side.numbers].any(axis=1))}
+    linked = links.are_linked(train_side.numbers, len(train_side.distinct))
+    reported = {int(row) for row in np.flatnonzero(linked.any(axis=1))}
     planted_rows = {place % rows for place in places}
     found: dict[str, list[bool]] = {kind: [] for kind in EDITS}
     for number, place in enumerate(places):

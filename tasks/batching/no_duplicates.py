@@ -282,10 +282,12 @@ def _conflicting(texts: IntArray) -> tuple[npt.NDArray[np.int32], Int64Array]:
     for column in range(1, texts.shape[1]):
         own = (texts[:, :column] == texts[:, column, None]).any(axis=1)
         texts[own, column] = -1
-    counts = np.bincount(texts[texts >= 0].ravel())
+    counts = np.zeros(int(texts.max(initial=-1)) + 1, dtype=np.int32)
+    np.add.at(counts, texts[texts >= 0], 1)
     shared = counts > 1
-    number = np.where(shared, np.cumsum(shared) - 1, -1).astype(np.int32)
-    number = np.append(number, np.int32(-1))  # what index -1, a text that cannot collide, refers to
+    number = np.cumsum(np.append(shared, False), dtype=np.int32) - np.int32(1)
+    number[:-1][~shared] = -1
+    number[-1] = -1  # what index -1, a text that cannot collide, refers to
     return number[texts], counts[shared].astype(np.int64)
 
 

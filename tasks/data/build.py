@@ -26,6 +26,7 @@ from stsflow.tasks.records.data import PreparedData, PreparedSet, RowCounts
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.records.sources import SourceRef
 from stsflow.tasks.sets.rows import write_rows
+from stsflow.tasks.sets.spilled import spilling_below
 from stsflow.tasks.sources import Access
 from stsflow.tasks.suites import Suite, SuiteOfRows, suites_of_rows
 
@@ -108,10 +109,11 @@ def _fingerprint(wanted: list[_Wanted], leakage: LeakageConfig) -> str:
 
 def _build(wanted: list[_Wanted], leakage: LeakageConfig, key: str, target: Path) -> PreparedData:
     findings: list[Finding] = []
-    built = [_build_set(item, target / item.role / item.name, findings) for item in wanted]
-    train = [item for item in built if item.role == "train"]
-    evaluation = [item for item in built if item.role == "evaluation"]
-    checked = check_leakage(train, evaluation, leakage, target / "leakage")
+    with spilling_below(target):
+        built = [_build_set(item, target / item.role / item.name, findings) for item in wanted]
+        train = [item for item in built if item.role == "train"]
+        evaluation = [item for item in built if item.role == "evaluation"]
+        checked = check_leakage(train, evaluation, leakage, target / "leakage")
     return PreparedData(
         fingerprint=key,
         train=checked.train,

@@ -20,7 +20,7 @@ from scipy import sparse
 
 SKETCH_SIZE = 128
 MINIMUM_RECALL = 0.98
-QUERY_ROWS = 4096
+QUERY_ROWS = 1024
 
 
 class NearDuplicateIndex:
@@ -62,10 +62,14 @@ class NearDuplicateIndex:
         """Row numbers and index numbers whose exact Jaccard similarity reaches the threshold."""
         rows = _row_of_each(starts)
         sizes = _distinct_in_row(rows, codes, len(starts) - 1)
-        shared = (self._rows(codes, starts) @ self._bigrams.T).tocoo()
-        union = sizes[shared.row] + self._sizes[shared.col] - shared.data
-        near = shared.data >= self.threshold * union - 1e-9
-        here, there = shared.row[near].astype(np.int64), shared.col[near].astype(np.int64)
+        shared = self._rows(codes, starts) @ self._bigrams.T
+        # A union is no smaller than the text itself: that alone rules out nearly all pairs, of which there are many.
+        least = np.ceil(self.threshold * sizes - 1e-9).astype(np.int32)
+        places = np.flatnonzero(shared.data >= np.repeat(least, np.diff(shared.indptr)))
+        here = np.searchsorted(shared.indptr, places, side="right").astype(np.int64) - 1
+        there, common = shared.indices[places].astype(np.int64), shared.data[places]
+        near = common >= self.threshold * (sizes[here] + self._sizes[there] - common) - 1e-9
+        here, there = here[near], there[near]
         order = np.lexsort((there, here))
         return here[order], there[order]
 

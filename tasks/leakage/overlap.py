@@ -6,12 +6,11 @@ sentence equals, or nearly equals, an evaluation sentence; all counts follow fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -20,11 +19,13 @@ from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.recipe.sections import LeakageConfig
 from stsflow.tasks.records.data import OverlapCounts, PreparedSet
 from stsflow.tasks.sets.rows import read_rows
-from stsflow.tasks.sets.texts import numbered_texts
+from stsflow.tasks.sets.texts import ArrowTexts, numbered_texts
 
 BLOCK = 50_000
 
 Key = Callable[[str], str]
+Blocks = Sequence[NDArray[np.int64]]
+NOTHING = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Sentences:
 
     numbers: NDArray[np.int32]
     """(rows, columns): which distinct sentence stands where."""
-    distinct: pa.Array
+    distinct: ArrowTexts
     """The distinct sentences, by number."""
     scores: NDArray[np.float64] | None
     """(rows,), where the set has scores."""
@@ -43,7 +44,7 @@ class Sentences:
     def blocks(self) -> Iterator[list[str]]:
         """The distinct sentences in order, some ten thousand at a time."""
         for first in range(0, len(self.distinct), BLOCK):
-            yield self.distinct.slice(first, BLOCK).to_pylist()
+            yield self.distinct[first : first + BLOCK]
 
 
 def read_sentences(data: PreparedSet) -> Sentences:
@@ -59,33 +60,60 @@ def read_sentences(data: PreparedSet) -> Sentences:
 class Links:
     """Which training sentences equal which evaluation sentences, under one notion of equality."""
 
+    sentences: NDArray[np.int64]
+    """Numbers of the training sentences that are linked, rising."""
     matrix: sparse.csr_matrix
-    """(distinct training sentences, evaluation keys), ones at links."""
+    """(those sentences and one more row, which is empty; evaluation keys), ones at links."""
     evaluation: NDArray[np.int64]
     """(rows, columns) of evaluation keys."""
+
+    @classmethod
+    def of(cls, sentences: Blocks, keys: Blocks, of_keys: int, evaluation: NDArray[np.int64]) -> Links:
+        """From the numbers of linked sentences and keys, `of_keys` of which there are."""
+        linked, here = np.unique(np.concatenate(sentences), return_inverse=True)
+        there = np.concatenate(keys)
+        matrix = sparse.csr_matrix((np.ones(len(here), np.int8), (here, there)), shape=(len(linked) + 1, of_keys))
+        return cls(linked, matrix, evaluation)
+
+    def are_linked(self, numbers: NDArray[np.integer], distinct: int) -> NDArray[np.bool_]:
+        """Whether each of the training sentences `numbers`, of so many `distinct` ones, is linked."""
+        linked = np.zeros(distinct, bool)
+        linked[self.sentences] = True
+        found: NDArray[np.bool_] = linked[numbers]
+        return found
+
+    def rows(self, numbers: NDArray[np.integer]) -> sparse.csr_matrix:
+        """What each of these training sentences is linked to."""
+        places = np.searchsorted(self.sentences, numbers)
+        there = np.append(self.sentences, -1)[places] == numbers
+        return self.matrix[np.where(there, places, len(self.sentences))]
 
 
 def equal_links(train: Sentences, evaluation: Sentences, key: Key) -> Links:
     """Links of sentences whose `key` is equal."""
     keys, rows = _keyed(evaluation, key)
-    # An empty text is no sentence: retrieval suites have one where nobody asks for a passage.
-    numbers = [keys.get(key(text), -1) if text else -1 for block in train.blocks() for text in block]
-    there = np.fromiter(numbers, np.int64, len(numbers))
-    here = np.flatnonzero(there >= 0)
-    return Links(_matrix(here, there[here], len(there), len(keys)), rows)
+    here, there, first = [NOTHING], [NOTHING], 0
+    for block in train.blocks():
+        # An empty text is no sentence: retrieval suites have one where nobody asks for a passage.
+        found = np.fromiter((keys.get(key(text), -1) if text else -1 for text in block), np.int64, len(block))
+        linked = np.flatnonzero(found >= 0)
+        here.append(linked + first)
+        there.append(found[linked])
+        first += len(block)
+    return Links.of(here, there, len(keys), rows)
 
 
 def near_links(train: Sentences, evaluation: Sentences, key: Key, threshold: float) -> Links:
     """Links of sentences whose keys are nearly equal (see near_duplicates.py)."""
     keys, rows = _keyed(evaluation, key)
     index = NearDuplicateIndex(list(keys), threshold)
-    here, there, first = [], [], 0
+    here, there, first = [NOTHING], [NOTHING], 0
     for block in train.blocks():
         in_block, in_index = index.links([key(text) for text in block])
         here.append(in_block + first)
         there.append(in_index)
         first += len(block)
-    return Links(_matrix(np.concatenate(here), np.concatenate(there), first, len(keys)), rows)
+    return Links.of(here, there, len(keys), rows)
 
 
 def links_by_level(train: Sentences, evaluation: Sentences, config: LeakageConfig) -> dict[str, Links]:
@@ -103,10 +131,6 @@ def _keyed(evaluation: Sentences, key: Key) -> tuple[dict[str, int], NDArray[np.
     keys: dict[str, int] = {}
     of_sentence = [keys.setdefault(key(text), len(keys)) for block in evaluation.blocks() for text in block]
     return keys, np.asarray(of_sentence, np.int64)[evaluation.numbers]
-
-
-def _matrix(here: NDArray[np.int64], there: NDArray[np.int64], rows: int, columns: int) -> sparse.csr_matrix:
-    return sparse.csr_matrix((np.ones(len(here), np.int8), (here, there)), shape=(rows, columns))
 
 
 @dataclass(frozen=True)
@@ -127,11 +151,9 @@ def count_shared(links: Links, train: Sentences, kept: NDArray[np.bool_]) -> Sha
 
     A row's pairs, on either side, are all unordered pairs of its texts: one in two columns, three in a triplet.
     """
-    linked = np.diff(links.matrix.indptr) > 0
-    touched = linked[train.numbers] & kept[:, None]
-    texts = np.unique(train.numbers[touched])
+    touched = links.are_linked(train.numbers, len(train.distinct)) & kept[:, None]
     hit = np.zeros(links.matrix.shape[1], bool)
-    hit[links.matrix[texts].indices] = True
+    hit[links.rows(np.unique(train.numbers[touched])).indices] = True
     evaluation_rows: NDArray[np.bool_] = np.asarray(hit[links.evaluation].any(axis=1))
     pairs, train_pairs = _shared_pairs(links, train, np.flatnonzero(touched.sum(axis=1) >= 2))
     counts = OverlapCounts(
@@ -155,7 +177,7 @@ def _shared_pairs(links: Links, train: Sentences, candidates: NDArray[np.int64])
     width = train.numbers.shape[1]
     for start in range(0, len(candidates), BLOCK):
         block = candidates[start : start + BLOCK]
-        sides = [links.matrix[train.numbers[block, column]].tocsc() for column in range(width)]
+        sides = [links.rows(train.numbers[block, column]).tocsc() for column in range(width)]
         for one in range(width):
             for other in range(width):
                 if one != other:

@@ -33,6 +33,7 @@ from stsflow.tasks.recipe.sections import LeakageConfig, Policy
 from stsflow.tasks.records.data import Overlap, PreparedSet, SuiteOverlap
 from stsflow.tasks.records.findings import Finding
 from stsflow.tasks.sets.rows import read_rows, write_rows
+from stsflow.tasks.sets.spilled import rows_kept
 from stsflow.tasks.shapes import Shape
 
 
@@ -243,7 +244,7 @@ def _rewritten(one: _Checked, folder: Path) -> PreparedSet:
         return one.data
     path = folder / one.data.name
     with folder_made_whole(path) as temporary:
-        digest = write_rows(read_rows(one.data).filter(one.kept), temporary)
+        digest = write_rows(rows_kept(read_rows(one.data), one.kept), temporary)
     counts = one.data.counts
     counted = _counted_once(one.drops)
     # A raw row is not a shaped one: what leaves a shaped set there is a note, or the raw rows would not add up.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,19 +28,30 @@ class Repeats:
 def find_repeats(sentences: Sentences) -> Repeats:
     """The rows that stand out, exactly compared."""
     numbers = sentences.numbers
-    columns = [numbers] if sentences.scores is None else [numbers, _ranks(sentences.scores)[:, None]]
-    _, first = np.unique(np.concatenate(columns, axis=1), axis=0, return_index=True)
-    duplicates = np.ones(len(numbers), bool)
-    duplicates[first] = False
     in_order = np.sort(numbers, axis=1)
     identical = (in_order[:, 1:] == in_order[:, :-1]).any(axis=1)
+    del in_order
     if sentences.scores is not None:
         conflicts, pairs = _scores_disagree(_pair_codes(numbers[:, 0], numbers[:, 1]), _ranks(sentences.scores))
     elif sentences.negatives:
         conflicts, pairs = _roles_disagree(numbers, sentences.negatives)
     else:
         conflicts, pairs = np.zeros(len(numbers), bool), 0
-    return Repeats(duplicates, identical, conflicts, pairs)
+    columns = list(numbers.T) if sentences.scores is None else [*numbers.T, _ranks(sentences.scores)]
+    return Repeats(_repeating(columns), identical, conflicts, pairs)
+
+
+def _repeating(columns: Sequence[NDArray[np.int32]]) -> NDArray[np.bool_]:
+    """Which rows have in all columns what an earlier row has in them."""
+    order = np.lexsort(columns)  # rows that are equal keep their order
+    again = np.ones(len(order), bool)
+    again[:1] = False
+    for column in columns:
+        in_order = column[order]
+        again[1:] &= in_order[1:] == in_order[:-1]
+    repeating = np.empty(len(order), bool)
+    repeating[order] = again
+    return repeating
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -25,7 +25,7 @@ def repeats_within(rows: pa.Table, columns: Sequence[str], *, symmetric: bool) -
     """
     numbers, distinct = numbered_texts(rows, columns)
     keys: dict[str, int] = {}
-    of_text = np.array([keys.setdefault(normalised(text or ""), len(keys)) for text in distinct.to_pylist()], np.int64)
+    of_text = np.array([keys.setdefault(normalised(text or ""), len(keys)) for text in distinct], np.int64)
     groups = _groups(list(keys))
     return _again(numbers, symmetric), _again(groups[of_text[numbers]], symmetric)
 

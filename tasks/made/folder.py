@@ -62,6 +62,8 @@ def find_or_make_all(
         missing = [key for key in places if key not in found]
         if missing:
             with ExitStack() as making:
+                for key in missing:
+                    _sweep(places[key])
                 targets = {key: making.enter_context(folder_made_whole(places[key])) for key in missing}
                 for key, made in make(targets).items():
                     found[key] = with_paths(made, targets[key], places[key])
@@ -70,6 +72,12 @@ def find_or_make_all(
                 for key in missing:
                     shutil.rmtree(places[key], ignore_errors=True)
     return {key: found[key] for key in places}
+
+
+def _sweep(place: Path) -> None:
+    """Delete what a process that was killed had made of this folder: nobody else is at it while the lease is held."""
+    for left in place.parent.glob(f".{place.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from stsflow.tasks.search import QUERIES_AT_A_TIME, Nearest
 from stsflow.tasks.search.dense import nearest
 from stsflow.tasks.search.lexical import LexicalIndex
 from stsflow.tasks.sets.rows import read_rows, write_rows
+from stsflow.tasks.sets.texts import ArrowTexts
 from stsflow.tasks.shapes import Shape
 from stsflow.tasks.statistics.similarity import all_similarities, pair_similarities
 
@@ -85,7 +86,7 @@ class Known:
         return cls(texts, columns, positives, forbidden, files)
 
 
-def _read(asked: Asked) -> pa.Array:
+def _read(asked: Asked) -> ArrowTexts:
     """The distinct texts of a corpus file; those without a visible character are left out."""
     import pyarrow.compute as pc
 
@@ -93,7 +94,7 @@ def _read(asked: Asked) -> pa.Array:
     assert file is not None and asked.corpus_file is not None
     texts = file.source.read(asked.corpus_file, [file.column]).texts(file.column)
     distinct = pc.unique(texts)
-    return distinct.filter(pc.not_equal(distinct, ""))
+    return ArrowTexts([distinct.filter(pc.not_equal(distinct, ""))])
 
 
 # --------------------------------------------------------------------------------------------------------- models

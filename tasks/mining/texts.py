@@ -33,11 +33,11 @@ class Texts:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def number(self, texts: pa.Array) -> NDArray[np.int32]:
+    def number(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """The number of each text; a text that is new gets the next one."""
         found = array("i")
         for start in range(0, len(texts), BLOCK):
-            for text in texts.slice(start, BLOCK).to_pylist():
+            for text in texts[start : start + BLOCK]:
                 known = len(self._numbers)
                 found.append(self._numbers.setdefault(_key(text), known))
                 if found[-1] == known:

@@ -18,6 +18,7 @@ from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.several import Several
 from stsflow.tasks.reading.integrity import blank_lines, explain_quoting, quotes_kept
 from stsflow.tasks.reading.rows import FileRows, and_more, columns_for, composed, cut, listed, missing_column
+from stsflow.tasks.sets.spilled import spilled
 
 BLOCK_ROWS = 65_536
 Quoting = Literal["auto", "none", "minimal"]
@@ -71,14 +72,20 @@ class DelimitedReader:
 
     def read(self) -> FileRows:
         """The wanted columns as text, with the line of each row; raises DataError that names file and line."""
-        tables, lines = zip(*self.blocks(), strict=True)
-        table = pa.concat_tables(tables)
+        lines: list[np.ndarray] = []
+        table = spilled(self._tables(lines))
         findings = [blank_lines(self.shown, self.blanks)] if self.blanks else []
         if self.wrapped:
             findings.append(quotes_kept(self.shown, self.wrapped, table.num_rows * len(self.wanted)))
         return FileRows(
             self.shown, table, np.concatenate(lines), "line", findings=tuple(findings), decimal=self.dialect.decimal
         )
+
+    def _tables(self, lines: list[np.ndarray]) -> Iterator[pa.Table]:
+        """The rows in blocks, whose lines are added to `lines`."""
+        for table, positions in self.blocks():
+            lines.append(positions)
+            yield table
 
     def blocks(self) -> Iterator[tuple[pa.Table, np.ndarray]]:
         """The wanted columns of up to 65,536 rows at a time, and the line of each; faults of the whole come last."""

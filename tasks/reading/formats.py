@@ -30,6 +30,7 @@ from stsflow.tasks.reading.parquet import read_parquet
 from stsflow.tasks.reading.quoting import read_by_its_quoting
 from stsflow.tasks.reading.rows import FileRows, columns_for, composed, cut, missing_column
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.sets.spilled import spilled
 
 MOST_VALUES = 10_000_000
 """Values of a json document, counted from above; each takes some 100 bytes of memory while the document is read."""
@@ -160,12 +161,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _from_objects(numbered: Iterable[tuple[int, Any]], shown: str, wanted: Sequence[str], unit: str) -> FileRows:
     """Columns from JSON objects: text as it is, numbers and booleans as they would be written in JSON."""
-    blocks = list(blocks_of_objects(numbered, shown, wanted, unit))
+    positions: list[np.ndarray] = []
     not_text: dict[str, int] = {}
-    for block in reversed(blocks):
-        not_text.update(block.not_text)
-    table = pa.concat_tables([block.table for block in blocks])
-    return FileRows(shown, table, np.concatenate([block.positions for block in blocks]), unit, not_text)
+
+    def tables() -> Iterator[pa.Table]:
+        for block in blocks_of_objects(numbered, shown, wanted, unit):
+            positions.append(block.positions)
+            for name, first in block.not_text.items():
+                not_text.setdefault(name, first)
+            yield block.table
+
+    table = spilled(tables())
+    return FileRows(shown, table, np.concatenate(positions), unit, not_text)
 
 
 def blocks_of_objects(

@@ -14,6 +14,7 @@ from stsflow.tasks.ground.charset import Limits
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.several import Several
 from stsflow.tasks.reading.rows import FileRows, columns_for, composed, listed, missing_column
+from stsflow.tasks.sets.spilled import spilled
 
 BATCH_ROWS = 65_536
 BLOCK_ROWS = 4096
@@ -24,10 +25,9 @@ DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, Re
 
 def read_parquet(path: Path, shown: str, wanted: Sequence[str], limits: Limits) -> FileRows:
     """The `wanted` columns as text; raises DataError for damage, a column that is there twice, no UTF-8."""
-    try:
-        return _read(path, shown, wanted, limits)
-    except DAMAGE as error:
-        raise _damaged(shown, error) from None
+    not_text: dict[str, int] = {}
+    table = spilled(_tables(path, shown, wanted, limits, not_text))
+    return FileRows(shown, table, np.arange(1, table.num_rows + 1, dtype=np.int64), "row", not_text)
 
 
 def _damaged(shown: str, error: BaseException) -> DataError:
@@ -35,7 +35,19 @@ def _damaged(shown: str, error: BaseException) -> DataError:
     return DataError(f"{shown}: not a readable parquet file: {reason[:200]}")
 
 
-def _read(path: Path, shown: str, wanted: Sequence[str], limits: Limits) -> FileRows:
+def _tables(
+    path: Path, shown: str, wanted: Sequence[str], limits: Limits, not_text: dict[str, int]
+) -> Iterator[pa.Table]:
+    """The wanted columns in blocks; `not_text` takes those that are numbers."""
+    try:
+        yield from _decoded(path, shown, wanted, limits, not_text)
+    except DAMAGE as error:
+        raise _damaged(shown, error) from None
+
+
+def _decoded(
+    path: Path, shown: str, wanted: Sequence[str], limits: Limits, not_text: dict[str, int]
+) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
     schema = pq.read_schema(path)
@@ -44,9 +56,7 @@ def _read(path: Path, shown: str, wanted: Sequence[str], limits: Limits) -> File
     # As dictionaries: a million equal long texts are small in the file and in memory, and their size can be foreseen.
     texts = [root for root in set(roots.values()) if pa.types.is_string(schema.field(root).type)]
     with pq.ParquetFile(path, read_dictionary=texts) as file:
-        blocks: list[pa.Table] = []
-        not_text: dict[str, int] = {}
-        size = 0
+        size = rows = 0
         for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=sorted(set(roots.values()))):
             columns = {name: _field(batch, root, name) for name, root in roots.items()}
             size += sum(_bytes_as_text(column) for column in columns.values())
@@ -55,19 +65,16 @@ def _read(path: Path, shown: str, wanted: Sequence[str], limits: Limits) -> File
                     f"{shown}: its columns hold more than {limits.unpacked_bytes:,} bytes (the source's "
                     "`max_unpacked_bytes`). If they are meant to, raise that limit."
                 )
-            blocks.append(
-                pa.table(
-                    {
-                        name: _lists([columns[one] for one in several], name, shown, not_text)
-                        if isinstance(name, Several) else _text(columns[name], name, shown, not_text)
-                        for name, several in parts.items()
-                    }
-                )
+            rows += len(batch)
+            yield pa.table(
+                {
+                    name: _lists([columns[one] for one in several], name, shown, not_text)
+                    if isinstance(name, Several) else _text(columns[name], name, shown, not_text)
+                    for name, several in parts.items()
+                }
             )  # fmt: skip
-    rows = sum(block.num_rows for block in blocks)
     if rows == 0:
         raise DataError(f"{shown}: the file has no rows.")
-    return FileRows(shown, pa.concat_tables(blocks), np.arange(1, rows + 1, dtype=np.int64), "row", not_text)
 
 
 def blocks_of_parquet(path: Path, shown: str, text: str, keep: Sequence[str]) -> Iterator[tuple[FileRows, pa.Table]]:

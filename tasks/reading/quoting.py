@@ -7,7 +7,7 @@ refused with one row shown both ways, except that in a csv file quotes around si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,8 +84,9 @@ def _first_difference(plain: FileRows, quoted: FileRows) -> int:
     return int(plain.positions[min(plain.table.num_rows, quoted.table.num_rows) - 1])
 
 
-def _tuples(rows: FileRows) -> zip[tuple[object, ...]]:
-    return zip(*(column.to_pylist() for column in rows.table.columns), strict=True)
+def _tuples(rows: FileRows) -> Iterator[tuple[object, ...]]:
+    for batch in rows.table.to_batches():
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _shown_row(rows: FileRows, line: int, wanted: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import difflib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.ground.several import Several
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.sets.spilled import spilled_column
 
 # A whole text without one character that can be seen, in RE2: separators, controls, formats, and the fillers and
 # selectors that Unicode calls ignorable by default.
@@ -70,7 +72,7 @@ class Reading:
         `DataError`, with the line, when the file holds no text there.
         """
         self._check_text(name)
-        return _sentences(self.column(name))
+        return spilled_column(self.column(name), _sentences)
 
     def lists_of_texts(self, name: str) -> Lists:
         """The column, which was asked for as `Several`, as lists of sentences; raises as `texts` does."""
@@ -111,12 +113,13 @@ class Reading:
         """The column as float64, by each file's decimal mark; NaN for what is no finite number."""
         found = [
             _finite(
-                pc.utf8_trim_whitespace(pc.fill_null(rows.table.column(name), "")).to_pylist(),
+                pc.utf8_trim_whitespace(pc.fill_null(chunk, "")).to_pylist(),
                 "." if name in rows.not_text else rows.decimal,
             )
             for rows in self.files
+            for chunk in rows.table.column(name).chunks
         ]
-        return np.concatenate(found)
+        return np.concatenate([np.zeros(0, np.float64), *found])
 
     def where(self, row: int) -> str:
         """The row's place, for a message: `sts-train.tsv, line 12`."""
@@ -149,7 +152,7 @@ def _flat(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     return np.repeat(np.arange(len(column)), lengths), pa.concat_arrays(values)
 
 
-def _sentences(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _sentences(column: pa.Array | pa.ChunkedArray) -> Any:
     stripped = pc.fill_null(pc.utf8_trim_whitespace(column), "")
     return pc.replace_substring_regex(stripped, INVISIBLE, "")
 

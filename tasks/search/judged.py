@@ -34,7 +34,7 @@ class JudgedSearch:
         (asked, queries), (given, passages) = (numbered_texts(rows, [name]) for name in ("sentence1", "sentence2"))
         of_query, of_passage = asked[:, 0].astype(np.int64), given[:, 0].astype(np.int64)
         judged = Judgements.of(of_query, of_passage, rows["score"].to_numpy())
-        return cls(queries.take(judged.asked).to_pylist(), ArrowTexts(passages), judged, of_query)
+        return cls(queries.take(judged.asked).to_pylist(), passages, judged, of_query)
 
     def measures(self, found: Iterable[Nearest], wanted: Sequence[str]) -> dict[str, Floats]:
         """Each of the `wanted` measures of every query, from what was `found` for the queries, in order."""

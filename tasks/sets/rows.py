@@ -23,8 +23,11 @@ def write_rows(table: pa.Table, folder: Path) -> str:
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
-    Dataset(table if table.nbytes > LARGE else table.combine_chunks()).save_to_disk(str(folder))
-    return content_digest(table)
+    digest = content_digest(table)
+    # Without a name of its own it would be named by a hash of all that is in it, serialised in memory.
+    rows = table if table.nbytes > LARGE else table.combine_chunks()
+    Dataset(rows, fingerprint=digest[:16]).save_to_disk(str(folder))
+    return digest
 
 
 def read_rows(prepared: PreparedSet) -> pa.Table:

@@ -42,6 +42,7 @@ class LabelledPairs(Shape):
         """sentence1, sentence2, label (0 or 1, int64); raises DataError with file and line for any other label."""
         import pyarrow as pa
 
+        from stsflow.tasks.sets.spilled import rows_kept
         from stsflow.tasks.shapes.shaped import Shaped, describe_labels, dropped_as_empty, meanings, with_text
 
         labels = meanings(reading, self.label, self.labels, subject)
@@ -49,6 +50,6 @@ class LabelledPairs(Shape):
         texts = {name: reading.texts(getattr(self, name)).cast(pa.string()) for name in self.roles.texts}
         keep = with_text(reading, pa.table(texts), self.roles.texts, subject, allow_empty, used)
         dropped = dropped_as_empty(keep | ~used) | ({} if used.all() else {"skipped_label": int((~used).sum())})
-        table = pa.table(texts).filter(keep).append_column("label", pa.array(labels[keep].tolist(), pa.int64()))
+        table = rows_kept(pa.table(texts), keep).append_column("label", pa.array(labels[keep].tolist(), pa.int64()))
         counts = {str(label): int((labels == label).sum()) for label in (0, 1)}
         return Shaped(table, dropped, findings=describe_labels(subject, counts))

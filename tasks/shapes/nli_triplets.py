@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -12,8 +13,10 @@ from stsflow.tasks.shapes.family import Roles, Shape
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from stsflow.tasks.reading.rows import Reading
+    from stsflow.tasks.sets.texts import ArrowTexts
     from stsflow.tasks.shapes.shaped import Shaped
 
 Label = Literal["entailment", "neutral", "contradiction", "skip"]
@@ -64,11 +67,9 @@ class NliTriplets(Shape):
         Sentences are taken in the order in which they first occur, premise before hypothesis, and so are the
         entailments and contradictions of each; only then does a generator with the shape's seed choose among several.
         """
-        import random
-
-        import numpy as np
         import pyarrow as pa
 
+        from stsflow.tasks.sets.spilled import rows_kept
         from stsflow.tasks.shapes.shaped import Shaped, describe_labels, dropped_as_empty, meanings, with_text
 
         labels = meanings(reading, self.label, self.labels, subject)
@@ -76,45 +77,92 @@ class NliTriplets(Shape):
         used = labels != "skip"
         keep = with_text(reading, texts, ["premise", "hypothesis"], subject, allow_empty, used)
         dropped = dropped_as_empty(keep | ~used) | ({} if used.all() else {"skipped_label": int((~used).sum())})
-        texts, labels = texts.filter(keep), labels[keep]
+        texts, labels = rows_kept(texts, keep), labels[keep]
         sentences, numbers = _numbered(texts)
-        entailed, contradicted = (_beside(numbers[labels == label]) for label in ("entailment", "contradiction"))
-        choose = random.Random(self.seed)
-        rows: list[tuple[int, int, int]] = []
-        for sentence in range(len(sentences)):
-            if sentence in entailed and sentence in contradicted:
-                positives, negatives = entailed[sentence], contradicted[sentence]
-                rows.append((sentence, choose.choice(positives), choose.choice(negatives)))
-                rows.append((choose.choice(positives), sentence, choose.choice(negatives)))
-        chosen = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        table = pa.table({name: sentences.take(pa.array(chosen[:, i])) for i, name in enumerate(self.roles.texts)})
+        entailed, contradicted = (
+            _Beside.of(numbers[labels == label], len(sentences)) for label in ("entailment", "contradiction")
+        )
+        chosen = _chosen(entailed, contradicted, self.seed)
+        table = _with_texts(chosen, sentences, self.roles.texts)
         counts = {name: int((labels == name).sum()) for name in ("entailment", "neutral", "contradiction")}
         notes = {
             "sentences": len(sentences),
-            "sentences_with_both": len(rows) // 2,
-            "sentences_without_entailment": len(sentences) - len(entailed),
-            "sentences_without_contradiction": len(sentences) - len(contradicted),
+            "sentences_with_both": len(chosen) // 2,
+            "sentences_without_entailment": len(sentences) - entailed.sentences,
+            "sentences_without_contradiction": len(sentences) - contradicted.sentences,
         }
         return Shaped(table, dropped, notes, describe_labels(subject, counts))
 
 
-def _numbered(texts: pa.Table) -> tuple[pa.Array, np.ndarray]:
+@dataclass(frozen=True)
+class _Beside:
+    """Of each sentence, the distinct sentences that share a row with it, in the order of first occurrence."""
+
+    others: NDArray[np.int32]
+    """Those of the first sentence, then those of the second, …"""
+    bounds: NDArray[np.int64]
+    """Those of sentence i lie from `bounds[i]` to `bounds[i + 1]`."""
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.int32], sentences: int) -> _Beside:
+        """From rows of two sentence numbers, below `sentences`."""
+        import numpy as np
+
+        pairs = numbers[:, [0, 1]].ravel().astype(np.int64) << 32 | numbers[:, [1, 0]].ravel()
+        distinct, first = np.unique(pairs, return_index=True)
+        of_sentence = distinct >> 32
+        in_order = np.lexsort((first, of_sentence))
+        bounds = np.searchsorted(of_sentence, np.arange(sentences + 1))
+        return cls((distinct[in_order] & 0xFFFFFFFF).astype(np.int32), bounds)
+
+    @property
+    def sentences(self) -> int:
+        """How many sentences have another one beside them."""
+        return int((self.bounds[1:] > self.bounds[:-1]).sum())
+
+
+def _chosen(entailed: _Beside, contradicted: _Beside, seed: int) -> NDArray[np.int32]:
+    """(triplets, 3) sentence numbers: two triplets for each sentence that has both."""
+    import random
+
+    import numpy as np
+
+    choose = random.Random(seed)
+    both = np.flatnonzero((np.diff(entailed.bounds) > 0) & (np.diff(contradicted.bounds) > 0))
+    chosen = np.empty((2 * len(both), 3), np.int32)
+
+    def one(beside: _Beside, sentence: int) -> np.int32:
+        return beside.others[choose.choice(range(beside.bounds[sentence], beside.bounds[sentence + 1]))]
+
+    for place, sentence in enumerate(both.tolist()):
+        chosen[2 * place] = sentence, one(entailed, sentence), one(contradicted, sentence)
+        chosen[2 * place + 1] = one(entailed, sentence), sentence, one(contradicted, sentence)
+    return chosen
+
+
+def _numbered(texts: pa.Table) -> tuple[ArrowTexts, NDArray[np.int32]]:
     """Distinct sentences in the order of first occurrence, and of each row the numbers of premise and hypothesis."""
     import numpy as np
+
+    from stsflow.tasks.sets.texts import numbered_texts
+
+    numbers, distinct = numbered_texts(texts, texts.column_names)  # in the order of the one column, then the other
+    first = np.empty(len(distinct), np.int64)
+    first[numbers.ravel()[::-1]] = np.arange(numbers.size)[::-1]
+    order = np.argsort(first).astype(np.int32)
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return distinct.at(order), rank[numbers]
+
+
+def _with_texts(chosen: NDArray[np.int32], sentences: ArrowTexts, names: tuple[str, ...]) -> pa.Table:
+    """The rows of sentence numbers with their texts, a column for each name."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    rows = texts.num_rows
-    both = pa.concat_arrays([texts.column(name).combine_chunks() for name in ("premise", "hypothesis")])
-    interleaved = both.take(pa.array(np.arange(2 * rows).reshape(2, rows).T.ravel()))
-    encoded = pc.dictionary_encode(interleaved)
-    return encoded.dictionary.cast(pa.string()), encoded.indices.to_numpy().reshape(rows, 2)
+    from stsflow.tasks.sets.spilled import ROWS_OF_A_BLOCK, spilled
 
-
-def _beside(numbers: np.ndarray) -> dict[int, list[int]]:
-    """Of each sentence, the distinct sentences that share one of the rows with it, in the order of first occurrence."""
-    found: dict[int, dict[int, None]] = {}
-    for premise, hypothesis in numbers.tolist():
-        found.setdefault(premise, {})[hypothesis] = None
-        found.setdefault(hypothesis, {})[premise] = None
-    return {sentence: list(others) for sentence, others in found.items()}
+    blocks = (chosen[start : start + ROWS_OF_A_BLOCK] for start in range(0, max(1, len(chosen)), ROWS_OF_A_BLOCK))
+    return spilled(
+        pa.table({name: sentences.take(block[:, place]).cast(pa.string()) for place, name in enumerate(names)})
+        for block in blocks
+    )

@@ -68,13 +68,14 @@ class ScoredPairs(Shape):
         Raises DataError for a score that is no number or lies outside the range, naming file and line of the first one
         and how many there are.
         """
+        from stsflow.tasks.sets.spilled import rows_kept
         from stsflow.tasks.shapes.shaped import Shaped, dropped_as_empty, with_text
 
         scores = self._scores(reading, subject)
         table = self._table(reading, scores)
         keep = with_text(reading, table, self.roles.texts, subject, allow_empty)
         findings = describe_scores(subject, scores, *self.score_range) if len(scores) else ()
-        return Shaped(table.filter(keep), dropped_as_empty(keep), findings=findings)
+        return Shaped(rows_kept(table, keep), dropped_as_empty(keep), findings=findings)
 
     def _table(self, reading: Reading, scores: NDArray[np.float64]) -> pa.Table:
         import pyarrow as pa
@@ -183,6 +184,7 @@ class JudgedPairs(ScoredPairs):
 
         from stsflow.tasks.ground.errors import DataError
         from stsflow.tasks.reading.rows import and_more
+        from stsflow.tasks.sets.spilled import rows_kept
         from stsflow.tasks.shapes.shaped import Shaped, dropped_as_empty
 
         del allow_empty  # an empty query has a meaning here
@@ -201,7 +203,7 @@ class JudgedPairs(ScoredPairs):
         keep = pc.not_equal(table["sentence2"], "").to_numpy(zero_copy_only=False)
         without = int((unasked & keep).sum())
         notes = {"passages_without_query": without} if without else {}
-        return Shaped(table.filter(keep), dropped_as_empty(keep), notes)
+        return Shaped(rows_kept(table, keep), dropped_as_empty(keep), notes)
 
 
 def describe_scores(subject: str, scores: NDArray[np.float64], low: float, high: float) -> tuple[Finding, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stsflow.tasks.ground.errors import DataError
 from stsflow.tasks.reading.rows import Reading, and_more, cut
 from stsflow.tasks.records.findings import Finding
+from stsflow.tasks.sets.spilled import rows_kept
 
 if TYPE_CHECKING:
     from stsflow.tasks.shapes.family import Shape
@@ -36,7 +37,7 @@ def shape_texts(reading: Reading, shape: Shape, subject: str, allow_empty: bool)
     names = zip(shape.roles.texts, shape.reads, strict=True)
     table = pa.table({new: reading.texts(old).cast(pa.string()) for new, old in names})
     keep = with_text(reading, table, shape.roles.texts, subject, allow_empty)
-    return Shaped(table.filter(keep), dropped_as_empty(keep))
+    return Shaped(rows_kept(table, keep), dropped_as_empty(keep))
 
 
 def with_text(
@@ -65,9 +66,7 @@ def dropped_as_empty(keep: NDArray[np.bool_]) -> dict[str, int]:
 def meanings(reading: Reading, column: str, labels: Mapping[str, object], subject: str) -> NDArray[np.object_]:
     """What `labels` says of each row's value in the column; raises DataError for a value of which it says nothing."""
     values = pc.utf8_trim_whitespace(pc.fill_null(reading.column(column), ""))
-    encoded = pc.dictionary_encode(values.combine_chunks())
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    encoded = values.dictionary_encode().unify_dictionaries().combine_chunks()
     distinct, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
     unknown = [code for code, value in enumerate(distinct) if value not in labels]
     if unknown:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stsflow.tasks.ground.child import last_lines, python_module, run_child
@@ -23,6 +22,7 @@ from stsflow.tasks.records.models import BaseModelRef
 from stsflow.tasks.records.prompts import ColumnPrompts
 from stsflow.tasks.records.tokens import LengthStatistics, SetTokens, TokenReport
 from stsflow.tasks.sets.rows import read_rows
+from stsflow.tasks.sets.texts import numbered_texts
 from stsflow.tasks.tokens.counting import TokenCounter, counter_of, tokenizer_file
 from stsflow.tasks.tokens.lengths import Remembered, count_texts, lengths_file
 from stsflow.tasks.tokens.padding import expected_padding_share
@@ -119,7 +119,7 @@ def _measure_set(data: PreparedSet, request: TokenRequest, remembered: Remembere
     statistics = {
         name: summarise(
             np.bincount(counted.lengths[:, number]), int(counted.unknown[number]),
-            int(pc.count_distinct(rows[name]).as_py()), request.base.max_seq_length, remembered.counter.special_tokens,
+            len(numbered_texts(rows, [name])[1]), request.base.max_seq_length, remembered.counter.special_tokens,
         )
         for number, name in enumerate(data.roles.texts)
     }  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,6 +109,27 @@ def test_what_fails_leaves_what_was_there(workspace: Workspace, maker: Maker) ->
     with pytest.raises(OSError, match="no more room"):
         find_or_make(workspace, "notes", KEY, Note, fail, what="the note", fresh=True)
     assert made(workspace, maker) == first
+
+
+def end_inside(root: Path) -> None:
+    """Be killed while the folder is being made."""
+
+    def make(folder: Path) -> Note:
+        (folder / "half.txt").write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    find_or_make(Workspace(root), "notes", KEY, Note, make, what="the note")
+
+
+def test_what_a_killed_process_had_made_goes_when_the_same_is_made_again(workspace: Workspace, maker: Maker) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=end_inside, args=(workspace.root,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert [name for name in left(workspace) if name.startswith(f".{KEY[:24]}.")]
+    made(workspace, maker)
+    assert left(workspace) == [KEY[:24]]
 
 
 def test_of_several_those_that_are_missing_are_made_together(workspace: Workspace, maker: Maker) -> None:
