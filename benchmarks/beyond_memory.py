@@ -344,8 +344,8 @@ def exponents(found: list[dict[str, Any]]) -> dict[str, float]:
     for stage in STAGES:
         points = [one for one in found if one["stage"] == stage and "failed" not in one]
         if len({one["rows"] for one in points}) > 1:
-            logarithms = [np.log([max(one[name], 1e-3) for one in points]) for name in ("rows", "cpu_seconds")]
-            slopes[stage] = round(float(np.polyfit(*logarithms, 1)[0]), 2)
+            rows, seconds = (np.log([max(one[name], 1e-3) for one in points]) for name in ("rows", "cpu_seconds"))
+            slopes[stage] = round(float(np.polyfit(rows, seconds, 1)[0]), 2)
     return slopes
 
 

@@ -132,7 +132,8 @@ def _chosen(entailed: _Beside, contradicted: _Beside, seed: int) -> NDArray[np.i
     chosen = np.empty((2 * len(both), 3), np.int32)
 
     def one(beside: _Beside, sentence: int) -> np.int32:
-        return beside.others[choose.choice(range(beside.bounds[sentence], beside.bounds[sentence + 1]))]
+        found: np.int32 = beside.others[choose.choice(range(beside.bounds[sentence], beside.bounds[sentence + 1]))]
+        return found
 
     for place, sentence in enumerate(both.tolist()):
         chosen[2 * place] = sentence, one(entailed, sentence), one(contradicted, sentence)
