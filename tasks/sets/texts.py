@@ -33,7 +33,7 @@ def numbered_texts(
     texts = ArrowTexts([chunk for name in columns for chunk in table.column(name).chunks])
     if len(texts) > MOST_TEXTS:
         raise DataError(
-            f"{len(texts):,} texts in {len(columns)} columns of one data set: at most {MOST_TEXTS:,} can be told apart; "
+            f"{len(texts):,} texts in {len(columns)} columns of one data set: at most {MOST_TEXTS:,} are told apart; "
             "take fewer rows (`limit`), or make several sets of them."
         )
     first = _first_equal(texts, key)
