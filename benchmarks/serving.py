@@ -86,7 +86,9 @@ def texts_with_embeddings(folder: Path, count: int, longest: int) -> tuple[list[
     draw = random.Random(5)
     lengths = [max(1, int(longest * draw.random() ** 2)) for _ in range(count)]
     texts = [" ".join(draw.choices(WORDS, k=length)) for length in lengths]  # a word is a token or more: some are cut
-    return texts, model.encode(texts, batch_size=16, show_progress_bar=False)
+    # Where a folder names a query prompt and no default, that one goes before a text of neither side (docs/prompts.md).
+    default = model.default_prompt_name or ("query" if model.prompts.get("query") else None)
+    return texts, model.encode(texts, prompt_name=default, batch_size=16, show_progress_bar=False)
 
 
 class Server:
