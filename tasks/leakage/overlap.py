@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from stsflow.tasks.ground.in_threads import in_threads
 from stsflow.tasks.leakage.near_duplicates import NearDuplicateIndex
 from stsflow.tasks.leakage.sentence_keys import normalised
 from stsflow.tasks.recipe.sections import LeakageConfig
@@ -22,6 +23,8 @@ from stsflow.tasks.sets.rows import read_rows
 from stsflow.tasks.sets.texts import ArrowTexts, numbered_texts
 
 BLOCK = 50_000
+BLOCKS_AT_A_TIME = 4
+"""Looked at for near-duplicates; each takes some 160 MiB."""
 
 Key = Callable[[str], str]
 Blocks = Sequence[NDArray[np.int64]]
@@ -108,11 +111,14 @@ def near_links(train: Sentences, evaluation: Sentences, key: Key, threshold: flo
     keys, rows = _keyed(evaluation, key)
     index = NearDuplicateIndex(list(keys), threshold)
     here, there, first = [NOTHING], [NOTHING], 0
-    for block in train.blocks():
-        in_block, in_index = index.links([key(text) for text in block])
+
+    def links(block: list[str]) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+        return len(block), *index.links([key(text) for text in block])
+
+    for length, in_block, in_index in in_threads(links, train.blocks(), BLOCKS_AT_A_TIME):
         here.append(in_block + first)
         there.append(in_index)
-        first += len(block)
+        first += length
     return Links.of(here, there, len(keys), rows)
 
 
