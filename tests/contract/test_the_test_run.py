@@ -35,7 +35,8 @@ def test_a_slow_set_up_fails_nothing_a_hang_is_ended_and_what_was_left_out_is_sa
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-c", str(CHECKOUT / "pyproject.toml"), "-p", "tests.conftest",
          "-p", "no:cacheprovider", "--timeout=1", str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests" / "fixtures")])},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests" / "fixtures")]), "COLUMNS": "400"},
         cwd=tmp_path, capture_output=True, text=True, timeout=patience(120), check=False,
     )  # fmt: skip
     assert "1 failed, 1 passed, 3 skipped" in done.stdout, done.stdout + done.stderr
