@@ -34,7 +34,8 @@ down: $(VENV)/installed-demo ## stop what `make up` started
 	$(BIN)/stsflow down
 
 test: $(VENV)/installed-test ## the default tests (under 10 minutes on 2 cores)
-	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu" -n $(TEST_WORKERS) --dist loadfile
+# Whole runs lie in folders that come first: xdist would put their files last, for they hold few tests.
+	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/installed-test ## the tests that take minutes each: servers, many runs, big data
 	$(TEST_ENV) $(BIN)/python -m pytest -m "slow and not gpu" --timeout=3600 -o faulthandler_timeout=7200
