@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from stsflow.tasks.ground.family import Kind
@@ -19,9 +20,9 @@ class Place(Kind):
     def check(self, workspace: Workspace) -> None:
         """Raise PreconditionError where no trial could run there; asked before work begins."""
 
+    @abstractmethod
     def train(self, spec: WorkerSpec, folder: TrainingFolder, watch: Watch) -> Ended:
         """Run the trainer for `spec`, which lies in `folder`, and watch it; how it ended.
 
         Returns when it has ended, and raises what the watch raises once it has been ended.
         """
-        raise NotImplementedError
