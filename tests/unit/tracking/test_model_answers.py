@@ -35,7 +35,7 @@ def test_a_logged_model_answers_as_openai_does_and_as_before(tmp_path: Path) -> 
         path="model", digest=sha256_of_model(model), dimension=32, example=("A text.",), register_as="tiny"
     )  # fmt: skip
     log_model_in_child(store.uri, run, model, entry, tmp_path / "run")
-    store.registry.set_alias("tiny", "champion", store.registry.register(run, entry))
+    store.registry.set_alias("tiny", "champion", store.registry.register(run, entry, tmp_path))
     texts = list(SENTENCES[:4])
     expected = SentenceTransformer(str(model), device="cpu").encode(texts)
 
