@@ -47,7 +47,8 @@ def test_a_logged_model_answers_as_openai_does_and_as_before(tmp_path: Path) -> 
     assert general.metadata.get_input_schema().input_types()[0].name == "string"
 
     port = free_port()
-    environment = os.environ | {"MLFLOW_TRACKING_URI": store.uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where MLflow looks for uvicorn
+    environment = os.environ | {"MLFLOW_TRACKING_URI": store.uri, "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/tiny@champion", "--env-manager", "local",
          "--port", str(port)], env=environment, cwd=tmp_path, start_new_session=True,
@@ -59,7 +60,8 @@ def test_a_logged_model_answers_as_openai_does_and_as_before(tmp_path: Path) -> 
             bare = client.post("/invocations", json={"inputs": texts}).json()
             alone = client.post("/invocations", json={"input": texts[0]}).json()
     finally:
-        os.killpg(server.pid, 9)
+        if server.poll() is None:
+            os.killpg(server.pid, 9)
         server.wait()
     assert answer.keys() == {"object", "data", "usage"} and answer["object"] == "list"
     assert [item["index"] for item in answer["data"]] == [0, 1, 2, 3]
