@@ -33,7 +33,7 @@ up: $(VENV)/installed-demo ## start Prefect, MLflow and a worker on this machine
 down: $(VENV)/installed-demo ## stop what `make up` started
 	$(BIN)/stsflow down
 
-test: $(VENV)/installed-test ## the default tests (under 10 minutes on 2 cores)
+test: $(VENV)/installed-test ## the default tests (some 13 minutes on 2 cores)
 # Whole runs lie in folders that come first: xdist would put their files last, for they hold few tests.
 	$(TEST_ENV) $(BIN)/python -m pytest -m "not slow and not gpu" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
